@@ -1,0 +1,44 @@
+"""The portable backend: strict C99 for any machine with 8-bit bytes, differing only in the word that bits are packed into.
+
+``--target`` takes ``host`` (the default: 64-bit words), ``64``, ``32``, ``16`` and ``8``. Any of them is right on any
+machine; the one that is as wide as the machine's registers is the fastest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bnncompiler.backends import c_writer
+from bnncompiler.backends.base import About, Backend, Files, Target, pick_target
+from bnncompiler.program import Program
+
+# int32_t values lie in the arena beside words, so that nothing is aligned to less than 4 bytes.
+TARGETS = (
+    Target("host", word_bits=64, align=8),
+    Target("64", word_bits=64, align=8),
+    Target("32", word_bits=32, align=4),
+    Target("16", word_bits=16, align=4, int_bits=16),
+    Target("8", word_bits=8, align=4, int_bits=16),
+)
+
+
+@dataclass(frozen=True)
+class PortableBackend:
+    """Prints a program as one C99 source and one header."""
+
+    name: str = "c99"
+
+    def targets(self) -> tuple[str, ...]:
+        """The names that ``--target`` takes, the default first."""
+        return tuple(t.name for t in TARGETS)
+
+    def target(self, name: str | None = None) -> Target:
+        """The target called ``name``, ``host`` for None; raises ``CompileError`` where there is none."""
+        return pick_target(self.name, TARGETS, name)
+
+    def emit(self, program: Program, about: About) -> Files:
+        """``<model>.h`` and ``<model>.c``."""
+        return c_writer.emit(program, about, port="c99")
+
+
+C99: Backend = PortableBackend()

@@ -1,0 +1,70 @@
+/* The kernels: their prototypes are the interface between compiler and C.
+ *
+ * Parameters are, in order, the fields of the class of the same name in bnncompiler/program.py,
+ * whose `run` is the kernel's meaning in numpy. Each kernel's file says in full what it
+ * computes.
+ *
+ * x, y                     working memory: bits packed into words, or integers
+ * const void *x, x_type    integers of any type of bnn_type
+ * BNN_ROM                  the pointer is to a constant table
+ * n, outs                  numbers of elements read and written
+ * rows                     element i uses row i % rows of the tables
+ * planes, x_signed         x is bit planes, one after the other; the last weighs negative where
+ *                          x_signed is 1
+ * bias                     may be NULL: all zero
+ *
+ * Packed bits: element i is bit i % BNN_WORD_BITS of word i / BNN_WORD_BITS; bits behind the
+ * last element are 0, and every kernel relies on it and keeps it so. x and y do not overlap
+ * unless a kernel says that they may. */
+#ifndef BNN_KERNELS_H
+#define BNN_KERNELS_H
+
+#include "bnn_types.h"
+
+/* `static` where a model's file holds its kernels. */
+#ifndef BNN_KERNEL
+#define BNN_KERNEL
+#endif
+
+/* Between integers and bits. */
+BNN_KERNEL void bnn_threshold(const void *x, bnn_type x_type, bnn_size n, const void BNN_ROM *at,
+                              bnn_type at_type, bnn_size rows, bnn_word *y);
+BNN_KERNEL void bnn_steps(const void *x, bnn_type x_type, bnn_size n, const void BNN_ROM *at,
+                          bnn_type at_type, bnn_size rows, bnn_size count,
+                          const uint8_t BNN_ROM *levels, unsigned planes, bnn_word *y);
+BNN_KERNEL void bnn_load_bits(const uint8_t *x, bnn_size n, bnn_word *y);
+BNN_KERNEL void bnn_slice(const void *x, bnn_type x_type, bnn_size n, unsigned planes, bnn_word *y);
+BNN_KERNEL void bnn_unpack(const bnn_word *x, bnn_size n, unsigned planes, int32_t lo, int32_t step,
+                           int32_t *y);
+
+/* Dense layers. */
+BNN_KERNEL void bnn_dense_threshold(const bnn_word *x, const bnn_word BNN_ROM *w,
+                                    const void BNN_ROM *at, bnn_type at_type, bnn_size n,
+                                    bnn_size outs, bnn_word *y);
+BNN_KERNEL void bnn_dense_xnor(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size n,
+                               bnn_size outs, int32_t *y);
+BNN_KERNEL void bnn_dense_bipolar(const bnn_word *x, unsigned planes, int x_signed,
+                                  const bnn_word BNN_ROM *w, const int32_t BNN_ROM *bias,
+                                  bnn_size n, bnn_size outs, int32_t *y);
+BNN_KERNEL void bnn_dense_ternary(const bnn_word *x, unsigned planes, int x_signed,
+                                  const bnn_word BNN_ROM *plus, const bnn_word BNN_ROM *minus,
+                                  const int32_t BNN_ROM *bias, bnn_size n, bnn_size outs,
+                                  int32_t *y);
+BNN_KERNEL void bnn_dense_select(const bnn_word *x, unsigned planes, int x_signed,
+                                 const void BNN_ROM *w, bnn_type w_type,
+                                 const int32_t BNN_ROM *bias, bnn_size n, bnn_size outs,
+                                 int32_t *y);
+BNN_KERNEL void bnn_dense_integer(const void *x, bnn_type x_type, const void BNN_ROM *w,
+                                  bnn_type w_type, bnn_size n, bnn_size outs, int32_t *y);
+
+/* From integers to integers. */
+BNN_KERNEL void bnn_requantize(const void *x, bnn_type x_type, bnn_size n,
+                               const int32_t BNN_ROM *start, const int32_t BNN_ROM *multiplier,
+                               const int64_t BNN_ROM *bias, bnn_size rows, bnn_size pieces,
+                               unsigned shift, int32_t lo, int32_t hi, void *y, bnn_type y_type);
+BNN_KERNEL void bnn_lookup(const void *x, bnn_type x_type, bnn_size n, int32_t lo, int32_t step,
+                           const void BNN_ROM *table, bnn_type table_type, bnn_size rows,
+                           bnn_size entries, void *y, bnn_type y_type);
+BNN_KERNEL void bnn_argmax(const void *x, bnn_type x_type, bnn_size n, int32_t *y);
+
+#endif

@@ -1,0 +1,218 @@
+"""The part of C that emitted files keep to, checked on the parsed text.
+
+No floating point, no heap or any other library call but the copying of memory, no recursion, no ``goto``, no function
+pointers, no variable-length arrays, no writable object that outlives a call, nothing external without the model's name,
+and loops that visibly end: ``for`` loops that count towards a bound made of constants, parameters and constant locals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from pycparser import c_ast
+
+from bnncompiler.errors import EmitError
+
+LIBRARY = frozenset({"memcpy", "memmove", "memset"})
+_FLOATING = frozenset({"float", "double", "_Complex"})
+_COMPARISONS = frozenset({"<", "<=", ">", ">="})
+
+
+def walk(node: c_ast.Node) -> Iterator[c_ast.Node]:
+    """``node`` and everything below it, in the order of the text."""
+    stack = [node]
+    while stack:
+        here = stack.pop()
+        yield here
+        stack.extend(child for _, child in reversed(here.children()))
+
+
+@dataclass(frozen=True)
+class Functions:
+    """What a file defines: its functions by name, and which of them each one calls."""
+
+    definitions: dict[str, c_ast.FuncDef] = field(default_factory=dict)
+    calls: dict[str, list[str]] = field(default_factory=dict)
+
+
+def check(unit: c_ast.FileAST, stem: str) -> Functions:
+    """Check a parsed file whose external names must begin with ``stem``; raises ``EmitError`` for the first violation."""
+    found = Functions()
+    enumerators = {e.name for n in unit.ext for e in walk(n) if isinstance(e, c_ast.Enumerator)}
+    for item in unit.ext:
+        match item:
+            case c_ast.FuncDef():
+                _external(item.decl, stem)
+                found.definitions[item.decl.name] = item
+                found.calls[item.decl.name] = _function(item, enumerators)
+            case c_ast.Decl():
+                _external(item, stem)
+                _constant_object(item)
+                _nodes(item, "file scope", enumerators)
+            case c_ast.Typedef() | c_ast.Pragma():
+                _nodes(item, "file scope", enumerators)
+            case _:
+                raise EmitError(f"{type(item).__name__} at file scope, at {item.coord}")
+    _calls(found)
+    return found
+
+
+def parameters(function: c_ast.FuncDecl) -> list[c_ast.Decl]:
+    """The parameters of a function; none for ``(void)``."""
+    declared = function.args.params if function.args else []
+    return [p for p in declared if isinstance(p, c_ast.Decl)]
+
+
+def _external(declaration: c_ast.Decl, stem: str) -> None:
+    if "static" not in declaration.storage and declaration.name and not declaration.name.startswith(f"{stem}_"):
+        raise EmitError(f"{declaration.name} is external and does not begin with {stem}_")
+
+
+def _constant_object(declaration: c_ast.Decl) -> None:
+    """An object that outlives a call must be constant."""
+    kind = declaration.type
+    while isinstance(kind, c_ast.ArrayDecl):
+        kind = kind.type
+    if isinstance(kind, c_ast.TypeDecl | c_ast.PtrDecl) and "const" not in kind.quals and declaration.name:
+        raise EmitError(f"{declaration.name} is a writable object that outlives a call")
+
+
+def _calls(found: Functions) -> None:
+    """Every call reaches a function of this file or of the library, and none reaches itself again."""
+    done: set[str] = set()
+    for start in found.calls:
+        path: list[str] = []
+        stack: list[tuple[str, bool]] = [(start, False)]
+        while stack:
+            name, leaving = stack.pop()
+            if leaving:
+                done.add(path.pop())
+            elif name in path:
+                raise EmitError(f"recursion: {' -> '.join([*path[path.index(name):], name])}")
+            elif name not in done and name not in LIBRARY:
+                if name not in found.calls:
+                    raise EmitError(f"{path[-1]} calls {name}, which the file does not define")
+                path.append(name)
+                stack.append((name, True))
+                stack.extend((callee, False) for callee in dict.fromkeys(found.calls[name]))
+
+
+def _function(function: c_ast.FuncDef, enumerators: set[str]) -> list[str]:
+    """Check one function; returns whom it calls."""
+    where = function.decl.name
+    calls = _nodes(function, where, enumerators)
+    changed = _changed(function.body)
+    counts = {p.name for p in parameters(function.decl.type) if isinstance(p.type, c_ast.TypeDecl)} - changed
+    _Loops(where, enumerators | counts).visit(function.body)
+    return calls
+
+
+def _nodes(root: c_ast.Node, where: str, enumerators: set[str]) -> list[str]:
+    """Check what needs no context; returns the names of the functions called."""
+    calls: list[str] = []
+    for node in walk(root):
+        match node:
+            case c_ast.IdentifierType(names=names) if not _FLOATING.isdisjoint(names):
+                raise EmitError(f"{where}: a floating-point type")
+            case c_ast.Constant(type=kind) if kind in ("float", "double", "long double"):
+                raise EmitError(f"{where}: the floating-point constant {node.value}")
+            case c_ast.PtrDecl(type=c_ast.FuncDecl()):
+                raise EmitError(f"{where}: a pointer to a function")
+            case c_ast.FuncCall(name=c_ast.ID(name=name)):
+                calls.append(name)
+            case c_ast.FuncCall():
+                raise EmitError(f"{where}: a call through an expression")
+            case c_ast.Goto() | c_ast.While() | c_ast.DoWhile():
+                raise EmitError(f"{where}: {type(node).__name__.lower()}; only counting for loops are allowed")
+            case c_ast.Decl():
+                _object(node, where, enumerators)
+            case _:
+                pass
+    return calls
+
+
+def _object(declaration: c_ast.Decl, where: str, enumerators: set[str]) -> None:
+    """Arrays have a constant size; what is ``static`` in a function outlives the call, too."""
+    kind = declaration.type
+    while isinstance(kind, c_ast.ArrayDecl):
+        if kind.dim is None or not is_bounded(kind.dim, enumerators):
+            raise EmitError(f"{where}: the array {declaration.name} has no constant size")
+        kind = kind.type
+    if "static" in declaration.storage and not isinstance(kind, c_ast.FuncDecl):
+        _constant_object(declaration)
+
+
+def _changed(body: c_ast.Node) -> set[str]:
+    """The variables that are assigned to, or whose address is taken."""
+    changed: set[str] = set()
+    for node in walk(body):
+        match node:
+            case c_ast.Assignment(lvalue=c_ast.ID(name=name)):
+                changed.add(name)
+            case c_ast.UnaryOp(op="++" | "--" | "p++" | "p--" | "&", expr=c_ast.ID(name=name)):
+                changed.add(name)
+            case _:
+                pass
+    return changed
+
+
+def is_bounded(expression: c_ast.Node, known: set[str]) -> bool:
+    """Whether the value depends on nothing but constants and ``known`` names: no memory, nothing that changes."""
+    match expression:
+        case c_ast.Constant():
+            return True
+        case c_ast.ID(name=name):
+            return name in known
+        case c_ast.UnaryOp(op="sizeof"):
+            return True
+        case c_ast.UnaryOp(op="-" | "+" | "~" | "!", expr=inner) | c_ast.Cast(expr=inner):
+            return is_bounded(inner, known)
+        case c_ast.BinaryOp() | c_ast.TernaryOp():
+            return all(is_bounded(child, known) for _, child in expression.children())
+        case c_ast.FuncCall(args=c_ast.ExprList(exprs=arguments)):
+            return all(is_bounded(a, known) for a in arguments)
+    return False
+
+
+class _Loops(c_ast.NodeVisitor):
+    """Checks the loops of one function; ``known`` are the names whose values are fixed at this point."""
+
+    def __init__(self, where: str, known: set[str]) -> None:
+        self.where = where
+        self.known = known
+
+    def visit_Decl(self, node: c_ast.Decl) -> None:  # noqa: N802  # pycparser's name
+        """A constant made of known values is known from here on."""
+        if isinstance(node.type, c_ast.TypeDecl) and "const" in node.quals and node.init and is_bounded(node.init, self.known):
+            self.known = self.known | {node.name}
+
+    def visit_Compound(self, node: c_ast.Compound) -> None:  # noqa: N802
+        """What a block declares is known to its end."""
+        outside = self.known
+        self.generic_visit(node)
+        self.known = outside
+
+    def visit_For(self, node: c_ast.For) -> None:  # noqa: N802
+        """The index counts towards a bound, and the body leaves it alone."""
+        match node.cond:
+            case c_ast.BinaryOp(op=op, left=c_ast.ID(name=index), right=bound) if op in _COMPARISONS:
+                pass
+            case _:
+                raise EmitError(f"{self.where}: a loop whose condition is not `index < bound`")
+        if not is_bounded(bound, self.known - {index}):
+            raise EmitError(f"{self.where}: the bound of the loop over {index} is not made of constants and parameters")
+        if not self._steps(node.next, index) or index in _changed(node.stmt):
+            raise EmitError(f"{self.where}: the loop over {index} does not count")
+        outside = self.known
+        self.known = self.known | {index}
+        self.visit(node.stmt)
+        self.known = outside
+
+    def _steps(self, step: c_ast.Node, index: str) -> bool:
+        match step:
+            case c_ast.UnaryOp(op="++" | "--" | "p++" | "p--", expr=c_ast.ID(name=name)):
+                return bool(name == index)
+            case c_ast.Assignment(op="+=" | "-=", lvalue=c_ast.ID(name=name), rvalue=by):
+                return name == index and is_bounded(by, self.known)
+        return False

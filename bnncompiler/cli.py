@@ -1,0 +1,242 @@
+"""The command ``bnncompile``: options in, files and a summary out, one line on stderr and an exit code where it fails.
+
+Exit codes: 0 done; 1 the model cannot be compiled; 2 wrong usage; 3 verification failed; 4 does not fit the target.
+The output directory gets all files or none. The summary goes to stdout, progress and errors to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from bnncompiler.errors import CompileError, DoesNotFit, UsageError, VerificationError
+from bnncompiler.output import write_files
+from bnncompiler.version import VERSION
+
+if TYPE_CHECKING:
+    from bnncompiler.compiler import Compilation
+    from bnncompiler.report import Report
+    from bnncompiler.verify import Verification
+
+EMITTED = ("c", "ir", "program")
+GENERATE = "<generated>"  # --verify without a file
+PATIENCE = 1.5  # seconds of silence before progress is shown
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that says what is wrong in one line, as every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print ``message`` and exit with 2."""
+        self.exit(UsageError.exit_code, f"{self.prog}: error: {message}; --help shows the options\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = Parser(
+        prog="bnncompile",
+        description="Compile the ONNX file of a binary neural network to C that computes with bits and integers only.",
+        epilog="Exit codes: 0 done, 1 the model cannot be compiled, 2 wrong usage, 3 verification failed, "
+        "4 does not fit the target.",
+        allow_abbrev=False,
+    )
+    p.add_argument("model", nargs="?", metavar="MODEL.onnx", help="the model")
+    p.add_argument("-o", "--output", type=Path, default=Path("build"), metavar="DIR", help="default: build")
+    p.add_argument("--backend", default="c99", help="what to emit (default: c99)")
+    p.add_argument("--target", help="one of the backend's targets; --list-targets shows them")
+    p.add_argument("--name", help="the model's name in C (default: the file's)")
+    grid = p.add_argument_group(
+        "input",
+        "What the program's input elements are and mean: real = (q * SCALE + OFFSET - MEAN) / STD. Without these the "
+        "graph, its metadata or the sample data say it. Numbers may be fractions (1/255), or lists by channel.",
+    )
+    grid.add_argument("--input", choices=("uint8", "int8", "int16", "bits"), help="element type")
+    for option in ("scale", "offset", "mean", "std"):
+        grid.add_argument(f"--{option}", metavar=option.upper())
+    grid.add_argument("--calibrate", type=Path, metavar="FILE.npz", help="samples to take the input grid from")
+    numbers = p.add_argument_group("numbers")
+    numbers.add_argument(
+        "--weight-bits",
+        type=int,
+        default=16,
+        choices=range(2, 17),
+        metavar="2..16",
+        help="bits of a real-valued weight (default: 16)",
+    )
+    numbers.add_argument(
+        "--stream-bits",
+        type=int,
+        default=16,
+        choices=range(4, 17),
+        metavar="4..16",
+        help="bits of a real-valued hidden activation (default: 16)",
+    )
+    numbers.add_argument("--strict", action="store_true", help="refuse a model whose outputs are not exact")
+    checks = p.add_argument_group("checks")
+    checks.add_argument(
+        "--verify",
+        nargs="?",
+        const=GENERATE,
+        metavar="FILE.npz",
+        help="build and run the C and compare every hidden value with onnxruntime: on these samples "
+        "(arrays by input name; `labels` or `y` give the accuracy), or on generated ones",
+    )
+    checks.add_argument("--verify-each", action="store_true", help="compare the graph before and after each pass")
+    shown = p.add_argument_group("output")
+    shown.add_argument("--explain", action="store_true", help="say for each node what it became, and why")
+    shown.add_argument(
+        "--emit",
+        type=_emitted,
+        default=("c",),
+        metavar="LIST",
+        help="what to write: c, ir (the graph), program, separated by commas (default: c)",
+    )
+    shown.add_argument("--report", choices=("html",), help="write report.html, too (report.json is always written)")
+    shown.add_argument("--list-targets", action="store_true", help="show the backends and their targets")
+    shown.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    shown.add_argument("--version", action="version", version=f"bnncompile {VERSION}")
+    return p
+
+
+def _emitted(text: str) -> tuple[str, ...]:
+    kinds = tuple(text.split(","))
+    for kind in kinds:
+        if kind not in EMITTED:
+            raise argparse.ArgumentTypeError(f"{kind!r} cannot be emitted; there are {', '.join(EMITTED)}")
+    return kinds
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    p = parser()
+    options = p.parse_args(arguments)
+    if options.model is None and options.verify not in (None, GENERATE) and not options.verify.endswith(".npz"):
+        options.model, options.verify = options.verify, GENERATE  # `--verify MODEL.onnx`: a model is no sample data
+    if options.model is None and not options.list_targets:
+        p.error("which model? Name an ONNX file")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a node may have a name that the terminal cannot show
+    try:
+        return show_targets() if options.list_targets else run(options)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read the summary has seen enough
+        return 0
+    except Exception as error:  # every error ends as one line; the traceback is for --debug
+        if options.debug:
+            traceback.print_exc()
+        print(f"bnncompile: error: {message(error)}", file=sys.stderr)
+        return error.exit_code if isinstance(error, CompileError) else 1
+
+
+def message(error: Exception) -> str:
+    """``error`` in one line."""
+    line = " ".join(str(error).split())
+    if isinstance(error, CompileError):
+        return line
+    return f"a fault of the compiler, please report it ({type(error).__name__}: {line}); --debug shows where"
+
+
+def show_targets() -> int:
+    """Print every backend and its targets, the default first."""
+    from bnncompiler import backends
+
+    for name in backends.available():
+        backend = backends.find(name)
+        for target in map(backend.target, backend.targets()):
+            sizes = (("flash", target.flash), ("RAM", target.ram))
+            limits = "".join(f", {size:,} B of {what}" for what, size in sizes if size is not None)
+            print(f"--backend {name} --target {target.name:16} {target.word_bits}-bit words{limits}")
+    return 0
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compile, verify, write and print what the options say."""
+    import bnncompiler
+    from bnncompiler import report, summary
+
+    samples = None if options.verify in (None, GENERATE) else options.verify
+    with progress(f"compiling {options.model}"):
+        compilation = bnncompiler.compile(
+            options.model,
+            backend=options.backend,
+            target=options.target,
+            name=options.name,
+            input=options.input,
+            scale=options.scale,
+            offset=options.offset,
+            mean=options.mean,
+            std=options.std,
+            calibrate=options.calibrate or samples,
+            weight_bits=options.weight_bits,
+            stream_bits=options.stream_bits,
+            verify_each=options.verify_each,
+            strict=options.strict,
+        )
+    verification = None
+    if options.verify is not None:
+        with progress("building and verifying"):
+            verification = bnncompiler.verify(compilation, samples)
+    facts = report.build(compilation, verification)
+    sentences = (compilation.imported.notes, () if verification is None else verification.lines())
+    failure = verdict(facts, compilation, verification)
+    files = {} if failure else emitted(options.emit, compilation)
+    files["report.json"] = facts.json()
+    if options.report == "html":
+        files["report.html"] = summary.html(facts, *sentences)
+    write_files(options.output, files)
+    print(summary.text(facts, *sentences))
+    if options.explain:
+        print(summary.explanation(facts))
+    print("wrote " + ", ".join(str(options.output / name) for name in files), flush=True)
+    if failure:
+        raise failure
+    return 0
+
+
+def emitted(kinds: Sequence[str], compilation: Compilation) -> dict[str, str]:
+    """The files that ``--emit`` asks for, by name."""
+    files = dict(compilation.files) if "c" in kinds else {}
+    if "ir" in kinds:
+        files[f"{compilation.name}.ir.txt"] = f"{compilation.source}\n\n{compilation.graph}\n"
+    if "program" in kinds:
+        files[f"{compilation.name}.program.txt"] = f"{compilation.program}\n"
+    return files
+
+
+def verdict(facts: Report, compilation: Compilation, verification: Verification | None) -> CompileError | None:
+    """What keeps the result from being used: it computes something else, or the target is too small."""
+    if verification is not None and not verification.passed:
+        return VerificationError("verification failed, see above; only the report was written")
+    target, memory = compilation.target, facts.memory
+    for what, needed, there in (("flash", memory.flash_bytes, target.flash), ("RAM", memory.arena_bytes, target.ram)):
+        if there is not None and needed > there:
+            largest = max(facts.nodes, key=lambda n: n.flash_bytes)
+            return DoesNotFit(
+                f"{facts.model} needs {needed:,} B of {what}, {target.name} has {there:,} B: {needed - there:,} B too "
+                f"many (the largest layer is {largest.name}: {largest.flash_bytes:,} B of flash); make layers "
+                "narrower, lower --weight-bits where weights are real, or take a larger target"
+            )
+    return None
+
+
+@contextmanager
+def progress(what: str) -> Iterator[None]:
+    """Say on stderr what is going on, if it takes long enough for someone to wonder."""
+    timer = threading.Timer(PATIENCE, lambda: print(f"{what} ...", file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

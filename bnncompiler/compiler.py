@@ -1,0 +1,221 @@
+"""The data's way, as one function: a model goes in, a `Compilation` with the C files comes out.
+
+Every stage is a function of immutable data, called here in order and nowhere else; each stage's result is kept, so that
+the report, the printed forms and verification speak of the same objects that made the C.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from bnncompiler import backends, data, frontend, grid, memory, passes, readback
+from bnncompiler.backends.base import About, Backend, Target
+from bnncompiler.errors import CompileError
+from bnncompiler.frontend import Imported
+from bnncompiler.identifiers import identifier
+from bnncompiler.ir import Array, Graph, Node
+from bnncompiler.lower import Lowered, lower
+from bnncompiler.ops import Constant
+from bnncompiler.program import Program
+from bnncompiler.verify import Verification
+from bnncompiler.verify import verify as verify_c  # imported here: `bnncompiler.verify` is the function below
+from bnncompiler.version import VERSION
+
+Model = str | os.PathLike[str] | bytes | onnx.ModelProto
+Number = grid.Number
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user chose; the defaults are what most need.
+
+    Attributes:
+        backend: name of a backend (entry point group ``bnncompiler.backends``).
+        target: one of the backend's targets; None for its default.
+        name: the model's C name; None takes the file's.
+        grid: the input grid as far as it is given.
+        weight_bits: bits of a real-valued weight, 2 to 16.
+        stream_bits: bits of a real-valued hidden activation, 4 to 16.
+        verify_each: run the interpreter before and after each pass and compare.
+        strict: refuse a model whose outputs are not exact.
+    """
+
+    backend: str = "c99"
+    target: str | None = None
+    name: str | None = None
+    grid: grid.GridOptions = field(default_factory=grid.GridOptions)
+    weight_bits: int = 16
+    stream_bits: int = 16
+    verify_each: bool = False
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.weight_bits <= 16 or not 4 <= self.stream_bits <= 16:
+            raise CompileError("weight_bits must be 2 to 16 and stream_bits 4 to 16: accumulators have 32 bits")
+
+    def __str__(self) -> str:
+        shown = {"backend": self.backend, "target": self.target, "weight-bits": self.weight_bits, "stream-bits": self.stream_bits}
+        given = [f"--{k} {v}" for k, v in shown.items() if v is not None]
+        return " ".join([*given, *filter(None, [str(self.grid)]), *(["--strict"] if self.strict else [])])
+
+
+@dataclass(frozen=True, eq=False)
+class Compilation:
+    """A compiled model and everything that led to it.
+
+    Attributes:
+        imported: what the frontend read.
+        source: the imported graph with its input grids; nothing else done.
+        graph: the graph after the passes.
+        lowered: the program before planning and where it keeps each node's value.
+        program: the planned program.
+        backend: the backend that emitted it, and ``target`` what for.
+        files: the emitted files by name.
+        grids: the input grids and how they became known.
+        digest: SHA-256 of the model.
+    """
+
+    name: str
+    options: Options
+    imported: Imported
+    source: Graph
+    graph: Graph
+    lowered: Lowered
+    program: Program
+    backend: Backend
+    target: Target
+    files: Mapping[str, str]
+    grids: tuple[grid.InputGrid, ...]
+    digest: str
+
+    @property
+    def error_bound(self) -> float:
+        """The stated bound on any output's difference from the reference."""
+        return max(float(o.domain.error.max()) for o in self.graph.outputs)
+
+    @property
+    def exact(self) -> bool:
+        """Whether all outputs equal the reference's, bit for bit."""
+        return all(o.domain.is_exact for o in self.graph.outputs)
+
+
+def compile(  # noqa: A001  # the user's word for it; the builtin is not needed here
+    model: Model,
+    *,
+    backend: str = "c99",
+    target: str | None = None,
+    name: str | None = None,
+    input: str | None = None,  # noqa: A002  # as the command's --input
+    scale: Number | None = None,
+    offset: Number | None = None,
+    mean: Number | None = None,
+    std: Number | None = None,
+    calibrate: data.Source | None = None,
+    weight_bits: int = 16,
+    stream_bits: int = 16,
+    verify_each: bool = False,
+    strict: bool = False,
+) -> Compilation:
+    """Compile an ONNX model to C.
+
+    Args:
+        model: a path, the bytes of a file, or a ModelProto.
+        backend: "c99" or another installed backend.
+        target: one of the backend's targets.
+        name: the C name; by default the file's.
+        input: type of the input elements: "uint8", "int8", "int16" or "bits"; with ``scale``, ``offset``, ``mean`` and
+            ``std`` it says what they mean: ``real = (q * scale + offset - mean) / std``.
+        scale: real value of one step of an input element; a string such as "1/255" is a fraction.
+        offset: real value at 0, before ``mean`` and ``std``.
+        mean: subtracted from the scaled input.
+        std: what the difference is divided by.
+        calibrate: samples (an .npz file or arrays by input name) to take the input grid from where nothing else gives it.
+        weight_bits: bits of a real-valued weight.
+        stream_bits: bits of a real-valued hidden activation.
+        verify_each: compare the graph before and after each pass.
+        strict: refuse a model whose outputs are not exact.
+
+    Raises:
+        CompileError: the model cannot be compiled; the message names the node and the way out.
+    """
+    grid_options = grid.GridOptions(input, scale, offset, mean, std)
+    options = Options(backend, target, name, grid_options, weight_bits, stream_bits, verify_each, strict)
+    return run(model, options, calibrate)
+
+
+def run(model: Model, options: Options, calibrate: data.Source | None = None) -> Compilation:
+    """`compile` with its options as one object."""
+    chosen = backends.find(options.backend)
+    target = chosen.target(options.target)
+    name = identifier(options.name or Path(_file(model)).stem)
+    imported = frontend.load(model, name)
+    samples = None if calibrate is None else data.load(calibrate, imported)
+    grids = grid.choose(imported, options.grid, samples)
+    source = grid.apply(imported.graph, grids)
+    graph = passes.run_pipeline(source, passes.pipeline(options.weight_bits, options.stream_bits), _checker(source, options))
+    lowered = lower(graph, target.word_bits, target.align, {g.name: g.source for g in grids}, imported.origins)
+    program = memory.plan(lowered.program)
+    digest = hashlib.sha256(_bytes(model)).hexdigest()
+    inexact = [o for o in graph.outputs if not o.domain.is_exact]
+    bound = max((float(o.domain.error.max()) for o in inexact), default=0.0)
+    if options.strict and inexact:
+        raise CompileError(
+            f"{inexact[0].name}: the output is not exact but within {bound:.3g} of the reference; compile without --strict, or "
+            "train with weights and activations of few values up to the last layer")
+    about = About(
+        _file(model), digest, VERSION, str(options), chosen.name, target, not inexact, bound, imported.notes, layer_texts(lowered))
+    files = chosen.emit(program, about)
+    readback.check(files, program)
+    return Compilation(name, options, imported, source, graph, lowered, program, chosen, target, files, grids, digest)
+
+
+def verify(
+    compilation: Compilation,
+    source: data.Source | None = None,
+    *,
+    samples: int | None = None,
+) -> Verification:
+    """Build the C, run it, and compare every hidden value and output with onnxruntime (see `bnncompiler.verify`)."""
+    return verify_c(compilation, source, samples=samples)
+
+
+def _checker(source: Graph, options: Options) -> passes.base.After | None:
+    """With --verify-each: compare the graphs around each pass on random inputs."""
+    if not options.verify_each:
+        return None
+    rng = np.random.default_rng(0)
+    inputs = {i.name: _random(i, rng) for i in source.inputs}
+
+    def after(one: passes.Pass, before: Graph, now: Graph) -> None:
+        passes.check_equivalence(one.name, before, now, inputs)
+
+    return after
+
+
+def _random(node: Node, rng: np.random.Generator, samples: int = 32) -> Array:
+    lo, hi = node.domain.bounds
+    q: Array = lo + node.domain.step * rng.integers(0, (hi - lo) // node.domain.step + 1, (samples, *node.type.shape))
+    return q
+
+
+def layer_texts(lowered: Lowered) -> dict[str, str]:
+    """For each layer (by the name of its calls), the node's operation and type, for the comments in the C."""
+    return {lowered.names[node]: f"{node.op}: {node.type}" for node in lowered.names if not isinstance(node, Constant)}
+
+
+def _file(model: Model) -> str:
+    """The model's file name, for people."""
+    return Path(model).name if isinstance(model, str | os.PathLike) else "model.onnx"
+
+
+def _bytes(model: Model) -> bytes:
+    if isinstance(model, bytes):
+        return model
+    return model.SerializeToString() if isinstance(model, onnx.ModelProto) else Path(model).read_bytes()

@@ -1,0 +1,79 @@
+"""Layout: operators that move elements and compute nothing.
+
+The one idea: run the operator itself on the index tensor. Reshape, Transpose, Slice, Split, Gather with constant
+indices, Expand and the rest need no code each, in no opset; a new one is a name in `LAYOUT`. What the index has become
+says where every element lies, and whether a value still belongs to one sample.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from onnx import NodeProto
+
+from bnncompiler.errors import UnsupportedModel
+from bnncompiler.frontend.nodes import label
+from bnncompiler.frontend.scope import Scope, Tensor
+from bnncompiler.ir import Array
+
+LAYOUT = frozenset({
+    "Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Reshape", "Slice",
+    "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
+})  # fmt: skip
+_FLOAT_ONLY = frozenset({"DepthToSpace", "SpaceToDepth"})  # onnxruntime moves no int64 with them
+
+
+def move(scope: Scope, node: NodeProto) -> list[Tensor]:
+    """Import a layout operator.
+
+    Raises:
+        UnsupportedModel: it joins different values, or moves by indices that are not constant.
+    """
+    tensors = {name: scope.values[name] for name in node.input if name in scope.values}
+    joined = node.input if node.op_type == "Concat" else node.input[:1]
+    if tensors.keys() != set(joined):
+        what = "joins constants" if node.op_type == "Concat" else "moves elements by what the network computes"
+        raise UnsupportedModel(f"{label(node)} {what}, which is not supported; make shapes and indices constant")
+    first = scope.values[node.input[0]]
+    if any(t.base is not first.base for t in tensors.values()):
+        raise UnsupportedModel(f"{label(node)} joins different values, which is not supported yet")
+    moved = run_on_index(scope, node, {name: t.index for name, t in tensors.items()})
+    origin = tuple(dict.fromkeys([*(o for t in tensors.values() for o in t.origin), scope.origin(node)]))
+    return [Tensor(first.base, index, origin, first.softmax) for index in moved]
+
+
+def run_on_index(scope: Scope, node: NodeProto, indices: dict[str, Array]) -> list[Array]:
+    """What the layout operator makes of the index tensors."""
+    if node.op_type in _FLOAT_ONLY:  # float64 holds every index that fits into memory
+        indices = {name: i.astype(np.float64) for name, i in indices.items()}
+    results = [moved.astype(np.int64, copy=False) for moved in scope.constants.evaluate(node, indices)]
+    for index in results:
+        if not index.size:
+            raise UnsupportedModel(f"{label(node)} computes an empty tensor of shape {list(index.shape)}")
+        index.setflags(write=False)
+    return results
+
+
+def keep(scope: Scope, node: NodeProto) -> list[Tensor]:
+    """Import an operator that does nothing: Identity, and Dropout in inference."""
+    value = scope.values[node.input[0]]
+    if any(name in scope.wanted for name in node.output[1:]):
+        raise UnsupportedModel(
+            f"{label(node)}: its mask is used, so it is no Dropout of inference; call eval() before export"
+        )
+    training = scope.operand(node, 2) if node.op_type == "Dropout" else None
+    if training is not None and (isinstance(training, Tensor) or training.any()):
+        raise UnsupportedModel(f"{label(node)} is in training mode; call eval() before export")
+    return [Tensor(value.base, value.index, (*value.origin, scope.origin(node)), value.softmax)]
+
+
+def per_sample(index: Array, size: int, batch: int) -> Array | None:
+    """The index within one sample, without the batch axis; None where the first axis is not the batch axis."""
+    if index.ndim == 0 or len(index) != batch:
+        return None
+    first = index[0]
+    steps = np.arange(batch).reshape(-1, *[1] * first.ndim) * size
+    return first if (index == first + steps).all() and _within(first, size) else None
+
+
+def _within(index: Array, size: int) -> bool:
+    return bool(index.min() >= 0 and index.max() < size)

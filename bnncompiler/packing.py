@@ -1,0 +1,52 @@
+"""Bits into words and back: the one place that knows how a packed tensor lies in memory.
+
+A tensor of ``n`` small integers is stored as ``planes`` bit planes of ``ceil(n / word_bits)`` words each, plane after
+plane. Element ``i`` of a plane is bit ``i % word_bits`` of word ``i // word_bits``; the bits behind the last element are 0.
+Plane ``p`` weighs ``2**p``, and the topmost plane of a signed tensor weighs ``-2**p`` (two's complement).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bnncompiler.ir import Array
+
+WORD_DTYPES = {8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.uint64}
+
+
+def words(count: int, word_bits: int) -> int:
+    """How many words hold ``count`` bits."""
+    return -(-count // word_bits)
+
+
+def pack_bits(bits: Array, word_bits: int) -> Array:
+    """Pack the last axis: boolean ``[..., n]`` to words ``[..., ceil(n / word_bits)]``."""
+    n = bits.shape[-1]
+    padded = np.zeros((*bits.shape[:-1], words(n, word_bits) * word_bits), np.uint8)
+    padded[..., :n] = bits
+    packed = np.packbits(padded, axis=-1, bitorder="little")
+    little = np.ascontiguousarray(packed).view(np.dtype(WORD_DTYPES[word_bits]).newbyteorder("<"))
+    return little.astype(WORD_DTYPES[word_bits])
+
+
+def unpack_bits(packed: Array, count: int) -> Array:
+    """The first ``count`` bits of each row of words, as 0 and 1: the inverse of `pack_bits`."""
+    little = packed.astype(packed.dtype.newbyteorder("<"))
+    bits: Array = np.unpackbits(np.ascontiguousarray(little).view(np.uint8), axis=-1, bitorder="little")
+    return bits[..., :count]
+
+
+def pack_planes(codes: Array, planes: int, word_bits: int) -> Array:
+    """Pack integer codes ``[n]`` into ``planes`` bit planes: words ``[planes * ceil(n / word_bits)]``."""
+    bits = (codes.astype(np.int64)[None, :] >> np.arange(planes)[:, None]) & 1
+    return pack_bits(bits, word_bits).reshape(-1)
+
+
+def unpack_planes(packed: Array, planes: int, count: int, signed: bool) -> Array:
+    """The integer codes ``[count]`` held in ``planes`` bit planes: the inverse of `pack_planes`."""
+    bits = unpack_bits(packed.reshape(planes, -1), count).astype(np.int64)
+    weights = 2 ** np.arange(planes, dtype=np.int64)
+    if signed:
+        weights[-1] = -weights[-1]
+    codes: Array = weights @ bits
+    return codes

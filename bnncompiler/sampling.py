@@ -1,0 +1,202 @@
+"""Where to look: the accumulators at which a channel function must be evaluated to know it everywhere.
+
+Up to `FULL` points all of them are taken (up to `AFFORDABLE` where nothing better is known). A wider range (first layers read pixels, not signs) is cut at the operators'
+own breakpoints: between two of them every value on the way is affine in the accumulator, so a comparison can change only
+where its two sides cross, which bisection finds exactly. By induction along the nodes, the function is affine between the
+breakpoints so found, and a window around each shows what rounding does there. Curves get no such proof (float32 sigmoids
+reach 0 and 1 long before they should): they are evaluated everywhere, or refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from bnncompiler.ir import Array, Domain, Node, per_element
+from bnncompiler.ops import Constant, Elementwise
+from bnncompiler.oracle import ChannelFunction
+
+FULL = 1 << 21
+AFFORDABLE = 1 << 25
+WIDEST_WINDOW = 512
+MARGIN = 4
+STAIRS_LIMIT = 300
+
+Values = Mapping[Node, Array]
+
+_AT_ZERO = {"Abs", "LeakyRelu", "PRelu", "Relu", "Sign"}
+_COMPARE = {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Min"}
+_AFFINE = {"Add", "And", "BatchNormalization", "Cast", "DequantizeLinear", "Mean", "Neg", "Not", "Or", "Sub", "Sum", "Where", "Xor"}
+_STAIRS = {"Ceil", "Floor", "QuantizeLinear", "Round"}
+
+
+class NotPiecewiseError(Exception):
+    """The function is not known to be piecewise affine, because of ``node``, so it can only be evaluated everywhere."""
+
+    def __init__(self, node: Node, reason: str) -> None:
+        super().__init__(f"{node.name}: {node.op} {reason}")
+        self.node = node
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Points at which to evaluate.
+
+    Attributes:
+        q: accumulators ``[points, rows]``, ascending in each column; a column repeats its last value to fill up.
+        row: which row of the function each column is.
+        reach: how many accumulators around a change of the value the source's error blurs, where that is more than
+            the points show; 0 where evaluating at the points shows it.
+    """
+
+    q: Array
+    row: Array
+    reach: int = 0
+
+
+def bounds(domain: Domain, row: Array, rows: int) -> tuple[Array, Array]:
+    """The smallest and the largest accumulator of each row."""
+    return per_element(domain.lo, rows)[row], per_element(domain.hi, rows)[row]
+
+
+def everywhere(domain: Domain, row: Array, rows: int) -> Array:
+    """Every accumulator of each row: ``[points, rows]``."""
+    lo, hi = bounds(domain, row, rows)
+    count = int((hi - lo).max()) // domain.step + 1
+    return np.asarray(np.minimum(lo[None, :] + domain.step * np.arange(count)[:, None], hi[None, :]))
+
+
+def size(domain: Domain) -> int:
+    """How many accumulators there are, at most, in a row."""
+    return int((domain.hi - domain.lo).max()) // domain.step + 1
+
+
+def sample(function: ChannelFunction, row: Array, *, full: int = FULL) -> Samples:
+    """The points that decide ``function`` on ``row``.
+
+    Raises:
+        NotPiecewiseError: more than `AFFORDABLE` points, and no proof for fewer.
+    """
+    domain = function.source.domain
+    points = size(domain) * len(row)
+    if points <= full:
+        return Samples(everywhere(domain, row, function.rows), row)
+    try:
+        starts = pieces(function, row)
+    except NotPiecewiseError:
+        if points > AFFORDABLE:
+            raise
+        return Samples(everywhere(domain, row, function.rows), row)
+    lo, hi = bounds(domain, row, function.rows)
+    reach = _reach(function, row)
+    radius = MARGIN + (reach if reach <= WIDEST_WINDOW else 0)
+    window = domain.step * np.arange(-radius, radius + 1)
+    q = (starts[:, :, None] + window).reshape(len(row), -1)
+    q = np.sort(np.clip(np.concatenate([lo[:, None], q, hi[:, None]], axis=1), lo[:, None], hi[:, None]), axis=1)
+    return Samples(q.T, row, 0 if reach <= WIDEST_WINDOW else reach)
+
+
+def _reach(function: ChannelFunction, row: Array) -> int:
+    """How many accumulators the source's error spans, float32's rounding of the source included."""
+    domain = function.source.domain
+    scale, offset, error = (np.abs(per_element(a, function.rows)[row]) for a in (domain.scale, domain.offset, domain.error))
+    lo, hi = bounds(domain, row, function.rows)
+    rounding = 2.0**-22 * (scale * np.maximum(np.abs(lo), np.abs(hi)) + offset)
+    return int(np.ceil(np.max((error + rounding) / np.maximum(scale, 1e-300), initial=0) / domain.step))
+
+
+def pieces(function: ChannelFunction, row: Array) -> Array:
+    """The first accumulator of each affine piece: ``[rows, pieces]``, ascending, filled up with the largest one."""
+    domain = function.source.domain
+    lo, hi = bounds(domain, row, function.rows)
+    starts = lo[:, None]
+    for node in function.nodes:
+        for crossing in _crossings(function, node, starts, hi):
+            found = _bisect(function, node, crossing, row, starts, hi)
+            starts = _compact(np.concatenate([starts, found], axis=1), hi)
+    return starts
+
+
+Crossing = Callable[[Values], Array]
+
+
+def _crossings(function: ChannelFunction, node: Elementwise, starts: Array, hi: Array) -> list[Crossing]:
+    """The expressions in ``node``'s operands, affine on each piece, at whose zeros its formula changes."""
+    op, x, attrs = node.operator, node.inputs[0], dict(node.attrs)
+    if op in _AT_ZERO:
+        return [lambda v: v[x]]
+    if op == "Clip":
+        return [lambda v: v[x] - v[node.inputs[1]], lambda v: v[x] - v[node.inputs[2]]]
+    if op in _COMPARE:
+        return [_difference(a, b) for i, a in enumerate(node.inputs) for b in node.inputs[:i]]
+    if op == "HardSigmoid":
+        return [lambda v: attrs["alpha"] * v[x] + attrs["beta"], lambda v: attrs["alpha"] * v[x] + attrs["beta"] - 1]
+    if op == "ThresholdedRelu":
+        return [lambda v: v[x] - attrs["alpha"]]
+    if op in _STAIRS:
+        return _stairs(function, node, starts, hi)
+    variable = [not isinstance(i, Constant) for i in node.inputs]
+    if op in _AFFINE or (op == "Mul" and sum(variable) == 1) or (op == "Div" and variable == [True, False]):
+        return []
+    raise NotPiecewiseError(node, "is not piecewise affine")
+
+
+def _difference(a: Node, b: Node) -> Crossing:
+    return lambda v: v[a] - v[b]
+
+
+def _stairs(function: ChannelFunction, node: Elementwise, starts: Array, hi: Array) -> list[Crossing]:
+    """The crossings of a rounding operator: the places where it jumps, as many as its operand's range holds."""
+    x = node.inputs[0]
+    half = 0.0 if node.operator in ("Ceil", "Floor") else 0.5
+
+    def operand(v: Values) -> Array:
+        return np.asarray(v[x] / v[node.inputs[1]] if node.operator == "QuantizeLinear" else v[x])
+
+    row = np.arange(len(starts))
+    ends = np.concatenate([starts, hi[:, None]], axis=1)
+    if len(row) != function.rows:
+        raise NotPiecewiseError(node, "has a range too wide to be enumerated")
+    values = operand(function.values64(function.source.domain.real(ends.T), row, node))
+    first, last = np.floor(values.min()) - 1, np.ceil(values.max()) + 1
+    if node.operator == "QuantizeLinear":
+        info = np.iinfo(node.dtype)
+        zero = int(node.inputs[2].value.reshape(-1)[0]) if isinstance(node.inputs[2], Constant) else 0
+        first, last = max(first, info.min - zero - 1), min(last, info.max - zero + 1)
+    if last - first > STAIRS_LIMIT:
+        raise NotPiecewiseError(node, f"takes more than {STAIRS_LIMIT} values")
+    return [lambda v, at=at: np.asarray(operand(v) - at) for at in np.arange(first, last) + half]  # type: ignore[misc]  # mypy wants no defaults
+
+
+def _bisect(function: ChannelFunction, node: Elementwise, crossing: Crossing, row: Array, starts: Array, hi: Array) -> Array:
+    """In each piece, the first accumulator behind a change of the crossing's sign; the row's largest where there is none."""
+    domain = function.source.domain
+    scale, offset = (per_element(a, function.rows)[row] for a in (domain.scale, domain.offset))
+
+    def sign(q: Array) -> Array:
+        return np.sign(crossing(function.values64((q * scale[:, None] + offset[:, None]).T, row, node))).T
+
+    step = domain.step
+    left = starts
+    right = np.concatenate([starts[:, 1:] - step, hi[:, None]], axis=1)
+    right = np.maximum(left, right)
+    before = sign(left)
+    changes = sign(right) != before
+    low, high = left.copy(), right.copy()  # invariant where it changes: sign(low) is the old one, sign(high) is not
+    while (wide := changes & (high - low > step)).any():
+        middle = low + (high - low) // (2 * step) * step
+        same = sign(middle) == before
+        low = np.where(wide & same, middle, low)
+        high = np.where(wide & ~same, middle, high)
+    return np.where(changes, high, hi[:, None])
+
+
+def _compact(starts: Array, hi: Array) -> Array:
+    """Sorted, without duplicates; short rows are filled up with their largest accumulator."""
+    starts = np.sort(starts, axis=1)
+    starts[:, 1:][starts[:, 1:] == starts[:, :-1]] = np.iinfo(np.int64).max
+    starts = np.sort(starts, axis=1)
+    used = int((starts != np.iinfo(np.int64).max).sum(axis=1).max())
+    return np.minimum(starts[:, :used], hi[:, None])

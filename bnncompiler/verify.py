@@ -1,0 +1,282 @@
+"""Verification: that the generated C computes what onnxruntime computes, by running both and by checking every table.
+
+Four comparisons that together leave no gap between the C and the model:
+
+1. the C, compiled and run, against the program and the graph in numpy: every integer in memory must be equal;
+2. the graph against onnxruntime, layer by layer: each layer from the compiled network's own inputs to it;
+3. end to end: the outputs for all samples in which float32 rounding left nothing undecided;
+4. every threshold and table against the chain that it was folded from, on every accumulator.
+
+The samples are given or random, and others directed at thresholds and ties are always added (`bnncompiler.stimuli`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bnncompiler import compare, data, exhaustive, grid, host, interpreter, reference, stimuli
+from bnncompiler.compare import Count
+from bnncompiler.errors import VerificationError
+from bnncompiler.exhaustive import Checked
+from bnncompiler.host import Built
+from bnncompiler.ir import Array
+from bnncompiler.ops import ArgMax
+from bnncompiler.reference import Reference
+
+if TYPE_CHECKING:
+    from bnncompiler.compiler import Compilation
+
+GENERATED = 256
+DIRECTED = 64
+BATCH = 256  # samples whose values are all in memory at once
+BY_PROGRAM = 2  # samples run call by call in numpy; the graph checks all of them
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was compared and what came out. The first fields are those of the report.
+
+    Attributes:
+        ran_on: what ran the C.
+        samples: how many samples were run, directed ones included.
+        reference: what they were compared with.
+        bits_compared: discrete values inside the network that were compared with onnxruntime's.
+        bits_differing: how many of them differ, those not counted where rounding decides.
+        undecided_points: how many more there were at which float32 rounding itself decides.
+        max_abs_error: the largest difference of an output from onnxruntime's, in real units.
+        argmax_agreement: in which part of the samples both choose the same class.
+        accuracy: of the C on the labels, None without labels.
+        cycles: a measured count of cycles for one sample, None where there is none.
+        passed: whether everything held.
+        accuracy_reference: of onnxruntime on the labels.
+        error_bound: what the compiler states for the outputs.
+        given: how many of the samples came from the user.
+        values_compared: integers in the memory of the C that were compared with the graph's.
+        layers: the comparison with onnxruntime, value by value.
+        tables: the check of thresholds and tables, node by node.
+        failures: what did not hold, a line each.
+        notes: what the user should know about the samples.
+    """
+
+    ran_on: str
+    samples: int
+    reference: str
+    bits_compared: int
+    bits_differing: int
+    undecided_points: int
+    max_abs_error: float
+    argmax_agreement: float
+    accuracy: float | None
+    cycles: int | None
+    passed: bool
+    accuracy_reference: float | None = None
+    error_bound: float = 0.0
+    given: int = 0
+    values_compared: int = 0
+    layers: tuple[Count, ...] = ()
+    tables: tuple[Checked, ...] = ()
+    failures: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def raise_if_failed(self) -> None:
+        """Raise ``VerificationError`` with the first failure if there is one."""
+        if not self.passed:
+            more = f" (and {len(self.failures) - 1} more)" if len(self.failures) > 1 else ""
+            raise VerificationError(f"{self.failures[0]}{more}")
+
+    def lines(self) -> tuple[str, ...]:
+        """The result for people."""
+        points = sum(t.count.compared for t in self.tables)
+        part = [t.count.name for t in self.tables if not t.every]
+        every = "on every accumulator" if not part else f"everywhere but for {len(part)} too wide to enumerate"
+        exact = " (exact)" if not self.error_bound else ""
+        lines = [
+            f"{self.samples:,} samples on {self.ran_on}, {self.samples - self.given:,} generated; {self.reference}",
+            f"C: {self.values_compared:,} integers equal to the graph's" if not self._failed("C:") else "C: differs",
+            f"hidden values: {self.bits_compared:,} compared, {self.bits_differing:,} differ; "
+            f"at {self.undecided_points:,} more float32 rounding decides",
+            f"tables: {points:,} points of {len(self.tables)} tables checked, {every}",
+            f"outputs: worst error {self.max_abs_error:.3g}, stated bound {self.error_bound:.3g}{exact}",
+            f"argmax: agrees on {self.argmax_agreement:.2%}",
+        ]
+        if self.accuracy is not None:
+            lines.append(f"accuracy: {self.accuracy:.2%} in C, {self.accuracy_reference:.2%} in onnxruntime")
+        return (*lines, *self.notes, *(f"FAILED: {f}" for f in self.failures), *(["passed"] if self.passed else []))
+
+    def _failed(self, kind: str) -> bool:
+        return any(f.startswith(kind) for f in self.failures)
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """What one batch of samples showed."""
+
+    c: tuple[Count, ...]
+    hidden: tuple[Count, ...]
+    outputs: tuple[Count, ...]
+    ours: Array
+    theirs: Array
+
+
+def verify(compilation: Compilation, source: data.Source | None = None, *, samples: int | None = None) -> Verification:
+    """Build the C for this machine, run it, and compare it with the reference.
+
+    Args:
+        compilation: what to verify.
+        source: samples: an ``.npz`` file or arrays by input name; generated ones by default.
+        samples: how many of the given samples to use, or how many to generate.
+
+    Raises:
+        UsageError: the samples do not fit the model.
+        ToolError: there is no C compiler.
+        VerificationError: the program crashes, hangs or writes where it must not.
+    """
+    given = None if source is None else data.load(source, compilation.imported)
+    if given is not None and samples is not None:
+        given = given.first(samples)
+    inputs, notes = _inputs(compilation, given, GENERATED if samples is None else samples)
+    count = len(next(iter(inputs.values())))
+    with host.build(compilation.program, compilation.files) as built:
+        checker = _Checker(compilation, built)
+        parts = [checker.batch({k: v[i : i + BATCH] for k, v in inputs.items()}) for i in range(0, count, BATCH)]
+        by_program = checker.by_program({k: v[:BY_PROGRAM] for k, v in inputs.items()})
+    return _result(compilation, parts, by_program, exhaustive.check(compilation.graph), given, count, notes)
+
+
+def _inputs(
+    compilation: Compilation, given: data.Samples | None, count: int
+) -> tuple[dict[str, Array], tuple[str, ...]]:
+    """All samples in grid units, the given ones first, and what there is to say about them."""
+    rng = np.random.default_rng(SEED)
+    graph, notes = compilation.graph, list[str]()
+    if given is None:
+        base = stimuli.generate(graph, max(1, count), rng)
+    else:
+        base = {}
+        for one in compilation.grids:
+            on_grid = grid.to_q(one, given.arrays[one.name])
+            base[one.name] = on_grid.q
+            notes += _rounding(one, on_grid)
+        if given.unused:
+            notes.append(f"note: {given.source} has more that is not used: {', '.join(given.unused)}")
+    size = len(next(iter(base.values())))
+    start = {name: q[rng.integers(0, size, DIRECTED)] for name, q in base.items()}
+    aimed = stimuli.directed(graph, start, rng)
+    return {name: np.concatenate([base[name], aimed[name]]) for name in base}, tuple(notes)
+
+
+def _rounding(one: grid.InputGrid, on_grid: grid.OnGrid) -> list[str]:
+    notes, total = [], on_grid.q.size
+    if on_grid.rounded:
+        notes.append(f"note: {on_grid.rounded / total:.1%} of input {one.name!r} was rounded to its grid, {one.domain}")
+    if on_grid.clipped:
+        notes.append(f"note: {on_grid.clipped / total:.1%} of input {one.name!r} was outside of its grid, {one.domain}")
+    return notes
+
+
+class _Checker:
+    """Runs batches of samples through the C, the graph and the reference."""
+
+    def __init__(self, compilation: Compilation, built: Built) -> None:
+        self.compilation = compilation
+        self.built = built
+        self.nodes = compare.forced_values(compilation.imported, compilation.graph)
+        self.reference = Reference(compilation.imported, tuple(self.nodes))
+
+    def batch(self, inputs: Mapping[str, Array]) -> _Batch:
+        """All comparisons for samples in grid units."""
+        c = self.compilation
+        ran = self.built.run(inputs)
+        values = interpreter.run(c.graph, inputs)
+        real = {one.name: grid.to_real(one, inputs[one.name]) for one in c.grids}
+        forced = {name: interpreter.real(node, values[node]) for name, node in self.nodes.items()}
+        layer_outputs, computed = self.reference.forced(real, forced)
+        end_to_end = self.reference.end_to_end(real)
+        open_points = compare.undecided(c.graph, values)
+        touched = np.zeros(len(end_to_end[0]), bool)
+        for node, mask in open_points.items():
+            touched |= mask.any(axis=1) & (not isinstance(node, ArgMax))
+        by_layer = compare.outputs(c.imported, c.graph, values, layer_outputs, None, open_points)
+        whole = compare.outputs(c.imported, c.graph, values, end_to_end, touched, open_points)
+        return _Batch(
+            compare.c_against_graph(c.program, c.lowered, c.graph, ran, values),
+            compare.hidden(c.imported, self.nodes, values, computed, open_points),
+            (*by_layer, *whole),
+            classes(c, ran.outputs[0]),
+            reference_classes(c, end_to_end[0]),
+        )
+
+    def by_program(self, inputs: Mapping[str, Array]) -> tuple[Count, ...]:
+        """The C against the program's own meaning, buffer by buffer."""
+        program = self.compilation.program
+        return compare.c_against_program(program, host.fed(program, inputs), self.built.run(inputs))
+
+
+def classes(compilation: Compilation, output: Array) -> Array:
+    """The class that each sample's integers ``[samples, elements]`` of the first output mean."""
+    node = compilation.graph.outputs[0]
+    if isinstance(node, ArgMax):
+        return np.asarray(output[:, 0])
+    name = compilation.imported.outputs[0].reference
+    shaped = output.reshape(len(output), *node.type.shape)
+    return _class(reference.in_onnx_order(compilation.imported, name, interpreter.real(node, shaped)))
+
+
+def reference_classes(compilation: Compilation, output: Array) -> Array:
+    """The class that the reference's first output ``[samples, elements]`` means."""
+    return np.asarray(output[:, 0]) if isinstance(compilation.graph.outputs[0], ArgMax) else _class(output)
+
+
+def _class(real: Array) -> Array:
+    """The index of the largest element; for a single one, whether it is positive."""
+    return np.asarray(np.argmax(real, axis=1) if real.shape[1] > 1 else (real[:, 0] > 0).astype(np.int64))
+
+
+def _result(
+    compilation: Compilation,
+    parts: Sequence[_Batch],
+    by_program: Sequence[Count],
+    tables: tuple[Checked, ...],
+    given: data.Samples | None,
+    count: int,
+    notes: tuple[str, ...],
+) -> Verification:
+    c = compare.merge([*(p.c for p in parts), by_program])
+    hidden = compare.merge([p.hidden for p in parts])
+    outputs = compare.merge([p.outputs for p in parts])
+    kinds = (("C", c), ("layer", hidden), ("output", outputs), ("table", [t.count for t in tables]))
+    failures = tuple(
+        f"{kind}: {one.name}: {one.differing:,} of {one.compared:,} differ, the first {one.first}"
+        for kind, counts in kinds
+        for one in counts
+        if one.differing
+    )
+    ours, theirs = (np.concatenate([getattr(p, f) for p in parts]) for f in ("ours", "theirs"))
+    own = count - DIRECTED
+    labels = None if given is None else given.labels
+    return Verification(
+        ran_on="host",
+        samples=count,
+        reference=reference.describe(),
+        bits_compared=sum(h.compared for h in hidden),
+        bits_differing=sum(h.differing for h in hidden),
+        undecided_points=sum(h.undecided for h in hidden),
+        max_abs_error=max((o.worst for o in outputs), default=0.0),
+        argmax_agreement=float((ours[:own] == theirs[:own]).mean()),
+        accuracy=None if labels is None else float((ours[:own] == labels).mean()),
+        cycles=None,
+        passed=not failures,
+        accuracy_reference=None if labels is None else float((theirs[:own] == labels).mean()),
+        error_bound=compilation.error_bound,
+        given=0 if given is None else len(given),
+        values_compared=sum(one.compared for one in c),
+        layers=hidden,
+        tables=tables,
+        failures=failures,
+        notes=notes,
+    )

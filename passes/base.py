@@ -1,0 +1,82 @@
+"""What a pass is: a frozen dataclass with a name that maps a graph to a graph with the same meaning.
+
+Options are the dataclass's fields. A pass that finds nothing to do returns the graph itself, so that a driver can see it.
+`run_pipeline` repeats groups of passes until nothing changes, and calls ``after`` with the graph before and after each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from bnncompiler import interpreter
+from bnncompiler.errors import VerificationError
+from bnncompiler.ir import Array, Graph, Node
+from bnncompiler.ops import Elementwise
+
+
+class Pass(Protocol):
+    """A rewrite of the whole graph."""
+
+    @property
+    def name(self) -> str:
+        """A verb phrase in kebab case."""
+
+    def __call__(self, graph: Graph, /) -> Graph:
+        """The rewritten graph; the same object where nothing applied."""
+
+
+After = Callable[[Pass, Graph, Graph], None]
+
+
+def run_pipeline(graph: Graph, passes: Sequence[Pass | Sequence[Pass]], after: After | None = None) -> Graph:
+    """Run ``passes`` in order; a nested sequence is repeated until none of its passes changes the graph."""
+    for item in passes:
+        group = item if isinstance(item, Sequence) else (item,)
+        while True:
+            before = graph
+            for one in group:
+                changed = one(graph)
+                if after is not None and changed is not graph:
+                    after(one, graph, changed)
+                graph = changed
+            if graph is before or group is not item:
+                break
+    return graph
+
+
+def rewrite_sinks(graph: Graph, rule: Callable[[Node, bool], Node | None]) -> Graph:
+    """Apply ``rule(node, is_output)`` to the values that leave an elementwise region: read by something else, or an output.
+
+    Elementwise nodes inside a region stay as they are; they vanish when nothing reads them any more.
+    """
+    users = graph.users()
+    outputs = set(graph.outputs)
+    leaving = [n in outputs or any(not isinstance(u, Elementwise) for u in users[n]) for n in users]
+    position = iter(range(len(leaving)))
+    is_output = [n in outputs for n in users]
+
+    def apply(node: Node) -> Node | None:
+        i = next(position)  # rewrite visits the nodes in the order of users()
+        return rule(node, is_output[i]) if leaving[i] else None
+
+    return graph.rewrite(apply)
+
+
+def check_equivalence(name: str, before: Graph, after: Graph, inputs: Mapping[str, Array]) -> None:
+    """Run both graphs in the interpreter and compare the outputs within the bounds that the second one states.
+
+    Raises:
+        VerificationError: the pass changed what the graph computes.
+    """
+    old, new = interpreter.run(before, inputs), interpreter.run(after, inputs)
+    for a, b in zip(before.outputs, after.outputs, strict=True):
+        x, y = (interpreter.real(n, values[n]) for n, values in ((a, old), (b, new)))
+        tolerance = sum(float(n.type.domain.error.max()) for n in (a, b) if n.type.domain is not None)
+        scale = float(np.abs(x).max(initial=1e-30))
+        different = np.abs(x - y) > tolerance + 1e-4 * scale
+        # A sample in which a sign fell the other way by float32 rounding differs by whole levels: such samples are few.
+        if different.reshape(len(x), -1).any(axis=1).mean() > 0.25:
+            raise VerificationError(f"pass {name}: {a.name} differs from before by up to {np.abs(x - y).max():.3g}")

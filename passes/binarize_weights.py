@@ -1,0 +1,79 @@
+"""Binarize weights: real weights that are really integers become integers, whatever idiom made them.
+
+The pattern is a set of values, not a chain of nodes: by now the frontend has evaluated ``Sign(W)``, ``alpha * Sign(W)``,
+``Where(W >= 0, 1, -1)``, unpacked bytes and folded batch norms into plain numbers. A row (output channel) whose values are
+``{-a, a}`` is ``a`` times bipolar weights, ``{-a, 0, a}`` ternary, and ``{±a, ±3a}`` a 2-bit one, with its own ``a``::
+
+    dense(x, W)  ->  integer_dense(x, Q, scale)        W[o, i] = scale[o] * Q[o, i]
+
+Values that differ by less than `TOLERANCE` are one value: residues such as ``s - c + c`` leave an ulp of noise, which the
+new node carries as its weight error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bnncompiler.ir import Array, Graph, Node
+from bnncompiler.ops import Dense, IntegerDense
+
+TOLERANCE = 2e-6
+LARGEST = 127
+DIVISORS = (1, 2, 3)
+
+
+@dataclass(frozen=True)
+class IntegerRows:
+    """Weights as integers: ``weight[o, i] = scale[o] * q[o, i]`` within ``error[o]``; ``known`` rows are such by nature."""
+
+    q: Array
+    scale: Array
+    error: Array
+    known: Array
+
+
+def integer_rows(weight: Array) -> IntegerRows:
+    """Find the integer grid of each row of ``weight [out, in]``; a row without one is not ``known`` and is left 0."""
+    w = np.asarray(weight, np.float64)
+    size = np.abs(w)
+    largest = size.max(axis=1, initial=0)
+    nonzero = size > TOLERANCE * largest[:, None]
+    smallest = np.where(nonzero, size, np.inf).min(axis=1, initial=np.inf)
+    smallest = np.where(np.isfinite(smallest), smallest, 1.0)
+    q, scale = np.zeros(w.shape, np.int16), np.ones(len(w))
+    error, known = np.zeros(len(w)), largest == 0
+    for divisor in DIVISORS:
+        todo = np.flatnonzero(~known & (largest <= LARGEST * smallest / divisor))
+        if not len(todo):
+            continue
+        unit = smallest[todo] / divisor
+        codes = np.rint(w[todo] / unit[:, None])
+        fits = np.abs(w[todo] - codes * unit[:, None]).max(axis=1) <= TOLERANCE * largest[todo]
+        rows = todo[fits]
+        q[rows] = codes[fits]
+        scale[rows] = unit[fits] if divisor == 1 else largest[rows] / np.abs(q[rows]).max(axis=1)
+        error[rows] = np.abs(w[rows] - q[rows] * scale[rows, None]).max(axis=1)
+        known[rows] = True
+    return IntegerRows(q, scale, error, known)
+
+
+@dataclass(frozen=True)
+class BinarizeWeights:
+    """``dense`` whose rows all have an integer grid to ``integer_dense``."""
+
+    name: str = "binarize-weights"
+
+    def __call__(self, graph: Graph) -> Graph:
+        """The graph with bipolar, ternary and few-bit weights as integers."""
+
+        def rule(node: Node) -> Node | None:
+            match node:
+                case Dense(name, x, weight, bias, dtype):
+                    rows = integer_rows(weight)
+                    if rows.known.all():
+                        return IntegerDense(name, x, rows.q, rows.scale, bias, rows.error, dtype)
+            return None
+
+        return graph.rewrite(rule)

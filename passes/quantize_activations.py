@@ -1,0 +1,237 @@
+"""Quantise activations: a region with many values becomes fixed point, with a bound on what that costs.
+
+What `fold_thresholds` leaves is continuous: logits, ReLU activations of BinaryConnect, the input of a last real layer. The
+region is still a channel function of one integer. Cut at its breakpoints (`bnncompiler.sampling`) it is affine piece by
+piece, so it is a multiplication, an addition and a shift on each::
+
+    y = a_k x + b_k  for x in piece k   ->   q_y = (q_x * multiplier_k + bias_k) >> shift
+
+A region that is no such thing (a sigmoid) becomes a table over the accumulator's range; where that is too wide, what leads
+up to the curve becomes a stream of `CURVE_BITS` bits first, and the curve a table over those.
+
+The grid: a function that is affine and the same for all channels keeps its integers, and only their meaning changes.
+Otherwise outputs get one 32-bit scale for all channels, so that logits compare as integers; where all of them already lie
+on one grid (equal scales, no bias) that is kept and the result is exact. Hidden streams get up to ``stream_bits`` bits.
+
+The bound is the grid's rounding, the multiplier's rounding over the widest accumulator, the accumulator's own error times
+the steepest slope, and one float32 rounding for each operator on the way times the slope from there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bnncompiler.errors import UnsupportedModel
+from bnncompiler.ir import Array, Domain, Graph, Node, per_element, rows
+from bnncompiler.ops import UNIT_ROUNDOFF, ArgMax, Constant, Dense, Elementwise, IntegerDense, Lookup, Requantize
+from bnncompiler.oracle import ChannelFunction, sources
+from bnncompiler.passes.base import rewrite_sinks
+from bnncompiler.sampling import NotPiecewiseError, bounds, pieces, size
+
+LOOKUP_LIMIT = 1 << 14
+CURVE_BITS = 12
+OUTPUT_LIMIT = 2**30  # logits stay below this, so that sums and differences of two of them fit 32 bits
+
+
+@dataclass(frozen=True)
+class QuantizeActivations:
+    """A continuous region of one integer to ``requantize`` or ``lookup``; outputs on one scale.
+
+    Attributes:
+        stream_bits: bits of hidden fixed-point values; fewer where real weights need room in a 32-bit accumulator.
+    """
+
+    stream_bits: int = 16
+    name: str = "quantize-activations"
+
+    def __call__(self, graph: Graph) -> Graph:
+        """The graph with its continuous values on integer grids."""
+        users = graph.users()
+        widths = {n.name: self._width(users[n]) for n in users}
+
+        def rule(node: Node, is_output: bool) -> Node | None:
+            match node:
+                case Elementwise():
+                    found = sources(node)
+                    if len(found) == 1 and found[0].type.domain is not None:
+                        return quantize(ChannelFunction(found[0], node), is_output, widths.get(node.name, self.stream_bits))
+                case IntegerDense() if is_output and node.type.domain is not None and not node.domain.is_uniform:
+                    return quantize(ChannelFunction(node, node), True, self.stream_bits)
+                case ArgMax(name, x) if x.type.domain is not None and not x.domain.is_uniform:
+                    return ArgMax(name, quantize(ChannelFunction(x, x), True, self.stream_bits))
+            return None
+
+        return rewrite_sinks(graph, rule)
+
+    def _width(self, users: list[Node]) -> int:
+        """The bits of a stream: all that are allowed, or half of what its real-weighted reader's accumulator has."""
+        fan_in = max((u.weight.shape[1] for u in users if isinstance(u, Dense)), default=0)
+        room = 30 - max(0, fan_in - 1).bit_length()
+        return self.stream_bits if not fan_in else max(4, min(self.stream_bits, room // 2 + 1))
+
+
+def quantize(function: ChannelFunction, is_output: bool, bits: int) -> Node:
+    """The fixed-point form of ``function``, or its elementwise nodes on a narrower source where it must be cut.
+
+    Raises:
+        UnsupportedModel: it is not a finite function of one integer.
+    """
+    try:
+        return _requantize(function, pieces(function, np.arange(function.rows)), is_output, bits)
+    except NotPiecewiseError as reason:
+        if size(function.source.domain) * len(function.distinct[0]) <= LOOKUP_LIMIT:
+            return _lookup(function, is_output, bits)
+        return _cut(function, reason.node)
+
+
+def _cut(function: ChannelFunction, curve: Node) -> Node:
+    """The region again, with a stream before the curve that is in the way, or in place of it where there is one already."""
+    operand = next(o for o in curve.operands if not isinstance(o, Constant))
+    if operand is function.source and size(operand.domain) <= 1 << CURVE_BITS:
+        if curve is function.sink or curve is function.source:
+            raise UnsupportedModel(
+                f"{curve.name}: {curve.op} differs from channel to channel over {size(operand.domain)} values each, which is "
+                "too large a table; use one slope for all channels, or a piecewise linear function")
+        operand = curve
+    bits = 16 if operand is curve else CURVE_BITS
+    moved: dict[Node, Node] = {operand: quantize(ChannelFunction(function.source, operand), False, bits)}
+    for node in function.nodes:
+        if node not in moved:
+            moved[node] = node.with_operands(moved)
+    return moved[function.sink]
+
+
+def _lookup(function: ChannelFunction, is_output: bool, bits: int) -> Lookup:
+    domain = function.source.domain
+    row = np.arange(function.rows)
+    lo, hi = domain.bounds
+    q = np.repeat((lo + domain.step * np.arange((hi - lo) // domain.step + 1))[:, None], len(row), axis=1)
+    scale, offset, error = (per_element(a, len(row)) for a in (domain.scale, domain.offset, domain.error))
+    y = function.evaluate64(q * scale + offset)
+    ulp = np.abs(q * scale + offset) * UNIT_ROUNDOFF["float32"]
+    spread = [np.abs(function.evaluate32(q * scale + offset + d) - y).max() for d in (-error - ulp, 0 * error, error + ulp)]
+    step = _grid_scale(float(np.abs(y).max()), is_output, bits)
+    table = np.rint(y / step).astype(np.int64)
+    out = Domain(rows(step), rows(0), rows(table.min()), rows(table.max()), 1, rows(step / 2 + max(spread)))
+    return Lookup(function.sink.name, function.source, _common_rows(table.T), out, function, function.sink.type.dtype)
+
+
+def _grid_scale(largest: float, is_output: bool, bits: int) -> float:
+    limit = OUTPUT_LIMIT if is_output else 2 ** (bits - 1) - 1
+    return max(largest, 1e-30) / limit
+
+
+@dataclass(frozen=True, eq=False)
+class _Pieces:
+    """The function as ``y = slope * q + intercept`` on pieces ``[rows, pieces]``, its range, and its float32 error by row."""
+
+    start: Array
+    slope: Array
+    intercept: Array
+    largest: float
+    error: Array
+
+
+def _affine(function: ChannelFunction, start: Array) -> _Pieces:
+    domain, row = function.source.domain, np.arange(function.rows)
+    _, hi = bounds(domain, row, function.rows)
+    scale, offset = (per_element(a, function.rows) for a in (domain.scale, domain.offset))
+    last = np.maximum(start, np.concatenate([start[:, 1:] - domain.step, hi[:, None]], axis=1))
+    ends = [function.values64((q * scale[:, None] + offset[:, None]).T) for q in (start, last)]
+    run = np.where(last > start, last - start, 1)
+
+    def line(node: Node) -> tuple[Array, Array, Array]:
+        y0, y1 = (v[node].T.astype(np.float64) for v in ends)
+        return (y1 - y0) / run, y0, y1
+
+    slope, y0, y1 = line(function.sink)
+    error = np.zeros(slope.shape)
+    unit = UNIT_ROUNDOFF.get(function.sink.type.dtype, UNIT_ROUNDOFF["float32"])
+    for node in function.nodes:
+        own, v0, v1 = line(node)
+        through = np.where(own != 0, np.abs(slope / np.where(own == 0, 1, own)), 0.0)
+        operations = 4 if node.operator == "BatchNormalization" else 1
+        magnitude = np.maximum(np.abs(v0), np.abs(v1)) + (0 if operations == 1 else np.abs(own * run) + np.abs(v0))
+        error += operations * unit * magnitude * through
+    steepest = np.abs(slope / scale[:, None]) if scale.all() else np.zeros(slope.shape)
+    source_error = per_element(domain.error, function.rows)[:, None]
+    error += steepest * source_error + _jumps(slope, y0, y1, domain.step) * (source_error > 0)
+    largest = float(np.max(np.maximum(np.abs(y0), np.abs(y1))))
+    error += unit * largest  # the error is measured from float32(real(q))
+    if not np.isfinite(largest):
+        raise UnsupportedModel(f"{function.sink.name}: {function.sink.op} is not a finite number for some input of its range")
+    return _Pieces(start, slope, y0 - slope * start, largest, error.max(axis=1))
+
+
+def _jumps(slope: Array, y0: Array, y1: Array, step: int) -> Array:
+    """How far the value jumps at the ends of each piece, beyond its slope: an uncertain source may be on either side."""
+    gap = np.abs(y0[:, 1:] - y1[:, :-1])
+    jump = np.where(gap > 1.01 * step * np.maximum(np.abs(slope[:, 1:]), np.abs(slope[:, :-1])), gap, 0.0)
+    none = np.zeros((len(slope), 1))
+    return np.maximum(np.concatenate([none, jump], axis=1), np.concatenate([jump, none], axis=1))
+
+
+def _requantize(function: ChannelFunction, start: Array, is_output: bool, bits: int) -> Requantize:
+    f = _affine(function, start)
+    if start.shape[1] == 1 and all((a == a[:1]).all() for a in (f.slope, f.intercept)) and f.slope[0, 0] != 0:
+        return _regrid(function, f)
+    natural = _natural_scale(f) if is_output else None
+    scale = natural or _grid_scale(f.largest, is_output, bits)
+    q_max = max(abs(b) for b in function.source.domain.bounds)
+    slope, intercept = f.slope / scale, f.intercept / scale
+    shift = 0 if natural else _shift(slope, q_max, is_output)
+    multiplier = np.rint(slope * 2.0**shift).astype(np.int64)
+    bias = np.rint(intercept * 2.0**shift).astype(np.int64) + (1 << shift >> 1)
+    rounding = (0.0 if natural else 0.5 * (q_max + 1) * 2.0**-shift + (0.5 if shift else 0.0)) * scale
+    limit = int(np.ceil(f.largest / scale)) + 1
+    lo, hi = (-limit, limit) if is_output else (-(2 ** (bits - 1)) + 1, 2 ** (bits - 1) - 1)
+    if not is_output and (f.slope >= 0).all():
+        lo = max(lo, int(np.floor((f.slope[:, 0] * start[:, 0] + f.intercept[:, 0]).min() / scale)))
+    if np.abs(bias).max(initial=0) >= 2**62:
+        raise UnsupportedModel(f"{function.sink.name}: {function.sink.op} has a constant far outside of its input's range")
+    exact = natural is not None and not function.nodes and function.source.domain.is_exact
+    out = Domain(rows(scale), rows(0), rows(lo), rows(hi), 1, rows(0) if exact else rows(f.error.max() + rounding))
+    start, multiplier, bias = _common_pieces(start, multiplier, bias)
+    return Requantize(
+        function.sink.name, function.source, start, multiplier, bias, shift, out, function, function.sink.type.dtype)
+
+
+def _regrid(function: ChannelFunction, f: _Pieces) -> Requantize:
+    """An affine function that is the same for all rows: the same integers mean other numbers; no kernel computes it."""
+    x = function.source.domain
+    out = Domain(rows(f.slope[0, 0]), rows(f.intercept[0, 0]), x.lo, x.hi, x.step, rows(f.error))
+    one = np.ones((1, 1), np.int64)
+    start = one * x.bounds[0]
+    return Requantize(function.sink.name, function.source, start, one, 0 * one, 0, out, function, function.sink.type.dtype)
+
+
+def _natural_scale(f: _Pieces) -> float | None:
+    """The step of a grid on which all values lie by nature: equal slopes up to small integer factors, and such biases."""
+    unit = float(np.abs(f.slope).max())
+    if unit == 0:
+        return None
+    for values in (f.slope / unit, f.intercept / unit):
+        if np.abs(values - np.rint(values)).max() > 1e-7 or np.abs(values).max() > 2**20:
+            return None
+    return unit
+
+
+def _shift(slope: Array, q_max: int, is_output: bool) -> int:
+    """The largest shift whose multipliers fit 31 bits and whose products fit 62; none for outputs that fit without."""
+    steepest = max(float(np.abs(slope).max()), 2.0**-60)
+    if is_output and steepest * q_max <= 2 * OUTPUT_LIMIT and q_max <= 2**12:
+        return 0
+    by_multiplier = 30 - int(np.ceil(np.log2(steepest)))
+    by_product = 60 - int(np.ceil(np.log2(max(steepest * q_max, 1))))
+    return int(np.clip(min(by_multiplier, by_product), 0, 31))
+
+
+def _common_rows(table: Array) -> Array:
+    return table[:1] if (table == table[:1]).all() else table
+
+
+def _common_pieces(start: Array, multiplier: Array, bias: Array) -> tuple[Array, Array, Array]:
+    same = all((a == a[:1]).all() for a in (start, multiplier, bias))
+    return (start[:1], multiplier[:1], bias[:1]) if same else (start, multiplier, bias)

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Everything that make test and make demo need on a fresh machine: C compilers, and a virtual environment with this checkout in it.
+#
+#     scripts/setup.sh [VENV]        default .venv; PYTHON=... chooses the interpreter
+#
+# A missing tool is installed where that is possible (root, and apt-get). Elsewhere the script says what to install and goes
+# on: the tests that need the tool skip with the reason, and fail where CI is set.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+venv=${1:-.venv}
+
+can_install() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
+
+install() { # install PACKAGE...
+    if [ -z "${refreshed:-}" ]; then
+        apt-get update -qq && refreshed=yes
+    fi
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+need() { # need COMMAND PACKAGE WHY
+    command -v "$1" >/dev/null && return
+    if can_install; then
+        echo "installing $2 ($3)"
+        install "$2" && return
+    fi
+    echo "$1 is missing ($3): install the package '$2' (apt-get install $2, or your system's equivalent)" >&2
+}
+
+suitable() { # is this a Python that the compiler runs on?
+    command -v "$1" >/dev/null && "$1" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
+}
+
+find_python() {
+    local candidate
+    for candidate in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11 python3.10; do
+        suitable "$candidate" && echo "$candidate" && return
+    done
+    return 1
+}
+
+need gcc gcc "compiles and runs the generated C"
+need g++ g++ "checks that C++ can include the generated headers"
+need clang clang "the generated C is checked with two compilers"
+
+if ! python=$(find_python) && can_install; then
+    echo "installing python3"
+    install python3 python3-venv
+    python=$(find_python) || true
+fi
+if [ -z "${python:-}" ]; then
+    echo "Python 3.10 or newer is needed; PYTHON=/path/to/python3 make ... chooses one" >&2
+    exit 1
+fi
+
+if ! [ -x "$venv/bin/python" ] || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+    if ! "$python" -m venv --clear "$venv" >/dev/null 2>&1; then
+        can_install && install python3-venv
+        "$python" -m venv --clear "$venv" || {
+            echo "$python cannot make a virtual environment: install the package 'python3-venv'" >&2
+            exit 1
+        }
+    fi
+fi
+echo "installing bnncompiler and its tools into $venv"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".[dev]"

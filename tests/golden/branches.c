@@ -1,0 +1,476 @@
+/* The network `branches`; see branches.h. First come the kernels that it calls, the same for every
+ * network, then its tables, then its layers. */
+
+#include "branches.h"
+
+#define BNN_WORD_BITS 32
+#define BNN_KERNEL static
+
+/* Port for any C99 compiler. A port is what differs between machines: the word that bits are
+ * packed into, the type of sizes, and where constant tables live and how they are read. Other
+ * ports replace this file and nothing else. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Attributes that GNU compilers need to hear; none changes what the code means.
+ * BNN_MAY_ALIAS: the arena holds words at one time and integers at another, in the same bytes.
+ * BNN_INLINE: helpers vanish into the kernels, so that constant arguments fold; some programs use
+ * only a few of them. */
+#if defined(__GNUC__)
+#define BNN_MAY_ALIAS __attribute__((__may_alias__))
+#define BNN_INLINE static inline __attribute__((__always_inline__, __unused__))
+#else
+#define BNN_MAY_ALIAS
+#define BNN_INLINE static inline
+#endif
+
+/* The word: BNN_WORD_BITS is 8, 16, 32 or 64. */
+#ifndef BNN_WORD_BITS
+#define BNN_WORD_BITS 64
+#endif
+#if BNN_WORD_BITS == 8
+typedef uint8_t BNN_MAY_ALIAS bnn_word;
+#elif BNN_WORD_BITS == 16
+typedef uint16_t BNN_MAY_ALIAS bnn_word;
+#elif BNN_WORD_BITS == 32
+typedef uint32_t BNN_MAY_ALIAS bnn_word;
+#elif BNN_WORD_BITS == 64
+typedef uint64_t BNN_MAY_ALIAS bnn_word;
+#else
+#error "BNN_WORD_BITS must be 8, 16, 32 or 64"
+#endif
+
+/* Counts and indices of elements. It must hold the number of elements of the largest table. */
+typedef size_t bnn_size;
+
+/* BNN_TABLE stands in the definition of a table, BNN_ROM in the type of a pointer to one. Every
+ * read of a table goes through the functions below: here they are plain reads. */
+#define BNN_TABLE
+#define BNN_ROM
+
+BNN_INLINE bnn_word bnn_rom_word(const bnn_word BNN_ROM *p)
+{
+    return *p;
+}
+
+BNN_INLINE uint8_t bnn_rom_u8(const uint8_t BNN_ROM *p)
+{
+    return *p;
+}
+
+BNN_INLINE int8_t bnn_rom_s8(const int8_t BNN_ROM *p)
+{
+    return *p;
+}
+
+BNN_INLINE uint16_t bnn_rom_u16(const uint16_t BNN_ROM *p)
+{
+    return *p;
+}
+
+BNN_INLINE int16_t bnn_rom_s16(const int16_t BNN_ROM *p)
+{
+    return *p;
+}
+
+BNN_INLINE int32_t bnn_rom_s32(const int32_t BNN_ROM *p)
+{
+    return *p;
+}
+
+BNN_INLINE int64_t bnn_rom_s64(const int64_t BNN_ROM *p)
+{
+    return *p;
+}
+
+/* Integers of any type by index, packed bits, and arithmetic that is the same on every machine. */
+
+/* The element type of an argument pair `const void *x, bnn_type x_type`. It is a constant in
+ * every call, so that the switches below fold away where the compiler sees kernel and call
+ * together. */
+typedef enum bnn_type { BNN_U8, BNN_S8, BNN_U16, BNN_S16, BNN_S32 } bnn_type;
+
+typedef uint16_t BNN_MAY_ALIAS bnn_u16;
+typedef int16_t BNN_MAY_ALIAS bnn_s16;
+typedef int32_t BNN_MAY_ALIAS bnn_s32;
+
+/* x[i], from working memory. */
+BNN_INLINE int32_t bnn_load(const void *x, bnn_type type, bnn_size i)
+{
+    switch (type) {
+    case BNN_U8:
+        return ((const uint8_t *)x)[i];
+    case BNN_S8:
+        return ((const int8_t *)x)[i];
+    case BNN_U16:
+        return ((const bnn_u16 *)x)[i];
+    case BNN_S16:
+        return ((const bnn_s16 *)x)[i];
+    default:
+        return ((const bnn_s32 *)x)[i];
+    }
+}
+
+/* x[i], from a constant table. */
+BNN_INLINE int32_t bnn_rom_load(const void BNN_ROM *x, bnn_type type, bnn_size i)
+{
+    switch (type) {
+    case BNN_U8:
+        return bnn_rom_u8((const uint8_t BNN_ROM *)x + i);
+    case BNN_S8:
+        return bnn_rom_s8((const int8_t BNN_ROM *)x + i);
+    case BNN_U16:
+        return bnn_rom_u16((const uint16_t BNN_ROM *)x + i);
+    case BNN_S16:
+        return bnn_rom_s16((const int16_t BNN_ROM *)x + i);
+    default:
+        return bnn_rom_s32((const int32_t BNN_ROM *)x + i);
+    }
+}
+
+/* y[i] = value, which the type holds. */
+BNN_INLINE void bnn_store(void *y, bnn_type type, bnn_size i, int32_t value)
+{
+    switch (type) {
+    case BNN_U8:
+        ((uint8_t *)y)[i] = (uint8_t)value;
+        break;
+    case BNN_S8:
+        ((int8_t *)y)[i] = (int8_t)value;
+        break;
+    case BNN_U16:
+        ((bnn_u16 *)y)[i] = (uint16_t)value;
+        break;
+    case BNN_S16:
+        ((bnn_s16 *)y)[i] = (int16_t)value;
+        break;
+    default:
+        ((bnn_s32 *)y)[i] = value;
+        break;
+    }
+}
+
+/* The two's complement value of v. Sums run modulo 2^32, where no order of additions overflows,
+ * and end here. */
+BNN_INLINE int32_t bnn_signed(uint32_t v)
+{
+    const uint32_t top = (uint32_t)1 << 31;
+    return v < top ? (int32_t)v : (int32_t)(v - top) - INT32_MAX - 1;
+}
+
+/* How many words hold n bits. */
+BNN_INLINE bnn_size bnn_words(bnn_size n)
+{
+    return n / BNN_WORD_BITS + (n % BNN_WORD_BITS != 0);
+}
+
+/* How many of n elements lie in the word that begins with element i. */
+BNN_INLINE bnn_size bnn_lanes(bnn_size n, bnn_size i)
+{
+    return n - i < BNN_WORD_BITS ? n - i : BNN_WORD_BITS;
+}
+
+/* A word whose bit `lane` is `bit` (0 or 1) and whose other bits are 0. */
+BNN_INLINE bnn_word bnn_bit(int bit, bnn_size lane)
+{
+    return (bnn_word)((bnn_word)bit << lane);
+}
+
+/* Bit `lane` of a word, as 0 or 1. */
+BNN_INLINE uint32_t bnn_lane(bnn_word word, bnn_size lane)
+{
+    return (uint32_t)(word >> lane) & 1u;
+}
+
+/* Packed input bytes to words: bit i of y is bit i % 8 of byte i / 8 of x. Bits of x behind the
+ * last element are ignored. */
+
+BNN_KERNEL void bnn_load_bits(const uint8_t *x, bnn_size n, bnn_word *y)
+{
+    const bnn_word ones = (bnn_word)~(bnn_word)0;
+    for (bnn_size i = 0; i < n; i += BNN_WORD_BITS) {
+        const bnn_size lanes = bnn_lanes(n, i);
+        const bnn_size bytes = (lanes + 7u) / 8u;
+        bnn_word bits = 0;
+        for (bnn_size j = 0; j < bytes; ++j) {
+            bits = (bnn_word)(bits | ((bnn_word)x[i / 8u + j] << (8u * j)));
+        }
+        y[i / BNN_WORD_BITS] = (bnn_word)(bits & (ones >> (BNN_WORD_BITS - lanes)));
+    }
+}
+
+/* Counting ones: in a word, and in rows of words. */
+
+/* The number of ones in v. Where the machine has an instruction for it, that is what the builtin
+ * is; elsewhere it calls a library function, which is slower than these sums of 1, 2 and 4 bits
+ * side by side, added up by a multiplication. */
+BNN_INLINE unsigned bnn_popcount(bnn_word v)
+{
+#if defined(__GNUC__) && (defined(__POPCNT__) || defined(__aarch64__) || defined(__riscv_zbb))
+    return (unsigned)__builtin_popcountll(v);
+#else
+    const bnn_word ones = (bnn_word)~(bnn_word)0;
+    v = (bnn_word)(v - ((v >> 1) & (ones / 3u)));
+    v = (bnn_word)((v & (ones / 5u)) + ((v >> 2) & (ones / 5u)));
+    v = (bnn_word)((bnn_word)(v + (v >> 4)) & (ones / 17u));
+    return (unsigned)((bnn_word)(v * (ones / 255u)) >> (BNN_WORD_BITS - 8));
+#endif
+}
+
+/* The number of places where x and w differ. */
+BNN_INLINE bnn_size bnn_differing(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size words)
+{
+    bnn_size count = 0;
+    for (bnn_size i = 0; i < words; ++i) {
+        count += bnn_popcount((bnn_word)(x[i] ^ bnn_rom_word(w + i)));
+    }
+    return count;
+}
+
+/* The number of places where both x and w are 1. */
+BNN_INLINE bnn_size bnn_common(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size words)
+{
+    bnn_size count = 0;
+    for (bnn_size i = 0; i < words; ++i) {
+        count += bnn_popcount((bnn_word)(x[i] & bnn_rom_word(w + i)));
+    }
+    return count;
+}
+
+/* What bit plane `plane` of `planes` weighs, modulo 2^32: a power of two, negative for the sign
+ * plane. */
+BNN_INLINE uint32_t bnn_plane_weight(unsigned plane, unsigned planes, int x_signed)
+{
+    const uint32_t weight = (uint32_t)1 << plane;
+    return x_signed && plane + 1u == planes ? (uint32_t)0 - weight : weight;
+}
+
+/* Bipolar by bipolar dense layer: y[o] = sum_i x[i] * w[o][i], which is
+ * n - 2 * (number of differing bits). */
+
+BNN_KERNEL void bnn_dense_xnor(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size n,
+                               bnn_size outs, int32_t *y)
+{
+    const bnn_size words = bnn_words(n);
+    for (bnn_size o = 0; o < outs; ++o) {
+        y[o] = (int32_t)n - 2 * (int32_t)bnn_differing(x, w + o * words, words);
+    }
+}
+
+/* The index of the largest integer: y[0] is the first i with x[i] >= x[j] for every j.
+ *
+ * y may begin where x begins: it is written when all of x has been read. */
+
+BNN_KERNEL void bnn_argmax(const void *x, bnn_type x_type, bnn_size n, int32_t *y)
+{
+    bnn_size best = 0;
+    int32_t largest = bnn_load(x, x_type, 0);
+    for (bnn_size i = 1; i < n; ++i) {
+        const int32_t value = bnn_load(x, x_type, i);
+        if (value > largest) {
+            largest = value;
+            best = i;
+        }
+    }
+    y[0] = (int32_t)best;
+}
+
+/* Integers to small codes: code i of y is levels[row][k], where k counts the thresholds
+ * at[row][0..count-1] that x[i] reaches (x[i] >= threshold) and row = i % rows. Without levels
+ * (NULL) the code is k itself. The `planes` low bits of the codes leave as bit planes: all of an
+ * unsigned code, or with one plane the parity of k. All thresholds are looked at, so that the time
+ * does not depend on the data. */
+
+BNN_KERNEL void bnn_steps(const void *x, bnn_type x_type, bnn_size n, const void BNN_ROM *at,
+                          bnn_type at_type, bnn_size rows, bnn_size count,
+                          const uint8_t BNN_ROM *levels, unsigned planes, bnn_word *y)
+{
+    const bnn_size words = bnn_words(n);
+    bnn_size row = 0;
+    for (bnn_size i = 0; i < words * planes; ++i) {
+        y[i] = 0;
+    }
+    for (bnn_size i = 0; i < n; ++i) {
+        const int32_t value = bnn_load(x, x_type, i);
+        bnn_size code = 0;
+        for (bnn_size k = 0; k < count; ++k) {
+            code += value >= bnn_rom_load(at, at_type, row * count + k);
+        }
+        if (levels != NULL) {
+            code = bnn_rom_u8(levels + row * (count + 1u) + code);
+        }
+        for (unsigned p = 0; p < planes; ++p) {
+            y[p * words + i / BNN_WORD_BITS] |= bnn_bit((int)(code >> p & 1u), i % BNN_WORD_BITS);
+        }
+        row = row + 1u < rows ? row + 1u : 0u;
+    }
+}
+
+/* Integers to integers by linear pieces:
+ * y[i] = clamp(floor((x[i] * multiplier + bias) / 2^shift), lo, hi).
+ *
+ * Row i % rows has `pieces` entries in each table; the piece is the last one whose start x[i]
+ * reaches, and the first one's start is not read. Product and sum are taken in 64 bits and must
+ * fit; shift is below 63.
+ *
+ * y may begin where x begins if its elements are not larger: y[i] is written after x[i] is read. */
+
+/* floor(v / 2^shift): C leaves open what >> does to a negative number. */
+static int64_t bnn_floor_shift(int64_t v, unsigned shift)
+{
+    return v >= 0 ? v >> shift : ~(~v >> shift);
+}
+
+BNN_KERNEL void bnn_requantize(const void *x, bnn_type x_type, bnn_size n,
+                               const int32_t BNN_ROM *start, const int32_t BNN_ROM *multiplier,
+                               const int64_t BNN_ROM *bias, bnn_size rows, bnn_size pieces,
+                               unsigned shift, int32_t lo, int32_t hi, void *y, bnn_type y_type)
+{
+    bnn_size first = 0; /* entry of the row's first piece */
+    for (bnn_size i = 0; i < n; ++i) {
+        const int32_t value = bnn_load(x, x_type, i);
+        bnn_size piece = first;
+        for (bnn_size k = 1; k < pieces; ++k) {
+            piece += value >= bnn_rom_s32(start + first + k);
+        }
+        const int64_t product = (int64_t)value * bnn_rom_s32(multiplier + piece);
+        const int64_t scaled = bnn_floor_shift(product + bnn_rom_s64(bias + piece), shift);
+        bnn_store(y, y_type, i, scaled < lo ? lo : scaled > hi ? hi : (int32_t)scaled);
+        first = first + pieces < rows * pieces ? first + pieces : 0u;
+    }
+}
+
+/* What the tables were made for; a negative size here means another machine. */
+typedef char bnn_check_word[sizeof(bnn_word) * 8 == 32 ? 1 : -1];
+typedef char bnn_check_size[(bnn_size)-1 >= 8 ? 1 : -1];
+
+static const bnn_word BNN_TABLE int_[8] = {
+    0x09f324ce, 0x00000011, 0x514b5c12, 0x00000007, 0x7b3f9b87, 0x00000003, 0x3f8d6a7c, 0x0000000c
+};
+
+static const int16_t BNN_TABLE m_bnn_load__[3] = {
+    -30000,      0,  30000
+};
+
+static const int32_t BNN_TABLE start[2] = {
+    0, 5
+};
+
+static const int32_t BNN_TABLE arena__2[2] = {
+    (-2147483647 - 1),           7
+};
+
+static const int64_t BNN_TABLE bias[2] = {
+    -9223301668110598144,        1099511627776
+};
+
+/* Define BNN_TRACE to look at every result: call number, address and size in bytes. */
+#ifndef BNN_TRACE
+#define BNN_TRACE(call, address, bytes) ((void)0)
+#endif
+
+void branches_run(const uint8_t *v2nd_e_input,
+                  const int16_t *for_,
+                  int32_t *v2nd_e_input_2,
+                  int32_t *arena_,
+                  void *arena)
+{
+    unsigned char *const memory = (unsigned char *)arena;
+    bnn_word *const packed = (bnn_word *)(void *)(memory + 16);
+    int32_t *const acc = (int32_t *)(void *)(memory + 0);
+    bnn_word *const codes = (bnn_word *)(void *)(memory + 0);
+
+    /* load: 37 x uint8 -> 37 x 1 bit
+     *   Packed input bytes (bit `i` is bit `i % 8` of byte `i // 8`) into words. */
+    bnn_load_bits(v2nd_e_input, 37, packed);
+    BNN_TRACE(0, packed, 8);
+
+    /* a* /b: 37 x 1 bit -> 4 x int32, 148 MACs
+     *   from a* /b? ?/:MatMul
+     *   Bipolar by bipolar dense layer: `y[o] = n - 2 popcount(x ^ w[o])`. */
+    bnn_dense_xnor(packed, int_, 37, 4, acc);
+    BNN_TRACE(1, acc, 16);
+
+    /* argmax: 4 x int32 -> 1 x int32
+     *   from ArgMax
+     *   `y[0]` is the index of the first of the largest of `x[0..n-1]`. */
+    bnn_argmax(acc, BNN_S32, 4, v2nd_e_input_2);
+    BNN_TRACE(2, v2nd_e_input_2, 4);
+
+    /* steps: 6 x int16 -> 6 x 2 bit
+     *   Code `i` of `y` is `levels[i % rows][k]`, `k` the count of the row's thresholds that `x[i]`
+     *   reaches. */
+    bnn_steps(for_, BNN_S16, 6, m_bnn_load__, BNN_S16, 1, 3, NULL, 2, codes);
+    BNN_TRACE(3, codes, 8);
+
+    /* scale: 6 x int16 -> 6 x int32
+     *   `y[i] = clamp((x[i] * multiplier + bias) >> shift, lo, hi)` with the row's piece that
+     *   `x[i]` falls into. */
+    bnn_requantize(for_, BNN_S16, 6, start, arena__2, bias, 1, 2, 20, (-2147483647 - 1), 2147483647,
+                   arena_, BNN_S32);
+    BNN_TRACE(4, arena_, 24);
+}
+
+#ifndef BRANCHES_NO_SELFTEST
+
+/* Made-up inputs for the self-test. */
+
+/* The 32-bit finalizer of MurmurHash3 (Appleby, public domain): the i-th number of a fixed
+ * sequence, without state. */
+BNN_INLINE uint32_t bnn_noise(uint32_t i)
+{
+    i = (i ^ (i >> 16)) * UINT32_C(0x85ebca6b);
+    i = (i ^ (i >> 13)) * UINT32_C(0xc2b2ae35);
+    return i ^ (i >> 16);
+}
+
+static const int32_t BNN_TABLE selftest_for__lo[3] = {
+    -32768,      0,      7
+};
+
+static const int32_t BNN_TABLE selftest_for__levels[3] = {
+    65536,     4,     3
+};
+
+static const int32_t BNN_TABLE selftest_v2nd_e_input_2[4] = {
+    0, 0, 0, 0
+};
+
+static const int32_t BNN_TABLE selftest_arena_[24] = {
+    (-2147483647 - 1), (-2147483647 - 1),     1048576, (-2147483647 - 1), (-2147483647 - 1),     1048576,
+        1048576, (-2147483647 - 1),     1048576, (-2147483647 - 1), (-2147483647 - 1),     1048576,
+        1048576, (-2147483647 - 1),     1048576,     1048576, (-2147483647 - 1),     1048576,
+        1048576, (-2147483647 - 1),     1048576,     1048576, (-2147483647 - 1),     1048576
+};
+
+int branches_selftest(void *arena)
+{
+    uint8_t v2nd_e_input[5];
+    int16_t for_[6];
+    int32_t v2nd_e_input_2[1];
+    int32_t arena_[6];
+    uint32_t draw = 0;
+    for (bnn_size vector = 0; vector < 4; ++vector) {
+        for (bnn_size i = 0; i < 5; ++i) {
+            v2nd_e_input[i] = (uint8_t)((int32_t)(bnn_noise(++draw) % 256u));
+        }
+        for (bnn_size i = 0; i < 6; ++i) {
+            for_[i] = (int16_t)(bnn_rom_s32(selftest_for__lo + i % 3) + (int32_t)(bnn_noise(++draw) % (uint32_t)bnn_rom_s32(selftest_for__levels + i % 3)));
+        }
+        branches_run(v2nd_e_input, for_, v2nd_e_input_2, arena_, arena);
+        for (bnn_size i = 0; i < 1; ++i) {
+            if (v2nd_e_input_2[i] != bnn_rom_s32(selftest_v2nd_e_input_2 + vector * 1 + i)) {
+                return (int)vector + 1;
+            }
+        }
+        for (bnn_size i = 0; i < 6; ++i) {
+            if (arena_[i] != bnn_rom_s32(selftest_arena_ + vector * 6 + i)) {
+                return (int)vector + 1;
+            }
+        }
+    }
+    return 0;
+}
+
+#endif

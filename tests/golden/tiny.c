@@ -1,0 +1,473 @@
+/* The network `tiny`; see tiny.h. First come the kernels that it calls, the same for every network,
+ * then its tables, then its layers. */
+
+#include "tiny.h"
+
+#define BNN_WORD_BITS 8
+#define BNN_KERNEL static
+
+/* Port for any C99 compiler. A port is what differs between machines: the word that bits are
+ * packed into, the type of sizes, and where constant tables live and how they are read. Other
+ * ports replace this file and nothing else. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Attributes that GNU compilers need to hear; none changes what the code means.
+ * BNN_MAY_ALIAS: the arena holds words at one time and integers at another, in the same bytes.
+ * BNN_INLINE: helpers vanish into the kernels, so that constant arguments fold; some programs use
+ * only a few of them. */
+#if defined(__GNUC__)
+#define BNN_MAY_ALIAS __attribute__((__may_alias__))
+#define BNN_INLINE static inline __attribute__((__always_inline__, __unused__))
+#else
+#define BNN_MAY_ALIAS
+#define BNN_INLINE static inline
+#endif
+
+/* The word: BNN_WORD_BITS is 8, 16, 32 or 64. */
+#ifndef BNN_WORD_BITS
+#define BNN_WORD_BITS 64
+#endif
+#if BNN_WORD_BITS == 8
+typedef uint8_t BNN_MAY_ALIAS bnn_word;
+#elif BNN_WORD_BITS == 16
+typedef uint16_t BNN_MAY_ALIAS bnn_word;
+#elif BNN_WORD_BITS == 32
+typedef uint32_t BNN_MAY_ALIAS bnn_word;
+#elif BNN_WORD_BITS == 64
+typedef uint64_t BNN_MAY_ALIAS bnn_word;
+#else
+#error "BNN_WORD_BITS must be 8, 16, 32 or 64"
+#endif
+
+/* Counts and indices of elements. It must hold the number of elements of the largest table. */
+typedef size_t bnn_size;
+
+/* BNN_TABLE stands in the definition of a table, BNN_ROM in the type of a pointer to one. Every
+ * read of a table goes through the functions below: here they are plain reads. */
+#define BNN_TABLE
+#define BNN_ROM
+
+BNN_INLINE bnn_word bnn_rom_word(const bnn_word BNN_ROM *p)
+{
+    return *p;
+}
+
+BNN_INLINE uint8_t bnn_rom_u8(const uint8_t BNN_ROM *p)
+{
+    return *p;
+}
+
+BNN_INLINE int8_t bnn_rom_s8(const int8_t BNN_ROM *p)
+{
+    return *p;
+}
+
+BNN_INLINE uint16_t bnn_rom_u16(const uint16_t BNN_ROM *p)
+{
+    return *p;
+}
+
+BNN_INLINE int16_t bnn_rom_s16(const int16_t BNN_ROM *p)
+{
+    return *p;
+}
+
+BNN_INLINE int32_t bnn_rom_s32(const int32_t BNN_ROM *p)
+{
+    return *p;
+}
+
+BNN_INLINE int64_t bnn_rom_s64(const int64_t BNN_ROM *p)
+{
+    return *p;
+}
+
+/* Integers of any type by index, packed bits, and arithmetic that is the same on every machine. */
+
+/* The element type of an argument pair `const void *x, bnn_type x_type`. It is a constant in
+ * every call, so that the switches below fold away where the compiler sees kernel and call
+ * together. */
+typedef enum bnn_type { BNN_U8, BNN_S8, BNN_U16, BNN_S16, BNN_S32 } bnn_type;
+
+typedef uint16_t BNN_MAY_ALIAS bnn_u16;
+typedef int16_t BNN_MAY_ALIAS bnn_s16;
+typedef int32_t BNN_MAY_ALIAS bnn_s32;
+
+/* x[i], from working memory. */
+BNN_INLINE int32_t bnn_load(const void *x, bnn_type type, bnn_size i)
+{
+    switch (type) {
+    case BNN_U8:
+        return ((const uint8_t *)x)[i];
+    case BNN_S8:
+        return ((const int8_t *)x)[i];
+    case BNN_U16:
+        return ((const bnn_u16 *)x)[i];
+    case BNN_S16:
+        return ((const bnn_s16 *)x)[i];
+    default:
+        return ((const bnn_s32 *)x)[i];
+    }
+}
+
+/* x[i], from a constant table. */
+BNN_INLINE int32_t bnn_rom_load(const void BNN_ROM *x, bnn_type type, bnn_size i)
+{
+    switch (type) {
+    case BNN_U8:
+        return bnn_rom_u8((const uint8_t BNN_ROM *)x + i);
+    case BNN_S8:
+        return bnn_rom_s8((const int8_t BNN_ROM *)x + i);
+    case BNN_U16:
+        return bnn_rom_u16((const uint16_t BNN_ROM *)x + i);
+    case BNN_S16:
+        return bnn_rom_s16((const int16_t BNN_ROM *)x + i);
+    default:
+        return bnn_rom_s32((const int32_t BNN_ROM *)x + i);
+    }
+}
+
+/* y[i] = value, which the type holds. */
+BNN_INLINE void bnn_store(void *y, bnn_type type, bnn_size i, int32_t value)
+{
+    switch (type) {
+    case BNN_U8:
+        ((uint8_t *)y)[i] = (uint8_t)value;
+        break;
+    case BNN_S8:
+        ((int8_t *)y)[i] = (int8_t)value;
+        break;
+    case BNN_U16:
+        ((bnn_u16 *)y)[i] = (uint16_t)value;
+        break;
+    case BNN_S16:
+        ((bnn_s16 *)y)[i] = (int16_t)value;
+        break;
+    default:
+        ((bnn_s32 *)y)[i] = value;
+        break;
+    }
+}
+
+/* The two's complement value of v. Sums run modulo 2^32, where no order of additions overflows,
+ * and end here. */
+BNN_INLINE int32_t bnn_signed(uint32_t v)
+{
+    const uint32_t top = (uint32_t)1 << 31;
+    return v < top ? (int32_t)v : (int32_t)(v - top) - INT32_MAX - 1;
+}
+
+/* How many words hold n bits. */
+BNN_INLINE bnn_size bnn_words(bnn_size n)
+{
+    return n / BNN_WORD_BITS + (n % BNN_WORD_BITS != 0);
+}
+
+/* How many of n elements lie in the word that begins with element i. */
+BNN_INLINE bnn_size bnn_lanes(bnn_size n, bnn_size i)
+{
+    return n - i < BNN_WORD_BITS ? n - i : BNN_WORD_BITS;
+}
+
+/* A word whose bit `lane` is `bit` (0 or 1) and whose other bits are 0. */
+BNN_INLINE bnn_word bnn_bit(int bit, bnn_size lane)
+{
+    return (bnn_word)((bnn_word)bit << lane);
+}
+
+/* Bit `lane` of a word, as 0 or 1. */
+BNN_INLINE uint32_t bnn_lane(bnn_word word, bnn_size lane)
+{
+    return (uint32_t)(word >> lane) & 1u;
+}
+
+/* Dot products of integers with integer weights from a table. */
+
+/* How many integers are spread out at a time for a dot product: one word's worth. */
+#define BNN_BLOCK BNN_WORD_BITS
+
+/* sum_i x[i] * w[first + i] modulo 2^32. The type is looked at once, outside of the loop. */
+BNN_INLINE uint32_t bnn_dot(const int32_t *x, bnn_size n, const void BNN_ROM *w, bnn_type w_type,
+                            bnn_size first)
+{
+    uint32_t sum = 0;
+    switch (w_type) {
+    case BNN_U8:
+        for (bnn_size i = 0; i < n; ++i) {
+            sum += (uint32_t)x[i] * bnn_rom_u8((const uint8_t BNN_ROM *)w + first + i);
+        }
+        break;
+    case BNN_S8:
+        for (bnn_size i = 0; i < n; ++i) {
+            sum += (uint32_t)x[i] * (uint32_t)bnn_rom_s8((const int8_t BNN_ROM *)w + first + i);
+        }
+        break;
+    case BNN_U16:
+        for (bnn_size i = 0; i < n; ++i) {
+            sum += (uint32_t)x[i] * bnn_rom_u16((const uint16_t BNN_ROM *)w + first + i);
+        }
+        break;
+    case BNN_S16:
+        for (bnn_size i = 0; i < n; ++i) {
+            sum += (uint32_t)x[i] * (uint32_t)bnn_rom_s16((const int16_t BNN_ROM *)w + first + i);
+        }
+        break;
+    default:
+        for (bnn_size i = 0; i < n; ++i) {
+            sum += (uint32_t)x[i] * (uint32_t)bnn_rom_s32((const int32_t BNN_ROM *)w + first + i);
+        }
+        break;
+    }
+    return sum;
+}
+
+/* Dense layer of integers by integer weights: y[o] = sum_i x[i] * w[o][i].
+ *
+ * A block of x is read once and used for all outputs; y holds the sums so far. */
+
+BNN_KERNEL void bnn_dense_integer(const void *x, bnn_type x_type, const void BNN_ROM *w,
+                                  bnn_type w_type, bnn_size n, bnn_size outs, int32_t *y)
+{
+    int32_t block[BNN_BLOCK];
+    for (bnn_size o = 0; o < outs; ++o) {
+        y[o] = 0;
+    }
+    for (bnn_size i = 0; i < n; i += BNN_BLOCK) {
+        const bnn_size lanes = bnn_lanes(n, i);
+        for (bnn_size j = 0; j < lanes; ++j) {
+            block[j] = bnn_load(x, x_type, i + j);
+        }
+        for (bnn_size o = 0; o < outs; ++o) {
+            y[o] = bnn_signed((uint32_t)y[o] + bnn_dot(block, lanes, w, w_type, o * n + i));
+        }
+    }
+}
+
+/* Integers to bits: bit i of y is x[i] >= at[i % rows].
+ *
+ * y may begin where x begins: a word is written when the integers that lie there have been read. */
+
+BNN_KERNEL void bnn_threshold(const void *x, bnn_type x_type, bnn_size n, const void BNN_ROM *at,
+                              bnn_type at_type, bnn_size rows, bnn_word *y)
+{
+    bnn_size row = 0;
+    for (bnn_size i = 0; i < n; i += BNN_WORD_BITS) {
+        const bnn_size lanes = bnn_lanes(n, i);
+        bnn_word bits = 0;
+        for (bnn_size j = 0; j < lanes; ++j) {
+            bits |= bnn_bit(bnn_load(x, x_type, i + j) >= bnn_rom_load(at, at_type, row), j);
+            row = row + 1u < rows ? row + 1u : 0u;
+        }
+        y[i / BNN_WORD_BITS] = bits;
+    }
+}
+
+/* Counting ones: in a word, and in rows of words. */
+
+/* The number of ones in v. Where the machine has an instruction for it, that is what the builtin
+ * is; elsewhere it calls a library function, which is slower than these sums of 1, 2 and 4 bits
+ * side by side, added up by a multiplication. */
+BNN_INLINE unsigned bnn_popcount(bnn_word v)
+{
+#if defined(__GNUC__) && (defined(__POPCNT__) || defined(__aarch64__) || defined(__riscv_zbb))
+    return (unsigned)__builtin_popcountll(v);
+#else
+    const bnn_word ones = (bnn_word)~(bnn_word)0;
+    v = (bnn_word)(v - ((v >> 1) & (ones / 3u)));
+    v = (bnn_word)((v & (ones / 5u)) + ((v >> 2) & (ones / 5u)));
+    v = (bnn_word)((bnn_word)(v + (v >> 4)) & (ones / 17u));
+    return (unsigned)((bnn_word)(v * (ones / 255u)) >> (BNN_WORD_BITS - 8));
+#endif
+}
+
+/* The number of places where x and w differ. */
+BNN_INLINE bnn_size bnn_differing(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size words)
+{
+    bnn_size count = 0;
+    for (bnn_size i = 0; i < words; ++i) {
+        count += bnn_popcount((bnn_word)(x[i] ^ bnn_rom_word(w + i)));
+    }
+    return count;
+}
+
+/* The number of places where both x and w are 1. */
+BNN_INLINE bnn_size bnn_common(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size words)
+{
+    bnn_size count = 0;
+    for (bnn_size i = 0; i < words; ++i) {
+        count += bnn_popcount((bnn_word)(x[i] & bnn_rom_word(w + i)));
+    }
+    return count;
+}
+
+/* What bit plane `plane` of `planes` weighs, modulo 2^32: a power of two, negative for the sign
+ * plane. */
+BNN_INLINE uint32_t bnn_plane_weight(unsigned plane, unsigned planes, int x_signed)
+{
+    const uint32_t weight = (uint32_t)1 << plane;
+    return x_signed && plane + 1u == planes ? (uint32_t)0 - weight : weight;
+}
+
+/* Bipolar by bipolar dense layer with its threshold: bit o of y is sum_i x[i] * w[o][i] >= at[o].
+ *
+ * A product of two bipolar values is +1 where their bits are equal and -1 where they differ, so
+ * that the sum is n - 2 * (number of differing bits). */
+
+BNN_KERNEL void bnn_dense_threshold(const bnn_word *x, const bnn_word BNN_ROM *w,
+                                    const void BNN_ROM *at, bnn_type at_type, bnn_size n,
+                                    bnn_size outs, bnn_word *y)
+{
+    const bnn_size words = bnn_words(n);
+    for (bnn_size o = 0; o < outs; o += BNN_WORD_BITS) {
+        const bnn_size lanes = bnn_lanes(outs, o);
+        bnn_word bits = 0;
+        for (bnn_size j = 0; j < lanes; ++j) {
+            const bnn_size differing = bnn_differing(x, w + (o + j) * words, words);
+            const int32_t sum = (int32_t)n - 2 * (int32_t)differing;
+            bits |= bnn_bit(sum >= bnn_rom_load(at, at_type, o + j), j);
+        }
+        y[o / BNN_WORD_BITS] = bits;
+    }
+}
+
+/* Bipolar by bipolar dense layer: y[o] = sum_i x[i] * w[o][i], which is
+ * n - 2 * (number of differing bits). */
+
+BNN_KERNEL void bnn_dense_xnor(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size n,
+                               bnn_size outs, int32_t *y)
+{
+    const bnn_size words = bnn_words(n);
+    for (bnn_size o = 0; o < outs; ++o) {
+        y[o] = (int32_t)n - 2 * (int32_t)bnn_differing(x, w + o * words, words);
+    }
+}
+
+/* What the tables were made for; a negative size here means another machine. */
+typedef char bnn_check_word[sizeof(bnn_word) * 8 == 8 ? 1 : -1];
+typedef char bnn_check_size[(bnn_size)-1 >= 189 ? 1 : -1];
+
+static const int8_t BNN_TABLE fc1_weights[189] = {
+     7,  3,  0, -4, -4, -9, -8, -9, -6,  6,  3,  8,  0,  2,  9,  4,  3,  1,
+     1,  8, -4,  6,  3, -9, -2,  7,  1, -9,  5,  4,  7, -6, -8,  7, -9,  1,
+    -8, -4,  0, -1, -2, -9, -9, -7, -9,  3,  0,  3, -5,  2,  5, -2, -1,  9,
+     6,  9, -2,  4,  9,  3,  6,  4,  4, -2,  7, -7,  1,  4,  7,  0, -2, -4,
+    -1,  0,  4,  7, -8,  8,  1, -3,  3,  1, -5, -3,  4,  2,  0, -3,  5, -2,
+    -3,  7, -4, -5,  4,  2, -9, -8, -2,  6, -2,  5, -3, -5,  6,  7, -8, -8,
+     3, -3,  1, -7,  7, -1,  8,  6,  4, -5,  5, -9,  1, -2,  9, -6,  8, -8,
+     2,  2,  8, -4,  8,  3,  7, -6,  5,  8, -9, -3,  3, -7,  0,  2,  5,  8,
+    -2, -1,  0,  9, -6,  0, -9, -1,  8,  2, -3,  9,  2,  9, -9, -1,  6,  5,
+    -2,  0, -2,  1, -5,  5, -8, -2, -4,  4,  5,  4,  8,  8, -6, -7, -7,  4,
+     9,  8,  3,  9,  7, -9, -7,  7, -8
+};
+
+static const int16_t BNN_TABLE fc1_at[21] = {
+     1924,  1309,  1828,  -559, -1405,    67,  1890,  -532,  1559,  -465,  1289, -1082,   -81,
+     -693, -1071,  1570,  1207, -1442,  1694,  1883,  -936
+};
+
+static const bnn_word BNN_TABLE fc2_weights[63] = {
+    0x66, 0xdb, 0x08, 0xc7, 0x62, 0x03, 0x42, 0xbf, 0x00, 0x3f, 0xb5, 0x0c, 0x37, 0x60, 0x1f,
+    0x04, 0x70, 0x1a, 0xdb, 0xa1, 0x1e, 0xbf, 0xb4, 0x1e, 0xf7, 0x2c, 0x1f, 0xcb, 0x7e, 0x1a,
+    0xd4, 0x30, 0x1b, 0x09, 0x0f, 0x11, 0x3c, 0x72, 0x07, 0x6d, 0xb7, 0x09, 0x0b, 0xb6, 0x17,
+    0x23, 0x0b, 0x05, 0xaa, 0xb8, 0x0f, 0x34, 0x8f, 0x00, 0x99, 0xfa, 0x18, 0xdd, 0x89, 0x1b,
+    0x49, 0xcb, 0x09
+};
+
+static const int8_t BNN_TABLE fc2_at[21] = {
+    -1,  4, -2, -2, -2, -3,  4,  4, -2,  1,  4,  0,  4, -3, -3, -5,  1, -5, -4,  1, -1
+};
+
+static const bnn_word BNN_TABLE fc3_weights[9] = {
+    0x9a, 0xc6, 0x1a, 0xda, 0xe8, 0x13, 0xec, 0xf1, 0x10
+};
+
+/* Define BNN_TRACE to look at every result: call number, address and size in bytes. */
+#ifndef BNN_TRACE
+#define BNN_TRACE(call, address, bytes) ((void)0)
+#endif
+
+void tiny_run(const uint8_t *input, int32_t *logits, void *arena)
+{
+    unsigned char *const memory = (unsigned char *)arena;
+    int32_t *const fc1 = (int32_t *)(void *)(memory + 0);
+    bnn_word *const h1 = (bnn_word *)(void *)(memory + 0);
+    bnn_word *const h2 = (bnn_word *)(void *)(memory + 3);
+
+    /* fc1: 9 x uint8 -> 21 x 1 bit, 189 MACs
+     *   steps: bipolar[21]
+     *   from /fc1/Gemm:Gemm, /bn1:BatchNormalization, /sign1:Sign
+     *   Dense layer of integers by integer weights: `y[o] = sum_i x[i] * w[o][i]`.
+     *   Bit `i` of `y` is `x[i] >= at[i % rows]`. */
+    bnn_dense_integer(input, BNN_U8, fc1_weights, BNN_S8, 9, 21, fc1);
+    BNN_TRACE(0, fc1, 84);
+    bnn_threshold(fc1, BNN_S32, 21, fc1_at, BNN_S16, 21, h1);
+    BNN_TRACE(1, h1, 3);
+
+    /* fc2: 21 x 1 bit -> 21 x 1 bit, 441 MACs
+     *   steps: bipolar[21]
+     *   from /fc2/Gemm:Gemm, /sign2:Sign
+     *   Bipolar by bipolar dense layer with its threshold: bit `o` of `y` is `n - 2 popcount(x ^
+     *   w[o]) >= at[o]`. */
+    bnn_dense_threshold(h1, fc2_weights, fc2_at, BNN_S8, 21, 21, h2);
+    BNN_TRACE(2, h2, 3);
+
+    /* fc3: 21 x 1 bit -> 3 x int32, 63 MACs
+     *   integer_dense: {-21..21 step 2}[3]
+     *   from /fc3/Gemm:Gemm
+     *   Bipolar by bipolar dense layer: `y[o] = n - 2 popcount(x ^ w[o])`. */
+    bnn_dense_xnor(h2, fc3_weights, 21, 3, logits);
+    BNN_TRACE(3, logits, 12);
+}
+
+int tiny_classify(const uint8_t *input, void *arena)
+{
+    int32_t logits[3];
+    int best = 0;
+    tiny_run(input, logits, arena);
+    for (int i = 1; i < 3; ++i) {
+        if (logits[i] > logits[best]) {
+            best = i;
+        }
+    }
+    return best;
+}
+
+#ifndef TINY_NO_SELFTEST
+
+/* Made-up inputs for the self-test. */
+
+/* The 32-bit finalizer of MurmurHash3 (Appleby, public domain): the i-th number of a fixed
+ * sequence, without state. */
+BNN_INLINE uint32_t bnn_noise(uint32_t i)
+{
+    i = (i ^ (i >> 16)) * UINT32_C(0x85ebca6b);
+    i = (i ^ (i >> 13)) * UINT32_C(0xc2b2ae35);
+    return i ^ (i >> 16);
+}
+
+static const int32_t BNN_TABLE selftest_logits[12] = {
+    -5, -7,  3, -1, -7, -5, -3, -5, -3, -3, -9, -7
+};
+
+int tiny_selftest(void *arena)
+{
+    uint8_t input[9];
+    int32_t logits[3];
+    uint32_t draw = 0;
+    for (bnn_size vector = 0; vector < 4; ++vector) {
+        for (bnn_size i = 0; i < 9; ++i) {
+            input[i] = (uint8_t)((int32_t)(bnn_noise(++draw) % 256u));
+        }
+        tiny_run(input, logits, arena);
+        for (bnn_size i = 0; i < 3; ++i) {
+            if (logits[i] != bnn_rom_s32(selftest_logits + vector * 3 + i)) {
+                return (int)vector + 1;
+            }
+        }
+    }
+    return 0;
+}
+
+#endif

@@ -1,0 +1,174 @@
+"""Runs kernels on their own: a C program that reads calls from its input, and writes what each one leaves in ``y``.
+
+The program is generated from the `Call` classes: the dispatch over kernels is exactly the claim that a class's fields
+are the kernel's parameters. Every block of memory has exactly the size that the call is entitled to, so that the address
+sanitizer sees any access beyond it, reads included.
+"""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from bnncompiler import program
+from bnncompiler.ir import Array
+from bnncompiler.program import Buffer, Call, Memory, Table, Typed
+
+KERNELS = Path(__file__).parents[2] / "backends" / "kernels"
+CALLS: list[type[Call]] = sorted(Call.__subclasses__(), key=lambda c: c.__name__)
+TYPES = ["uint8_t", "int8_t", "uint16_t", "int16_t", "int32_t"]
+
+_SOURCE = r"""
+#include "bnn_kernels.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int64_t number(void)
+{
+    int64_t value;
+    if (fread(&value, sizeof value, 1, stdin) != 1)
+        exit(9);
+    return value;
+}
+
+static void *block(int64_t bytes)
+{
+    void *data;
+    if (bytes < 0)
+        return NULL;
+    data = malloc((size_t)bytes);
+    if (fread(data, 1, (size_t)bytes, stdin) != (size_t)bytes)
+        exit(9);
+    return data;
+}
+
+int main(void)
+{
+    for (;;) {
+        void *b[16] = {0};
+        bnn_type t[16];
+        int64_t n[16];
+        const int64_t kernel = number(), in_place = number(), count = number(), x = number(), y = number();
+        int64_t written = 0, i;
+        if (kernel < 0)
+            return 0;
+        for (i = 0; i < count; i++) {
+            const int64_t kind = number(), value = number();
+            n[i] = value;
+            t[i] = (bnn_type)kind;
+            if (kind >= 0)
+                b[i] = block(value);
+            if (i == y)
+                written = value;
+        }
+        if (in_place) {
+            free(b[y]);
+            b[y] = b[x];
+        }
+        switch (kernel) {
+DISPATCH
+        default:
+            return 8;
+        }
+        fwrite(b[y], 1, (size_t)written, stdout);
+        for (i = 0; i < count; i++)
+            if (!(in_place && i == y))
+                free(b[i]);
+    }
+}
+"""
+
+
+def _dispatch() -> str:
+    cases = []
+    for k, kind in enumerate(CALLS):
+        arguments = []
+        for i, f in enumerate(fields(kind)[3:]):
+            arguments += {"Typed": [f"b[{i}]", f"t[{i}]"], "int": [f"n[{i}]"]}.get(str(f.type), [f"b[{i}]"])
+        cases.append(f"        case {k}: {kind.kernel()}({', '.join(arguments)}); break;")
+    return "\n".join(cases)
+
+
+def build(folder: Path, command: str, word_bits: int, *flags: str) -> Harness:
+    source = folder / "harness.c"
+    source.write_text(_SOURCE.replace("DISPATCH", _dispatch()))
+    kernels = sorted(map(str, KERNELS.glob("*.c")))
+    output = folder / "harness"
+    subprocess.run(
+        [command, "-std=c99", *flags, f"-DBNN_WORD_BITS={word_bits}", f"-I{KERNELS}", f"-I{KERNELS / 'c99'}", str(source),
+         *kernels, "-o", str(output)],
+        check=True,
+    )
+    return Harness(output, word_bits)
+
+
+@dataclass(frozen=True)
+class Harness:
+    path: Path
+    word_bits: int
+
+    def check(self, cases: Sequence[tuple[Call, Memory]], in_place: bool = False) -> None:
+        """Run every call on its memory, in C and in numpy, and compare what they write."""
+        stream = b"".join(self._case(call, memory, in_place) for call, memory in cases) + struct.pack("<5q", -1, 0, 0, 0, 0)
+        done = subprocess.run([str(self.path)], input=stream, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode(errors="replace")[-3000:]
+        at = 0
+        for call, memory in cases:
+            y = call.buffers["y"]
+            dtype, size = y.dtype(self.word_bits), y.bytes(self.word_bits)
+            got = np.frombuffer(done.stdout[at : at + size], dtype)
+            at += size
+            expected = dict(memory)
+            call.run(expected, self.word_bits)
+            np.testing.assert_array_equal(got, expected[y.name], err_msg=_show(call))
+        assert at == len(done.stdout)
+
+    def _case(self, call: Call, memory: Memory, in_place: bool) -> bytes:
+        arguments = list(call.arguments())
+        names = [name for name, _ in arguments]
+        parts = [struct.pack("<5q", CALLS.index(type(call)), in_place, len(arguments), names.index("x"), names.index("y"))]
+        for name, value in arguments:
+            if isinstance(value, int):
+                parts.append(struct.pack("<2q", -1, value))
+                continue
+            if value is None:
+                parts.append(struct.pack("<2q", 0, -1))
+                continue
+            data = value.data if isinstance(value, Typed) else value
+            kind = TYPES.index(data.ctype) if isinstance(value, Typed) else 0
+            content = self._content(call, name, data, memory, in_place)
+            parts += [struct.pack("<2q", kind, len(content)), content]
+        return b"".join(parts)
+
+    def _content(self, call: Call, name: str, data: Buffer | Table, memory: Memory, in_place: bool) -> bytes:
+        if isinstance(data, Table):
+            return np.ascontiguousarray(data.values, Buffer("", data.ctype, 0).dtype(self.word_bits)).tobytes()
+        size = data.bytes(self.word_bits)
+        if name == "y":
+            return b"\xa5" * size
+        content = np.ascontiguousarray(memory[data.name], data.dtype(self.word_bits)).tobytes()
+        assert len(content) == size
+        room = call.buffers["y"].bytes(self.word_bits) - size if in_place else 0
+        return content + b"\xa5" * room
+
+
+def _show(call: Call) -> str:
+    return f"{call.kernel()}({', '.join(f'{k}={v}' for k, v in call.arguments() if isinstance(v, int))})"
+
+
+def table(values: Array, ctype: str) -> Table:
+    return Table("t", ctype, np.asarray(values).reshape(-1))
+
+
+def limits(ctype: str) -> tuple[int, int]:
+    info = np.iinfo(ctype.removesuffix("_t"))
+    return int(info.min), int(info.max)
+
+
+__all__ = ["CALLS", "TYPES", "Harness", "build", "limits", "program", "table"]

@@ -1,0 +1,46 @@
+"""Every kernel file is a translation unit of strict C99, and of C++, for every word size and for 16-bit int."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from tests.conftest import STRICT, Compiler, need
+from tests.kernels.harness import CALLS, KERNELS
+
+from bnncompiler.backends import c_kernels
+
+SOURCES = sorted(map(str, KERNELS.glob("*.c")))
+COMPILERS = {
+    "gcc": [*STRICT, "-Wsign-conversion", "-Wcast-align", "-Wcast-qual", "-O2"],
+    "clang": [*STRICT, "-Wsign-conversion", "-Wcast-align", "-Wcast-qual", "-O2"],
+    "g++": ["-x", "c++", "-std=c++11", "-pedantic", "-Wall", "-Wextra", "-Werror", "-O2"],
+    "avr-gcc": ["-mmcu=atmega2560", *STRICT, "-Os"],
+}
+
+
+@pytest.mark.parametrize("word_bits", [8, 16, 32, 64])
+@pytest.mark.parametrize("command", COMPILERS)
+def test_kernels_compile_by_themselves(command: str, word_bits: int, tmp_path: Path) -> None:
+    flags = [*COMPILERS[need(command)], f"-DBNN_WORD_BITS={word_bits}", f"-I{KERNELS}", f"-I{KERNELS / 'c99'}"]
+    Compiler(command, tmp_path).call([command, *flags, "-c", *SOURCES])
+    assert len(list(tmp_path.glob("*.o"))) == len(CALLS)
+
+
+@pytest.mark.parametrize("header", sorted(p.name for p in KERNELS.rglob("*.h")))
+def test_headers_compile_by_themselves(header: str, cc: Compiler) -> None:
+    text = f'#include "{header}"\n#include "{header}"\ntypedef int not_empty;\n'
+    (cc.folder / "only.c").write_text(text)
+    cc.call([cc.command, *STRICT, f"-I{KERNELS}", f"-I{KERNELS / 'c99'}", "-c", "only.c"])
+
+
+def test_every_call_has_a_kernel_and_every_kernel_a_call() -> None:
+    declared = re.findall(r"BNN_KERNEL void (\w+)\(", (KERNELS / c_kernels.INTERFACE).read_text())
+    assert sorted(declared) == sorted(c.kernel() for c in CALLS)
+    assert [Path(s).stem for s in SOURCES] == sorted(declared)
+
+
+def test_no_line_is_wider_than_100_columns() -> None:
+    wide = [f"{p.name}:{i}" for p in KERNELS.rglob("*.[ch]") for i, line in enumerate(p.read_text().split("\n"), 1) if len(line) > 100]
+    assert not wide

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests import graphs
+
+from bnncompiler import interpreter, ops, sampling
+from bnncompiler.ir import Domain, Graph, rows
+from bnncompiler.oracle import ChannelFunction
+from bnncompiler.passes import BinarizeWeights, QuantizeActivations, QuantizeWeights, pipeline, run_pipeline
+from bnncompiler.passes.quantize_activations import quantize
+
+
+def worst_error(node: ops.Requantize | ops.Lookup) -> float:
+    """How far the node is from onnxruntime's values on every accumulator."""
+    function, domain = node.function, node.x.domain
+    assert isinstance(function, ChannelFunction)
+    q = sampling.everywhere(domain, np.arange(function.rows), function.rows)
+    source = graphs.source(function.rows, domain)
+    moved = node.with_operands({node.x: source})
+    got = interpreter.evaluate(moved, {source: q})
+    return float(np.abs(node.out.real(got) - function.evaluate32(domain.real(q))).max())
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_piecewise_linear_regions_keep_their_bound(seed: int, is_output: bool) -> None:
+    rng = np.random.default_rng(seed)
+    n, reach = int(rng.integers(2, 6)), int(rng.integers(5, 5000))
+    x = graphs.source(n, Domain(rows(rng.uniform(0.01, 2)), rows(rng.normal()), rows(-reach), rows(reach)))
+    sink = graphs.chain(x, graphs.batch_norm(rng, n, reach), ("PRelu", (rng.normal(size=n),)), ("Clip", (-1.5, 4.0)))
+    node = quantize(ChannelFunction(x, sink), is_output, 16)
+    assert isinstance(node, ops.Requantize)
+    assert worst_error(node) <= node.out.error.max()
+    assert node.out.error.max() < (1e-4 if is_output else 3e-4) * 4
+
+
+def test_same_affine_function_for_all_rows_costs_nothing() -> None:
+    x = graphs.source(3, Domain(rows(1), rows(0), rows(0), rows(255)))
+    node = quantize(ChannelFunction(x, graphs.chain(x, ("Div", (255.0,)), ("Sub", (0.1307,)))), False, 16)
+    assert isinstance(node, ops.Requantize)
+    assert (node.multiplier.tolist(), node.bias.tolist(), node.shift) == ([[1]], [[0]], 0)
+    assert node.out.bounds == (0, 255)
+    assert worst_error(node) <= node.out.error.max() < 1e-6
+
+
+def test_outputs_with_equal_scales_stay_integers() -> None:
+    x = graphs.source(4, Domain(rows([0.5, -0.5, 0.5, 0.5]), rows([0, 0.5, 1.5, 0]), rows(-9), rows(9)))
+    node = quantize(ChannelFunction(x, x), True, 16)
+    assert isinstance(node, ops.Requantize)
+    assert node.multiplier[:, 0].tolist() == [1, -1, 1, 1]
+    assert node.bias[:, 0].tolist() == [0, 1, 3, 0]
+    assert node.out.is_exact
+
+
+def test_curves_become_tables() -> None:
+    x = graphs.source(2, Domain(rows(0.1), rows(0), rows(-40), rows(40)))
+    node = quantize(ChannelFunction(x, graphs.chain(x, ("Sigmoid", ()))), False, 16)
+    assert isinstance(node, ops.Lookup)
+    assert worst_error(node) <= node.out.error.max() < 3e-5
+
+
+def test_wide_curves_become_a_stream_and_a_table() -> None:
+    rng = np.random.default_rng(0)
+    x = graphs.source(40, Domain(rows(0.01), rows(0), rows(-(10**5)), rows(10**5)))
+    sink = graphs.chain(x, graphs.batch_norm(rng, 40, 10**3), ("Sigmoid", ()), ("Mul", (rng.normal(size=40),)))
+    graph = Graph("g", (x,), (sink,))
+    done = run_pipeline(graph, pipeline())
+    assert [n.op for n in done.nodes()] == ["input", "requantize", "lookup", "requantize"]
+    assert [len(n.table) for n in done.nodes() if isinstance(n, ops.Lookup)] == [1]
+    q = rng.integers(-(10**5), 10**5, size=(200, 40))
+    new, old = (interpreter.real(g.outputs[0], interpreter.run(g, {"x": q})[g.outputs[0]]) for g in (done, graph))
+    assert np.abs(new - old).max() <= done.outputs[0].domain.error.max() < 0.1
+
+
+def test_real_weights_fill_the_accumulator_and_no_more() -> None:
+    rng = np.random.default_rng(0)
+    x = graphs.source(200, Domain(rows(2.0**-12), rows(0), rows(-32767), rows(32767)))
+    dense = ops.Dense("fc", x, rng.normal(size=(7, 200)).astype(np.float32))
+    done = QuantizeWeights()(Graph("g", (x,), (dense,))).outputs[0]
+    assert isinstance(done, ops.IntegerDense)
+    lo, hi = done.domain.bounds
+    assert 2**30 < max(-lo, hi) < 2**31
+    exact = dense.weight.astype(np.float64)
+    off = np.abs(done.weight * done.scale[:, None] - exact).max(axis=1)
+    np.testing.assert_array_less(off, done.weight_error * (1 + 1e-9) + 1e-12)
+
+
+def test_uneven_input_scales_move_into_the_weights() -> None:
+    rng = np.random.default_rng(1)
+    uneven = Domain(rows(rng.uniform(0.5, 2, 8)), rows(rng.normal(size=8)), rows(-1), rows(1), step=2)
+    x = graphs.source(8, uneven)
+    before = Graph("g", (x,), (ops.Dense("fc", x, graphs.signs(rng, 3, 8)),))
+    binary = BinarizeWeights()(before)
+    assert binary.outputs[0].type.domain is None
+    after = QuantizeWeights()(binary)
+    q = rng.choice([-1, 1], size=(20, 8))
+    expected = uneven.real(q) @ before.outputs[0].weight.T  # type: ignore[attr-defined]  # a Dense, made above
+    node = after.outputs[0]
+    got = interpreter.real(node, interpreter.run(after, {"x": q})[node])
+    assert np.abs(got - expected).max() <= node.domain.error.max() < 1e-3
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["Relu", "Sign", "Round", "Tanh"]))
+def test_the_whole_pipeline_leaves_nothing_real(seed: int, activation: str) -> None:
+    rng = np.random.default_rng(seed)
+    graph = graphs.mlp(rng, 20, 12, 9, 4, activation=activation, prelu=activation != "Tanh")
+    done = run_pipeline(graph, pipeline())
+    assert all(n.type.domain is not None for n in done.nodes())
+    assert QuantizeActivations()(done) is done
+    q = rng.integers(0, 256, size=(30, 20))
+    new, old = (interpreter.real(g.outputs[0], interpreter.run(g, {"x": q})[g.outputs[0]]) for g in (done, graph))
+    error = np.abs(new - old).max(axis=1)
+    undecided = sum(int(np.ptp(n.undecided, axis=2).sum()) for n in done.nodes() if isinstance(n, ops.Steps))
+    assert np.median(error) <= done.outputs[0].domain.error.max() + 1e-5
+    assert undecided or error.max() <= done.outputs[0].domain.error.max() + 1e-5

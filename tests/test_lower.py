@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests import graphs
+
+from bnncompiler import interpreter, memory, ops, program
+from bnncompiler.errors import CompileError, LoweringError
+from bnncompiler.ir import Array, Domain, Graph, bipolar, rows
+from bnncompiler.lower import lower
+from bnncompiler.passes import pipeline, run_pipeline
+from bnncompiler.program import Buffer, Program
+
+
+def kernels(graph: Graph, word_bits: int = 32) -> list[str]:
+    return [c.kernel() for c in lower(graph, word_bits, 4).program.calls]
+
+
+def check(graph: Graph, q: Array, word_bits: int) -> Program:
+    """Lower and plan ``graph``, and compare every stored value with the interpreter on the samples ``q``."""
+    lowered = lower(graph, word_bits, word_bits // 8)
+    planned = memory.plan(lowered.program)
+    expected = interpreter.run(graph, {"x": q})
+    for i, sample in enumerate(q):
+        fed = np.packbits(sample > 0, bitorder="little") if graph.inputs[0].domain.is_bipolar else sample
+        content = planned.run({planned.inputs[0].buffer.name: fed})
+        for node, stored in lowered.stored.items():
+            if not isinstance(node, ops.Input):
+                got = stored.decode(content[stored.buffer.name], node.type.size)
+                np.testing.assert_array_equal(got, expected[node][i].reshape(-1), err_msg=node.name)
+        for node, port in zip(graph.outputs, planned.outputs, strict=True):
+            np.testing.assert_array_equal(content[port.buffer.name], expected[node][i].reshape(-1))
+    return planned
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([8, 16, 32, 64]), st.booleans(), st.sampled_from(["Sign", "Round", "Relu"]))
+def test_programs_compute_what_graphs_compute(seed: int, word_bits: int, scaled: bool, activation: str) -> None:
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(2, 70, size=int(rng.integers(2, 4))).tolist()
+    graph = run_pipeline(graphs.mlp(rng, *sizes, 5, scaled=scaled, activation=activation), pipeline())
+    check(graph, rng.integers(0, 256, size=(3, sizes[0])), word_bits)
+
+
+INPUTS = {
+    "pixels": graphs.PIXELS,
+    "signed": Domain(rows(0.1), rows(0), rows(-128), rows(127)),
+    "sixteen": Domain(rows(0.0001), rows(0), rows(-32767), rows(32767)),
+    "bits": bipolar(),
+    "narrow": Domain(rows(1), rows(0), rows(3), rows(12)),
+}
+WEIGHTS = {"bipolar": [-1, 1], "ternary": [-1, 0, 1], "twobit": [-3, -1, 1, 3]}
+
+
+@pytest.mark.parametrize("domain", INPUTS.values(), ids=INPUTS.keys())
+@pytest.mark.parametrize("levels", WEIGHTS.values(), ids=WEIGHTS.keys())
+@pytest.mark.parametrize("activation", ["Sign", "Round", "Relu"])
+def test_every_storage_meets_every_weight(domain: Domain, levels: list[int], activation: str) -> None:
+    rng = np.random.default_rng(0)
+    x = graphs.source(37, domain)
+    hidden = ops.Dense("fc", x, rng.choice(levels, size=(19, 37)).astype(np.float32))
+    acted = graphs.chain(hidden, ("Mul", (0.01,)), (activation, ()), ("Clip", (-2.0, 2.0)))
+    last = ops.Dense("out", acted, rng.choice(levels, size=(4, 19)).astype(np.float32), np.float32([0, 1, 2, 3]))
+    graph = run_pipeline(Graph("g", (x,), (last, ops.ArgMax("best", last))), pipeline())
+    lo, hi = domain.bounds
+    q = lo + domain.step * rng.integers(0, (hi - lo) // domain.step + 1, size=(5, 37))
+    for word_bits in (8, 64):
+        check(graph, q, word_bits)
+
+
+def test_bipolar_layers_use_the_fused_kernel() -> None:
+    graph = run_pipeline(graphs.mlp(np.random.default_rng(0), 40, 30, 20, 5, prelu=False), pipeline())
+    assert kernels(graph)[:3] == ["bnn_threshold", "bnn_dense_threshold", "bnn_dense_threshold"]
+
+
+def test_a_value_that_is_still_real_is_named() -> None:
+    x = graphs.source(4, None)
+    with pytest.raises(LoweringError, match=r"f0: Sigmoid could not be compiled to integers \(x is float32\[4\]\)"):
+        lower(Graph("g", (graphs.source(4),), (graphs.chain(x, ("Sigmoid", ())),)), 32, 4)
+
+
+def test_the_arena_is_reused() -> None:
+    rng = np.random.default_rng(0)
+    graph = run_pipeline(graphs.mlp(rng, 64, *[64] * 10, 5, prelu=False), pipeline())
+    planned = check(graph, rng.integers(0, 256, size=(1, 64)), 32)
+    assert planned.arena_size < 2 * 64 + 5 * 4
+
+
+def test_the_checker_sees_a_value_overwritten() -> None:
+    graph = run_pipeline(graphs.mlp(np.random.default_rng(0), 64, 64, 64, 5, prelu=False), pipeline())
+    planned = memory.plan(lower(graph, 32, 4).program)
+
+    def at_zero(value: object) -> object:
+        return Buffer(value.name, value.ctype, value.count, 0) if isinstance(value, Buffer) and value.offset is not None else value
+
+    from dataclasses import replace
+
+    calls = tuple(replace(c, **{k: at_zero(v) for k, v in c.arguments() if isinstance(v, Buffer)}) for c in planned.calls)  # type: ignore[arg-type]
+    with pytest.raises(CompileError, match="while it reads it"):
+        memory.check(replace(planned, calls=calls))
+
+
+def test_a_planned_program_can_be_drawn() -> None:
+    graph = run_pipeline(graphs.mlp(np.random.default_rng(0), 64, 64, 5, prelu=False), pipeline())
+    text = memory.drawing(memory.plan(lower(graph, 32, 4).program))
+    assert text.startswith("arena ")
+    assert text.count("#") >= 4
+    assert isinstance(program.Threshold.kernel(), str)
