@@ -19,13 +19,13 @@ _HEADERS = frozenset("""
     assert complex ctype errno fenv inttypes iso646 limits locale math setjmp signal stdalign stdarg stdatomic stdbool
     stddef stdint stdio stdlib stdnoreturn string strings tgmath threads time uchar unistd wchar wctype""".split())
 
-_LONGEST = 56  # of the 63 characters that C99 tells apart, some are for a number
+_LONGEST = 40  # short enough for lines of 100 columns; C99 tells 63 characters apart
 
 
 def model_identifier(name: str) -> str:
     """The prefix of everything that a model called ``name`` exports, and the stem of its files."""
     text = identifier(name)
-    return f"{text}_model" if text in _HEADERS else text
+    return f"{text.rstrip('_')}_model" if text in _HEADERS or text.endswith("_") else text
 
 
 class Names:
@@ -36,9 +36,10 @@ class Names:
 
     def unique(self, name: str) -> str:
         """A new identifier for ``name``; it gets a number where it is taken."""
-        stem = identifier(name)[:_LONGEST]
-        if stem in _CLAIMED or stem.endswith("_t") or stem.startswith("bnn"):
-            stem = f"m_{stem}_"
+        stem = identifier(name)
+        if stem in _CLAIMED or stem.endswith(("_", "_t")) or stem.startswith(("bnn", "selftest")):
+            stem = f"v_{stem.removesuffix('_t')}"
+        stem = stem[:_LONGEST].rstrip("_")
         candidate, n = stem, 1
         while candidate in self._taken:
             n += 1

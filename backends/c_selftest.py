@@ -10,8 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bnncompiler.backends.c_header import prototype
+from bnncompiler.backends.c_kernels import Sources
+from bnncompiler.backends.c_symbols import Symbols
+from bnncompiler.backends.c_text import table
 from bnncompiler.ir import Array, per_element
-from bnncompiler.program import Buffer, LoadBits, Port, Program
+from bnncompiler.program import CTYPES, Buffer, LoadBits, Port, Program, Table
 
 VECTORS = 4
 
@@ -67,3 +71,64 @@ def _noise(i: Array) -> Array:
     i = (i ^ (i >> np.uint32(16))) * np.uint32(0x85EBCA6B)
     i = (i ^ (i >> np.uint32(13))) * np.uint32(0xC2B2AE35)
     return i ^ (i >> np.uint32(16))
+
+
+def text(program: Program, symbols: Symbols, sources: Sources) -> str:
+    """The function, its helper and its tables, inside of a guard that leaves them out."""
+    ports = (*program.inputs, *program.outputs)
+    names = [symbols.ports[p.buffer.name] for p in ports]
+    tables: list[Table] = []
+    fills = [_fill_loop(program, port, symbols, tables) for port in program.inputs]
+    compares = [
+        _compare_loop(port, symbols, _stored(tables, values, port.buffer.ctype, port.buffer.count))
+        for port, values in zip(program.outputs, expected(program), strict=True)
+    ]
+    body = [
+        f"{prototype(program, symbols, 'selftest')}\n{{",
+        *(f"    {p.buffer.ctype} {name}[{p.buffer.count}];" for p, name in zip(ports, names, strict=True)),
+        "    uint32_t draw = 0;",
+        f"    for (bnn_size vector = 0; vector < {VECTORS}; ++vector) {{",
+        *fills,
+        f"        {symbols.model}_run({', '.join([*names, 'arena'])});",
+        *compares,
+        "    }\n    return 0;\n}\n",
+    ]
+    guard = f"{symbols.model}_NO_SELFTEST".upper()
+    printed = [table(t.name, t, program.word_bits) for t in tables]
+    return "\n".join([f"#ifndef {guard}\n", sources.text(["bnn_noise.h"]), *printed, "\n".join(body), "#endif\n"])
+
+
+def _stored(tables: list[Table], values: Array, ctype: str, columns: int = 0) -> str:
+    """Add a table of ``values``; returns its name."""
+    tables.append(Table(f"selftest_{len(tables)}", ctype, values, columns))
+    return tables[-1].name
+
+
+def _fill_loop(program: Program, port: Port, symbols: Symbols, tables: list[Table]) -> str:
+    """Statements that draw the elements of an input."""
+    span = input_range(program, port)
+    rows = len(span.lo)
+    lo, levels, lines = str(span.lo[0]), f"{span.levels[0]}u", []
+    if rows > 1:
+        names = [_stored(tables, values, "int32_t") for values in (span.lo, span.levels)]
+        lines = [f"const int32_t lo = bnn_rom_s32({names[0]} + i % {rows});",
+                 f"const uint32_t levels = (uint32_t)bnn_rom_s32({names[1]} + i % {rows});"]
+        lo, levels = "lo", "levels"
+    value = f"(int32_t)(bnn_noise(++draw) % {levels})"
+    value = value if span.step == 1 else f"{span.step} * {value}"
+    value = value if lo == "0" else f"{lo} + {value}"
+    return _loop(port, [*lines, f"{symbols.ports[port.buffer.name]}[i] = ({port.buffer.ctype})({value});"])
+
+
+def _compare_loop(port: Port, symbols: Symbols, stored: str) -> str:
+    """Statements that compare an output with the table ``stored``."""
+    ctype = port.buffer.ctype
+    read = f"bnn_rom_{'u' if ctype[0] == 'u' else 's'}{8 * CTYPES[ctype]}"
+    wanted = f"const {ctype} wanted = {read}({stored} + vector * {port.buffer.count} + i);"
+    differs = f"if ({symbols.ports[port.buffer.name]}[i] != wanted) {{"
+    return _loop(port, [wanted, differs, "    return (int)vector + 1;", "}"])
+
+
+def _loop(port: Port, lines: list[str]) -> str:
+    body = "\n".join(f"            {line}" for line in lines)
+    return f"        for (bnn_size i = 0; i < {port.buffer.count}; ++i) {{\n{body}\n        }}"

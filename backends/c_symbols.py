@@ -10,7 +10,7 @@ from bnncompiler.errors import EmitError
 from bnncompiler.program import Argmax, Buffer, Call, Port, Program, Table
 
 # Names inside of the emitted functions that a buffer must not hide.
-_OWN = ("arena", "memory", "best", "draw", "vector", "i")
+_OWN = ("arena", "memory", "best", "draw", "vector", "wanted", "lo", "levels", "i")
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,6 @@ import textwrap
 from collections.abc import Iterable
 from fractions import Fraction
 
-import numpy as np
-
-from bnncompiler.ir import Array
 from bnncompiler.program import Table
 
 WIDTH = 100
@@ -30,10 +27,10 @@ def comment(paragraphs: Iterable[str], indent: str = "") -> str:
     for paragraph in paragraphs:
         text = plain(paragraph)
         hang = " " * (len(text) - len(text.lstrip()))
-        lines += textwrap.wrap(text.strip(), WIDTH - len(indent) - 3, initial_indent=hang, subsequent_indent=hang,
-                               break_long_words=True, break_on_hyphens=False) or [""]
+        lines += textwrap.wrap(text.strip(), WIDTH - len(indent) - len("/*  */"), initial_indent=hang, subsequent_indent=hang,
+                               break_on_hyphens=False) or [""]
     body = f"\n{indent} * ".join(lines).replace(" * \n", " *\n")
-    return f"{indent}/* {body} */\n" if len(lines[-1]) + len(indent) + 6 <= WIDTH else f"{indent}/* {body}\n{indent} */\n"
+    return f"{indent}/* {body} */\n"
 
 
 def literal(value: int) -> str:
@@ -59,10 +56,14 @@ def ratio(value: float) -> Fraction:
 
 def table(name: str, data: Table, word_bits: int) -> str:
     """The definition of a constant table under ``name``; what belongs together begins a line."""
-    is_word = data.ctype == "bnn_word"
-    cell = f"0x%0{word_bits // 4}x" if is_word else f"%{_digits(data.values)}d"
-    per_line = (WIDTH - 4 + 1) // (len(cell % 0) + 2)
     values = data.values.tolist()
+    if data.ctype == "bnn_word":
+        cell = f"0x%0{word_bits // 4}x"
+    else:
+        least, most = literal(min(values)), literal(max(values))
+        cell = f"%{max(len(least), len(most))}s"
+        values = [literal(v) for v in values] if least.startswith("(") else values
+    per_line = (WIDTH - 4 + 1) // (len(cell % 0) + 2)
     group = data.columns or len(values)
     if group <= per_line:
         step = group * (per_line // group)
@@ -73,11 +74,4 @@ def table(name: str, data: Table, word_bits: int) -> str:
     forms = {k: "    " + ", ".join([cell] * k) + "," for k in {b - a for a, b in spans}}
     rows = [forms[b - a] % tuple(values[a:b]) for a, b in spans]
     text = "\n".join(rows).rstrip(",")
-    if not is_word:
-        for least in (-(2**31), -(2**63)):
-            text = text.replace(str(least), literal(least)) if least in values else text
     return f"static const {data.ctype} BNN_TABLE {name}[{len(values)}] = {{\n{text}\n}};\n"
-
-
-def _digits(values: Array) -> int:
-    return max(len(str(int(np.min(values)))), len(str(int(np.max(values)))))

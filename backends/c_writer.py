@@ -16,11 +16,9 @@ from bnncompiler.backends.c_kernels import INTERFACE, Sources
 from bnncompiler.backends.c_symbols import Symbols, is_index, name_symbols
 from bnncompiler.backends.c_text import comment, literal, table, thousands
 from bnncompiler.errors import EmitError
-from bnncompiler.ir import Array
 from bnncompiler.program import Buffer, Call, Program, Table, Typed
 
 TYPES = {"uint8_t": "BNN_U8", "int8_t": "BNN_S8", "uint16_t": "BNN_U16", "int16_t": "BNN_S16", "int32_t": "BNN_S32"}
-ROM_READS = {c: f"bnn_rom_{t.removeprefix('BNN_').lower()}" for c, t in TYPES.items()}
 
 
 def emit(program: Program, about: About, port: str) -> Files:
@@ -47,7 +45,7 @@ def _source(program: Program, about: About, port: str, symbols: Symbols) -> str:
         _trace(),
         _run(program, about, symbols),
         _classify(program, symbols),
-        _selftest(program, symbols, sources),
+        c_selftest.text(program, symbols, sources),
     ]
     return "\n".join(p for p in parts if p)
 
@@ -148,58 +146,11 @@ def _classify(program: Program, symbols: Symbols) -> str:
         return ""
     (port,) = program.outputs
     name = symbols.ports[port.buffer.name]
-    call = f"    {symbols.model}_run({', '.join([*_inputs(program, symbols), name, 'arena'])});\n"
+    inputs = [symbols.ports[p.buffer.name] for p in program.inputs]
+    call = f"    {symbols.model}_run({', '.join([*inputs, name, 'arena'])});\n"
     if is_index(program, port):
         return f"{declaration}\n{{\n    int32_t {name}[1];\n{call}    return (int){name}[0];\n}}\n"
     count = port.buffer.count
     return (f"{declaration}\n{{\n    {port.buffer.ctype} {name}[{count}];\n    int best = 0;\n{call}"
             f"    for (int i = 1; i < {count}; ++i) {{\n        if ({name}[i] > {name}[best]) {{\n            best = i;\n"
             "        }\n    }\n    return best;\n}\n")
-
-
-def _inputs(program: Program, symbols: Symbols) -> list[str]:
-    return [symbols.ports[p.buffer.name] for p in program.inputs]
-
-
-def _selftest(program: Program, symbols: Symbols, sources: Sources) -> str:
-    """The self-test, its helper and its tables, all inside of a guard."""
-    tables: list[str] = []
-    locals_, fills, compares = [], [], []
-
-    def constant(stem: str, values: Array) -> str:
-        name = f"selftest_{stem}"
-        while name in symbols.tables.values():
-            name = f"{name}_"
-        tables.append(table(name, Table(name, "int32_t", values, columns=0), program.word_bits))
-        return name
-
-    for port in program.inputs:
-        name, ctype, count = symbols.ports[port.buffer.name], port.buffer.ctype, port.buffer.count
-        span = c_selftest.input_range(program, port)
-        rows = len(span.lo)
-        lo, levels = str(span.lo[0]), f"{span.levels[0]}u"
-        if rows > 1:
-            lo = f"bnn_rom_s32({constant(f'{name}_lo', span.lo)} + i % {rows})"
-            levels = f"(uint32_t)bnn_rom_s32({constant(f'{name}_levels', span.levels)} + i % {rows})"
-        value = f"(int32_t)(bnn_noise(++draw) % {levels})"
-        value = value if span.step == 1 else f"{span.step} * {value}"
-        value = value if lo == "0" else f"{lo} + {value}"
-        locals_.append(f"    {ctype} {name}[{count}];\n")
-        fills.append(_loop(count, f"{name}[i] = ({ctype})({value});"))
-    for port, values in zip(program.outputs, c_selftest.expected(program), strict=True):
-        name, ctype, count = symbols.ports[port.buffer.name], port.buffer.ctype, port.buffer.count
-        stored = Table(f"selftest_{name}", ctype, values, columns=count)
-        tables.append(table(stored.name, stored, program.word_bits))
-        locals_.append(f"    {ctype} {name}[{count}];\n")
-        differs = f"{name}[i] != {ROM_READS[ctype]}({stored.name} + vector * {count} + i)"
-        compares.append(_loop(count, f"if ({differs}) {{\n                return (int)vector + 1;\n            }}"))
-    names = [symbols.ports[p.buffer.name] for p in (*program.inputs, *program.outputs)]
-    body = (f"{prototype(program, symbols, 'selftest')}\n{{\n{''.join(locals_)}    uint32_t draw = 0;\n"
-            f"    for (bnn_size vector = 0; vector < {c_selftest.VECTORS}; ++vector) {{\n{''.join(fills)}"
-            f"        {symbols.model}_run({', '.join([*names, 'arena'])});\n{''.join(compares)}    }}\n    return 0;\n}}\n")
-    guard = f"{symbols.model}_NO_SELFTEST".upper()
-    return "\n".join([f"#ifndef {guard}\n", sources.text(["bnn_noise.h"]), *tables, body, "#endif\n"])
-
-
-def _loop(count: int, statement: str) -> str:
-    return f"        for (bnn_size i = 0; i < {count}; ++i) {{\n            {statement}\n        }}\n"

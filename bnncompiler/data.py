@@ -83,9 +83,10 @@ def load(source: Source | Samples, imported: Imported) -> Samples:
 def _read(path: Path) -> dict[str, Array]:
     """The arrays of an npz file; pickled objects are never unpacked."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise UsageError(f"{path}: a single array; save it by the input's name: numpy.savez(path, name=array)")
+        archive = np.load(path, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise UsageError(f"{path}: a single array; save it by the input's name: numpy.savez(path, name=array)")
+        with archive:
             return {name: archive[name] for name in archive.files}
     except UsageError:
         raise

@@ -23,8 +23,8 @@ def _sigmoid(x: Array) -> Array:
 
 
 def _batch_norm(x: Array, scale: Array, bias: Array, mean: Array, var: Array, epsilon: float) -> Array:
-    """In onnxruntime's order of operations: one multiply and one add by folded constants."""
-    factor = scale / np.sqrt(var + np.asarray(epsilon, var.dtype))
+    """In onnxruntime's order of operations, to the last bit: one multiply and one add by folded constants."""
+    factor = scale * (1 / np.sqrt(var + np.asarray(epsilon, var.dtype)))
     y: Array = x * factor + (bias - mean * factor)
     return y
 

@@ -67,7 +67,7 @@ def fit(values: Array) -> Fit | None:
 
 
 def wide(values: Array, limit: int) -> Fit:
-    """A symmetric grid of ``|q| <= limit`` for any other data; its step is a power of two: float32 holds such exactly."""
+    """A grid of ``|q| <= limit`` for any other data, in steps of a power of two: float32 holds these exactly."""
     largest = float(np.abs(values).max(initial=0)) or 1.0
     exponent = int(np.ceil(np.log2(largest / limit)))
     ctype = "int8" if limit <= _SPAN["int8"][1] else "int16"
@@ -75,8 +75,8 @@ def wide(values: Array, limit: int) -> Fit:
 
 
 def _tolerance(values: Array) -> float:
-    """How far rounding may have moved a value: four units in the last place of the largest (one in float16)."""
-    unit = 2.0**-10 if values.dtype == np.float16 else 4 * 2.0**-23
+    """How far rounding may have moved a value: four units in the last place of the largest, half a one in float16."""
+    unit = 2.0**-11 if values.dtype == np.float16 else 4 * 2.0**-23
     return unit * float(np.abs(values).max(initial=0))
 
 

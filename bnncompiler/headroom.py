@@ -1,9 +1,9 @@
 """How large an input's integers may be, so that the first layer's accumulators come out as exact as they can.
 
 Data on no grid of their own can be given any number of bits, and more are not always better. Where thresholds read the
-input, 16 bits are free. Where a layer of binary or ternary weights adds it up, float32, in which the reference
-adds, is exact only below 2^24. Where real weights multiply it, input and weights share the 31 bits of an accumulator, and
-half for each loses least.
+input, 16 bits are free. Where a layer of binary or ternary weights adds it up, float32, in which the reference adds, is
+exact only below 2^24. Where real weights multiply it, input and weights share the 31 bits of an accumulator, and half
+for each loses least.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from bnncompiler.ir import Array, Graph, Node
 from bnncompiler.ops import Dense, Elementwise
 
 LARGEST = 32767
-_STEPS = frozenset({"Ceil", "Equal", "Floor", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "QuantizeLinear", "Round", "Sign"})
+_COMPARISONS = frozenset({"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Sign"})
+_STEPS = _COMPARISONS | {"Ceil", "Floor", "QuantizeLinear", "Round"}
 
 
 def limit(graph: Graph, source: Node) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bnncompiler import ops, program
+from bnncompiler import interpreter, ops, program
 from bnncompiler.errors import LoweringError
 from bnncompiler.identifiers import identifiers
 from bnncompiler.ir import Array, Graph, Node, per_element, unique_names
@@ -259,7 +259,11 @@ class _Lowering:
 
     def _steps(self, node: ops.Steps) -> None:
         domain, name = node.out, self.names[node]
-        lo = domain.bounds[0]
+        lo, size = domain.bounds[0], _points(node.x)
+        if node.at.shape[1] > WIDE_STEPS and len(node.at) == 1 and size <= WIDEST_TABLE:
+            q = node.x.domain.bounds[0] + node.x.domain.step * np.arange(size)
+            self._table_call(node, interpreter.steps(q[:, None], node.at, node.levels).T)
+            return
         codes = (node.levels - lo) // domain.step
         planes = max(1, int(codes.max()).bit_length())
         y = self._words(name, node.type.size, planes)
@@ -308,9 +312,9 @@ class _Lowering:
         self._requantize(node, "", stored.buffer, start, multiplier, bias, node.shift, node.out.bounds, y)
         self.stored[node] = Stored(y)
 
-    def _ctype(self, node: ops.Requantize | ops.Lookup) -> str:
+    def _ctype(self, node: Node) -> str:
         """The smallest integer that holds the node's values; what the caller gets is 32 bits wide."""
-        return "int32_t" if node in self.graph.outputs else smallest_ctype(np.array(node.out.bounds))
+        return "int32_t" if node in self.graph.outputs else smallest_ctype(np.array(node.domain.bounds))
 
     def _requantize(
         self, node: Node, what: str, x: Buffer, start: Array, multiplier: Array, bias: Array, shift: int, bounds: tuple[int, int], y: Buffer
@@ -326,19 +330,31 @@ class _Lowering:
         self._call(program.Requantize, node, 0, Typed(x), node.type.size, *tables, rows, pieces, shift, *bounds, Typed(y))
 
     def _lookup(self, node: ops.Lookup) -> None:
+        self._table_call(node, node.table)
+
+    def _table_call(self, node: ops.Lookup | ops.Steps, values: Array) -> None:
+        """``y = values[row, point]``: a table over all that ``node.x`` can be."""
         lo, _ = node.x.domain.bounds
         stored = self.stored[node.x]
         if stored.planes or len(stored.base) > 1:
             stored = self._integers(node.x)
         y = Buffer(self.names[node], self._ctype(node), node.type.size)
-        table = self._table(node, "table", node.table, smallest_ctype(node.table), node.table.shape[1])
+        table = self._table(node, "table", values, None, values.shape[1])
         base = int(stored.base[0])
         self._call(program.Lookup, node, 0, Typed(stored.buffer), node.type.size, (lo - base) // stored.step,
-                   node.x.domain.step // stored.step, Typed(table), len(node.table), node.table.shape[1], Typed(y))
+                   node.x.domain.step // stored.step, Typed(table), *values.shape, Typed(y))
         self.stored[node] = Stored(y)
 
 
+WIDE_STEPS = 16  # more thresholds than this are slower to count than a table is to read
+WIDEST_TABLE = 1 << 12
 _SIGNED = {k: v for k, v in LIMITS.items() if k != "uint8_t"}
+
+
+def _points(node: Node) -> int:
+    """How many values a node can take, over all rows."""
+    lo, hi = node.domain.bounds
+    return (hi - lo) // node.domain.step + 1
 
 
 def _is_xnor(node: ops.IntegerDense, x: Stored) -> bool:

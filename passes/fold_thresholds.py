@@ -27,14 +27,15 @@ from bnncompiler.oracle import ChannelFunction, sources
 from bnncompiler.passes.base import rewrite_sinks
 from bnncompiler.sampling import FULL, NotPiecewiseError, bounds, sample, size
 
-MAX_STEPS = 16
+MAX_STEPS = 16  # thresholds of any region: more is a continuous function of a narrow accumulator, most likely
+MAX_STAIRS = 255  # thresholds of a region whose levels all lie on one grid: an 8-bit activation
 NOISE = 2e-6  # relative: values closer than this are one level (a residue's last bits)
 ROWS_AT_ONCE = 1 << 24  # points evaluated together
 
 
 @dataclass(frozen=True)
 class FoldThresholds:
-    """An elementwise region of one integer with at most `MAX_STEPS` changes to ``steps``."""
+    """An elementwise region of one integer with few changes, or with few evenly spaced levels, to ``steps``."""
 
     name: str = "fold-thresholds"
 
@@ -127,7 +128,7 @@ def _runs_of(function: ChannelFunction, row: Array) -> _Runs | None:
     tolerance = NOISE * max(1e-30, float(np.abs(y).max()))
     changed = np.abs(np.diff(y, axis=0)) > tolerance
     count = int(changed.sum(axis=0).max(initial=0))
-    if count > MAX_STEPS:
+    if count > MAX_STAIRS or (count > MAX_STEPS and count > len(q) // 4):
         return None
     if (np.diff(q, axis=0)[changed] > domain.step).any():
         return None  # the value changes where nobody looked: not a step function
@@ -186,7 +187,7 @@ def _grid(value: Array, *, uniform: bool) -> tuple[Domain, Array] | None:
                 return Domain(rows(1), rows(0), rows(0), rows(0)), np.zeros(value.shape, np.int64)
         return bipolar(low, high, np.abs(np.where(value > (low + high) / 2, high, low) - value).max()), _signs(value, low, high)
     common = _common_grid(levels, value)
-    if common is not None:
+    if common is not None or value.shape[1] > MAX_STEPS + 1:
         return common
     low, high = value.min(axis=1), value.max(axis=1)
     off = np.minimum(np.abs(value - low[:, None]), np.abs(value - high[:, None])).max(axis=1)

@@ -130,8 +130,13 @@ class _Pieces:
     start: Array
     slope: Array
     intercept: Array
-    largest: float
+    range: tuple[float, float]
     error: Array
+
+    @property
+    def largest(self) -> float:
+        """The largest magnitude."""
+        return max(abs(v) for v in self.range)
 
 
 def _affine(function: ChannelFunction, start: Array) -> _Pieces:
@@ -157,12 +162,17 @@ def _affine(function: ChannelFunction, start: Array) -> _Pieces:
         error += operations * unit * magnitude * through
     steepest = np.abs(slope / scale[:, None]) if scale.all() else np.zeros(slope.shape)
     source_error = per_element(domain.error, function.rows)[:, None]
-    error += steepest * source_error + _jumps(slope, y0, y1, domain.step) * (source_error > 0)
-    largest = float(np.max(np.maximum(np.abs(y0), np.abs(y1))))
+    least, most = float(min(y0.min(), y1.min())), float(max(y0.max(), y1.max()))
+    largest = max(abs(least), abs(most))
+    rounds_off = np.zeros(slope.shape, bool)
+    for q, y in ((start, y0), (last, y1)):
+        y32 = function.evaluate32((q * scale[:, None] + offset[:, None]).T).T
+        rounds_off |= np.abs(y32 - y) > error + 2 * unit * largest
+    error += steepest * source_error + _jumps(slope, y0, y1, domain.step) * (rounds_off | (source_error > 0))
     error += unit * largest  # the error is measured from float32(real(q))
     if not np.isfinite(largest):
         raise UnsupportedModel(f"{function.sink.name}: {function.sink.op} is not a finite number for some input of its range")
-    return _Pieces(start, slope, y0 - slope * start, largest, error.max(axis=1))
+    return _Pieces(start, slope, y0 - slope * start, (least, most), error.max(axis=1))
 
 
 def _jumps(slope: Array, y0: Array, y1: Array, step: int) -> Array:
@@ -185,10 +195,7 @@ def _requantize(function: ChannelFunction, start: Array, is_output: bool, bits: 
     multiplier = np.rint(slope * 2.0**shift).astype(np.int64)
     bias = np.rint(intercept * 2.0**shift).astype(np.int64) + (1 << shift >> 1)
     rounding = (0.0 if natural else 0.5 * (q_max + 1) * 2.0**-shift + (0.5 if shift else 0.0)) * scale
-    limit = int(np.ceil(f.largest / scale)) + 1
-    lo, hi = (-limit, limit) if is_output else (-(2 ** (bits - 1)) + 1, 2 ** (bits - 1) - 1)
-    if not is_output and (f.slope >= 0).all():
-        lo = max(lo, int(np.floor((f.slope[:, 0] * start[:, 0] + f.intercept[:, 0]).min() / scale)))
+    lo, hi = (int(np.rint(v / scale)) for v in f.range)
     if np.abs(bias).max(initial=0) >= 2**62:
         raise UnsupportedModel(f"{function.sink.name}: {function.sink.op} has a constant far outside of its input's range")
     exact = natural is not None and not function.nodes and function.source.domain.is_exact

@@ -1,8 +1,8 @@
 """Small ONNX models for tests: a builder that writes one node a line, and random binary MLPs made with it.
 
-    b = Builder()
-    x = b.input("x", ["N", 4])
-    model = b.model(b("MatMul", b("Sign", x), np.ones((4, 3), np.float32)))
+b = Builder()
+x = b.input("x", ["N", 4])
+model = b.model(b("MatMul", b("Sign", x), np.ones((4, 3), np.float32)))
 """
 
 from __future__ import annotations
@@ -51,8 +51,6 @@ class Builder:
 
     def model(self, *outputs: str) -> ModelProto:
         results = [ValueInfoProto(name=o) for o in outputs]
-        for r in results:
-            r.type.tensor_type.elem_type = TensorProto.FLOAT
         graph = helper.make_graph(self.nodes, "test", self.inputs, results, self.initializers)
         return helper.make_model(graph, opset_imports=self.opsets, ir_version=8)
 

@@ -33,15 +33,14 @@ def argmax(scope: Scope, node: NodeProto) -> list[Tensor]:
     return [Tensor(index.base, index.index if keep else index.index.squeeze(attribute(node, "axis", 0)))]
 
 
-def topk(scope: Scope, node: NodeProto) -> list[Tensor]:
-    """Import TopK with k = 1 of which only the index is used."""
+def topk(scope: Scope, node: NodeProto) -> list[Tensor | None]:
+    """Import TopK with k = 1 of which only the index is used: there is no tensor for the value."""
     k = scope.constant(node, 1) if len(node.input) > 1 else np.array(attribute(node, "k", 0))
     if k.size != 1 or k.item() != 1 or not attribute(node, "largest", 1) or node.output[0] in scope.wanted:
         raise UnsupportedModel(
             f"{label(node)}: only the index of the largest value (k = 1) compiles; return the logits instead"
         )
-    found = _largest(scope, node, attribute(node, "axis", -1), node.output[1])
-    return [found, found]
+    return [None, _largest(scope, node, attribute(node, "axis", -1), node.output[1])]
 
 
 def _largest(scope: Scope, node: NodeProto, axis: int, name: str | None = None) -> Tensor:

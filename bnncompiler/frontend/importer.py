@@ -4,8 +4,8 @@ The one idea: by the time a node is reached, the shapes and constants of all tha
 batch is given a number. So a node is either constant (onnxruntime computes it), or about shape (so constant), or moves
 elements (`views`), or is elementwise (`elementwise`), or has an importer in `IMPORTERS`.
 
-To add an operator, write ``def name(scope, node) -> list[Tensor]``, one tensor for each output that has a name, in a
-module like `dense` or `heads`, and add it to `IMPORTERS`. It finds its operands with ``scope.tensor`` and
+To add an operator, write ``def name(scope, node) -> list[Tensor]``, a tensor for each output, in a module like `dense`
+or `heads`, and add it to `IMPORTERS`. It finds its operands with ``scope.tensor`` and
 ``scope.constant``; ``Tensor(base, scope.whole(base))`` is a new node's value as it lies.
 """
 
@@ -30,7 +30,7 @@ from bnncompiler.frontend.views import LAYOUT, keep, move
 from bnncompiler.ir import Graph
 from bnncompiler.ops import Input
 
-IMPORTERS: Mapping[str, Callable[[Scope, NodeProto], list[Tensor]]] = {
+IMPORTERS: Mapping[str, Callable[[Scope, NodeProto], Sequence[Tensor | None]]] = {
     "ArgMax": heads.argmax,
     "Dropout": keep,
     "Gemm": dense.gemm,
@@ -109,7 +109,7 @@ def _run(scope: Scope, nodes: Sequence[NodeProto]) -> list[NodeProto]:
             scope.constants.define(node, scope.constants.evaluate(node, stand_in))
         else:
             tensors = _import_node(scope, node)
-            scope.values.update(zip(filter(None, node.output), tensors, strict=False))
+            scope.values.update((n, t) for n, t in zip(node.output, tensors, strict=False) if n and t is not None)
     return flat
 
 
@@ -118,7 +118,7 @@ def _asks_for_type(scope: Scope, node: NodeProto) -> bool:
     return node.op_type in ("Shape", "Size") or (node.op_type == "CastLike" and node.input[0] in scope.constants)
 
 
-def _import_node(scope: Scope, node: NodeProto) -> list[Tensor]:
+def _import_node(scope: Scope, node: NodeProto) -> Sequence[Tensor | None]:
     if node.op_type in IMPORTERS:
         return IMPORTERS[node.op_type](scope, node)
     if node.op_type in LAYOUT:

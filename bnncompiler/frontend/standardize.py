@@ -157,7 +157,11 @@ def _rewrite_masked_assignments(graph: GraphProto, shapes: Shapes, renamed: dict
 
 
 def _masked_assignment(node: NodeProto, producers: Mapping[str, NodeProto], shapes: Shapes) -> tuple[str, str] | None:
-    """The mask and the assigned scalar, or None where the node is something else."""
+    """The mask and the assigned scalar, or None where the node is something else.
+
+    Raises:
+        UnsupportedModel: the mask chooses rows, or what is assigned is no scalar.
+    """
     if node.op_type != "ScatterND" or attribute(node, "reduction", "none") != "none":
         return None
     transposed = producers.get(node.input[1])
@@ -170,7 +174,9 @@ def _masked_assignment(node: NodeProto, producers: Mapping[str, NodeProto], shap
     while (source := producers.get(value)) is not None and source.op_type in ("Reshape", "Expand", "Identity"):
         value = source.input[0]
     alike = mask in shapes and len(shapes[mask]) == len(shapes.get(node.input[0], ()))
-    return (mask, value) if alike and shapes.get(value) in ((), (1,)) else None
+    if not alike or shapes.get(value) not in ((), (1,)):
+        raise UnsupportedModel(f"{label(node)} assigns more than one constant by a mask; write it as torch.where")
+    return mask, value
 
 
 def _shapes(model: ModelProto) -> Shapes:

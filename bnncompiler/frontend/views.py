@@ -22,7 +22,7 @@ LAYOUT = frozenset({
 _FLOAT_ONLY = frozenset({"DepthToSpace", "SpaceToDepth"})  # onnxruntime moves no int64 with them
 
 
-def move(scope: Scope, node: NodeProto) -> list[Tensor]:
+def move(scope: Scope, node: NodeProto) -> list[Tensor | None]:
     """Import a layout operator.
 
     Raises:
@@ -36,13 +36,13 @@ def move(scope: Scope, node: NodeProto) -> list[Tensor]:
     first = scope.values[node.input[0]]
     if any(t.base is not first.base for t in tensors.values()):
         raise UnsupportedModel(f"{label(node)} joins different values, which is not supported yet")
-    moved = run_on_index(scope, node, {name: t.index for name, t in tensors.items()})
+    moved = iter(run_on_index(scope, node, {name: t.index for name, t in tensors.items()}))
     origin = tuple(dict.fromkeys([*(o for t in tensors.values() for o in t.origin), scope.origin(node)]))
-    return [Tensor(first.base, index, origin, first.softmax) for index in moved]
+    return [Tensor(first.base, next(moved), origin, first.softmax) if name else None for name in node.output]
 
 
 def run_on_index(scope: Scope, node: NodeProto, indices: dict[str, Array]) -> list[Array]:
-    """What the layout operator makes of the index tensors."""
+    """What the layout operator makes of the index tensors, for each output that has a name."""
     if node.op_type in _FLOAT_ONLY:  # float64 holds every index that fits into memory
         indices = {name: i.astype(np.float64) for name, i in indices.items()}
     results = [moved.astype(np.int64, copy=False) for moved in scope.constants.evaluate(node, indices)]

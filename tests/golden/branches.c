@@ -1,5 +1,5 @@
-/* The network `branches`; see branches.h. First come the kernels that it calls, the same for every
- * network, then its tables, then its layers. */
+/* The network `branches`; see branches.h. First come the kernels that it calls, the same for
+ * every network, then its tables, then its layers. */
 
 #include "branches.h"
 
@@ -345,11 +345,11 @@ BNN_KERNEL void bnn_requantize(const void *x, bnn_type x_type, bnn_size n,
 typedef char bnn_check_word[sizeof(bnn_word) * 8 == 32 ? 1 : -1];
 typedef char bnn_check_size[(bnn_size)-1 >= 8 ? 1 : -1];
 
-static const bnn_word BNN_TABLE int_[8] = {
+static const bnn_word BNN_TABLE v_int[8] = {
     0x09f324ce, 0x00000011, 0x514b5c12, 0x00000007, 0x7b3f9b87, 0x00000003, 0x3f8d6a7c, 0x0000000c
 };
 
-static const int16_t BNN_TABLE m_bnn_load__[3] = {
+static const int16_t BNN_TABLE v_bnn_load[3] = {
     -30000,      0,  30000
 };
 
@@ -357,8 +357,8 @@ static const int32_t BNN_TABLE start[2] = {
     0, 5
 };
 
-static const int32_t BNN_TABLE arena__2[2] = {
-    (-2147483647 - 1),           7
+static const int32_t BNN_TABLE v_arena_2[2] = {
+    (-2147483647 - 1),                 7
 };
 
 static const int64_t BNN_TABLE bias[2] = {
@@ -371,9 +371,9 @@ static const int64_t BNN_TABLE bias[2] = {
 #endif
 
 void branches_run(const uint8_t *v2nd_e_input,
-                  const int16_t *for_,
+                  const int16_t *v_for,
                   int32_t *v2nd_e_input_2,
-                  int32_t *arena_,
+                  int32_t *v_arena,
                   void *arena)
 {
     unsigned char *const memory = (unsigned char *)arena;
@@ -389,7 +389,7 @@ void branches_run(const uint8_t *v2nd_e_input,
     /* a* /b: 37 x 1 bit -> 4 x int32, 148 MACs
      *   from a* /b? ?/:MatMul
      *   Bipolar by bipolar dense layer: `y[o] = n - 2 popcount(x ^ w[o])`. */
-    bnn_dense_xnor(packed, int_, 37, 4, acc);
+    bnn_dense_xnor(packed, v_int, 37, 4, acc);
     BNN_TRACE(1, acc, 16);
 
     /* argmax: 4 x int32 -> 1 x int32
@@ -399,17 +399,17 @@ void branches_run(const uint8_t *v2nd_e_input,
     BNN_TRACE(2, v2nd_e_input_2, 4);
 
     /* steps: 6 x int16 -> 6 x 2 bit
-     *   Code `i` of `y` is `levels[i % rows][k]`, `k` the count of the row's thresholds that `x[i]`
-     *   reaches. */
-    bnn_steps(for_, BNN_S16, 6, m_bnn_load__, BNN_S16, 1, 3, NULL, 2, codes);
+     *   Code `i` of `y` is `levels[i % rows][k]`, `k` the count of the row's thresholds that
+     *   `x[i]` reaches. */
+    bnn_steps(v_for, BNN_S16, 6, v_bnn_load, BNN_S16, 1, 3, NULL, 2, codes);
     BNN_TRACE(3, codes, 8);
 
     /* scale: 6 x int16 -> 6 x int32
      *   `y[i] = clamp((x[i] * multiplier + bias) >> shift, lo, hi)` with the row's piece that
      *   `x[i]` falls into. */
-    bnn_requantize(for_, BNN_S16, 6, start, arena__2, bias, 1, 2, 20, (-2147483647 - 1), 2147483647,
-                   arena_, BNN_S32);
-    BNN_TRACE(4, arena_, 24);
+    bnn_requantize(v_for, BNN_S16, 6, start, v_arena_2, bias, 1, 2, 20, (-2147483647 - 1),
+                   2147483647, v_arena, BNN_S32);
+    BNN_TRACE(4, v_arena, 24);
 }
 
 #ifndef BRANCHES_NO_SELFTEST
@@ -425,47 +425,55 @@ BNN_INLINE uint32_t bnn_noise(uint32_t i)
     return i ^ (i >> 16);
 }
 
-static const int32_t BNN_TABLE selftest_for__lo[3] = {
+static const int32_t BNN_TABLE selftest_0[3] = {
     -32768,      0,      7
 };
 
-static const int32_t BNN_TABLE selftest_for__levels[3] = {
+static const int32_t BNN_TABLE selftest_1[3] = {
     65536,     4,     3
 };
 
-static const int32_t BNN_TABLE selftest_v2nd_e_input_2[4] = {
+static const int32_t BNN_TABLE selftest_2[4] = {
     0, 0, 0, 0
 };
 
-static const int32_t BNN_TABLE selftest_arena_[24] = {
-    (-2147483647 - 1), (-2147483647 - 1),     1048576, (-2147483647 - 1), (-2147483647 - 1),     1048576,
-        1048576, (-2147483647 - 1),     1048576, (-2147483647 - 1), (-2147483647 - 1),     1048576,
-        1048576, (-2147483647 - 1),     1048576,     1048576, (-2147483647 - 1),     1048576,
-        1048576, (-2147483647 - 1),     1048576,     1048576, (-2147483647 - 1),     1048576
+static const int32_t BNN_TABLE selftest_3[24] = {
+    (-2147483647 - 1), (-2147483647 - 1),           1048576, (-2147483647 - 1), (-2147483647 - 1),
+              1048576,
+              1048576, (-2147483647 - 1),           1048576, (-2147483647 - 1), (-2147483647 - 1),
+              1048576,
+              1048576, (-2147483647 - 1),           1048576,           1048576, (-2147483647 - 1),
+              1048576,
+              1048576, (-2147483647 - 1),           1048576,           1048576, (-2147483647 - 1),
+              1048576
 };
 
 int branches_selftest(void *arena)
 {
     uint8_t v2nd_e_input[5];
-    int16_t for_[6];
+    int16_t v_for[6];
     int32_t v2nd_e_input_2[1];
-    int32_t arena_[6];
+    int32_t v_arena[6];
     uint32_t draw = 0;
     for (bnn_size vector = 0; vector < 4; ++vector) {
         for (bnn_size i = 0; i < 5; ++i) {
             v2nd_e_input[i] = (uint8_t)((int32_t)(bnn_noise(++draw) % 256u));
         }
         for (bnn_size i = 0; i < 6; ++i) {
-            for_[i] = (int16_t)(bnn_rom_s32(selftest_for__lo + i % 3) + (int32_t)(bnn_noise(++draw) % (uint32_t)bnn_rom_s32(selftest_for__levels + i % 3)));
+            const int32_t lo = bnn_rom_s32(selftest_0 + i % 3);
+            const uint32_t levels = (uint32_t)bnn_rom_s32(selftest_1 + i % 3);
+            v_for[i] = (int16_t)(lo + (int32_t)(bnn_noise(++draw) % levels));
         }
-        branches_run(v2nd_e_input, for_, v2nd_e_input_2, arena_, arena);
+        branches_run(v2nd_e_input, v_for, v2nd_e_input_2, v_arena, arena);
         for (bnn_size i = 0; i < 1; ++i) {
-            if (v2nd_e_input_2[i] != bnn_rom_s32(selftest_v2nd_e_input_2 + vector * 1 + i)) {
+            const int32_t wanted = bnn_rom_s32(selftest_2 + vector * 1 + i);
+            if (v2nd_e_input_2[i] != wanted) {
                 return (int)vector + 1;
             }
         }
         for (bnn_size i = 0; i < 6; ++i) {
-            if (arena_[i] != bnn_rom_s32(selftest_arena_ + vector * 6 + i)) {
+            const int32_t wanted = bnn_rom_s32(selftest_3 + vector * 6 + i);
+            if (v_arena[i] != wanted) {
                 return (int)vector + 1;
             }
         }

@@ -17,40 +17,40 @@
 extern "C" {
 #endif
 
-/* v2nd_e_input: ONNX input `2nd \xe9 input`, packed bits: element i is bit i % 8 of byte i / 8, 37
- * elements (37, channels last); 0 means 0.0 and 1 means 1.0. */
+/* v2nd_e_input: ONNX input `2nd \xe9 input`, packed bits: element i is bit i % 8 of byte i / 8,
+ * 37 elements (37, channels last); 0 means 0.0 and 1 means 1.0. */
 #define BRANCHES_V2ND_E_INPUT_SIZE 5 /* uint8_t elements */
 
-/* for_: ONNX input `for`, 2x3 elements, channels last; real = [1.0, 2.0, 4.0] by channel * q +
+/* v_for: ONNX input `for`, 2x3 elements, channels last; real = [1.0, 2.0, 4.0] by channel * q +
  * [0.5, 0.0, 0.0] by channel for q from -32768 to 32767. */
-#define BRANCHES_FOR__SIZE 6 /* int16_t elements */
+#define BRANCHES_V_FOR_SIZE 6 /* int16_t elements */
 
-/* v2nd_e_input_2: ONNX output `2nd e input`, the index of the largest value, the first of equals.
- */
+/* v2nd_e_input_2: ONNX output `2nd e input`, the index of the largest value, the first of
+ * equals. */
 #define BRANCHES_V2ND_E_INPUT_2_SIZE 1 /* int32_t elements */
 
-/* arena_: ONNX output `arena`, real = BRANCHES_ARENA__SCALE_NUM / BRANCHES_ARENA__SCALE_DEN *
- * arena_[i], within 0.125 of the reference. */
-#define BRANCHES_ARENA__SIZE 6 /* int32_t elements */
-#define BRANCHES_ARENA__SCALE_NUM 1 /* nearest to 1e-12 */
-#define BRANCHES_ARENA__SCALE_DEN 2147483647
+/* v_arena: ONNX output `arena`, real = BRANCHES_V_ARENA_SCALE_NUM / BRANCHES_V_ARENA_SCALE_DEN *
+ * v_arena[i], within 0.125 of the reference. */
+#define BRANCHES_V_ARENA_SIZE 6 /* int32_t elements */
+#define BRANCHES_V_ARENA_SCALE_NUM 1 /* nearest to 1e-12 */
+#define BRANCHES_V_ARENA_SCALE_DEN 2147483647
 
 /* Working memory that the caller provides: bytes, and what its address must be a multiple of. It
  * holds nothing between calls. (1 where none is needed, so that an array can have this size.) */
 #define BRANCHES_ARENA_SIZE 24
 #define BRANCHES_ARENA_ALIGN 4
 
-/* Computes the network. All memory is the caller's; nothing overlaps; any number of calls can run
- * at once, each with its own arena. */
+/* Computes the network. All memory is the caller's; nothing overlaps; any number of calls can
+ * run at once, each with its own arena. */
 void branches_run(const uint8_t *v2nd_e_input,
-                  const int16_t *for_,
+                  const int16_t *v_for,
                   int32_t *v2nd_e_input_2,
-                  int32_t *arena_,
+                  int32_t *v_arena,
                   void *arena);
 
-/* Runs embedded test vectors. Returns 0 when all outputs are as computed by the compiler, else the
- * number of the first vector that differs, from 1. Takes 45 bytes of stack for inputs and outputs.
- * Define BRANCHES_NO_SELFTEST to leave it out. */
+/* Runs embedded test vectors. Returns 0 when all outputs are as computed by the compiler, else
+ * the number of the first vector that differs, from 1. Takes 45 bytes of stack for inputs and
+ * outputs. Define BRANCHES_NO_SELFTEST to leave it out. */
 #ifndef BRANCHES_NO_SELFTEST
 int branches_selftest(void *arena);
 #endif

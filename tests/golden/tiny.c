@@ -1,5 +1,5 @@
-/* The network `tiny`; see tiny.h. First come the kernels that it calls, the same for every network,
- * then its tables, then its layers. */
+/* The network `tiny`; see tiny.h. First come the kernels that it calls, the same for every
+ * network, then its tables, then its layers. */
 
 #include "tiny.h"
 
@@ -447,7 +447,7 @@ BNN_INLINE uint32_t bnn_noise(uint32_t i)
     return i ^ (i >> 16);
 }
 
-static const int32_t BNN_TABLE selftest_logits[12] = {
+static const int32_t BNN_TABLE selftest_0[12] = {
     -5, -7,  3, -1, -7, -5, -3, -5, -3, -3, -9, -7
 };
 
@@ -462,7 +462,8 @@ int tiny_selftest(void *arena)
         }
         tiny_run(input, logits, arena);
         for (bnn_size i = 0; i < 3; ++i) {
-            if (logits[i] != bnn_rom_s32(selftest_logits + vector * 3 + i)) {
+            const int32_t wanted = bnn_rom_s32(selftest_0 + vector * 3 + i);
+            if (logits[i] != wanted) {
                 return (int)vector + 1;
             }
         }
