@@ -33,12 +33,16 @@ def _installed() -> dict[str, EntryPoint]:
     # A package can be seen twice (a checkout that is both installed and the working directory): equal entries are one.
     for point in sorted(set(entry_points(group=GROUP)), key=lambda p: (p.name, p.value)):
         if point.name in found:
-            raise CompileError(f"two backends are called {point.name!r}: {found[point.name].value} and {point.value}; "
-                               "uninstall the package of one of them")
+            raise CompileError(
+                f"two backends are called {point.name!r}: {found[point.name].value} and {point.value}; "
+                "uninstall the package of one of them"
+            )
         found[point.name] = point
     if not found:
-        raise CompileError("no backends are installed, not even the built-in ones: bnncompiler runs from a checkout "
-                           "that is not installed; run `pip install -e .` in it")
+        raise CompileError(
+            "no backends are installed, not even the built-in ones: bnncompiler runs from a checkout "
+            "that is not installed; run `pip install -e .` in it"
+        )
     return found
 
 
@@ -46,7 +50,9 @@ def _load(point: EntryPoint) -> Backend:
     try:
         backend: Backend = point.load()
     except Exception as error:  # whatever a third party's module raises, the user must learn which one it was
-        raise CompileError(f"backend {point.name!r} ({point.value}) fails to load: {type(error).__name__}: {error}") from error
+        raise CompileError(
+            f"backend {point.name!r} ({point.value}) fails to load: {type(error).__name__}: {error}"
+        ) from error
     missing = [attribute for attribute in INTERFACE if not hasattr(backend, attribute)]
     if missing:
         raise CompileError(f"backend {point.name!r} ({point.value}) is no backend: it has no {', '.join(missing)}")

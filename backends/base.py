@@ -88,7 +88,7 @@ class Backend(Protocol):
 
 
 def pick_target(backend: str, targets: Iterable[Target], name: str | None) -> Target:
-    """The one of ``targets`` that is called ``name``, the first for None; raises ``CompileError`` where there is none."""
+    """The one of ``targets`` called ``name``, the first for None; raises ``CompileError`` where there is none."""
     known = {t.name: t for t in targets}
     if name is None:
         return next(iter(known.values()))

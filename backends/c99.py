@@ -1,4 +1,4 @@
-"""The portable backend: strict C99 for any machine with 8-bit bytes, differing only in the word that bits are packed into.
+"""The portable backend: strict C99 for any machine with 8-bit bytes. Its targets are sizes of the packed word.
 
 ``--target`` takes ``host`` (the default: 64-bit words), ``64``, ``32``, ``16`` and ``8``. Any of them is right on any
 machine; the one that is as wide as the machine's registers is the fastest.

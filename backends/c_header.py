@@ -62,17 +62,24 @@ def header(program: Program, about: About, symbols: Symbols) -> str:
 def _head(program: Program, about: About, symbols: Symbols) -> str:
     inputs = sum(p.buffer.bytes(program.word_bits) for p in program.inputs)
     outputs = sum(p.buffer.bytes(program.word_bits) for p in program.outputs)
-    exact = "equal to the reference for every input" if about.exact else (
-        f"outputs within {about.error_bound:.3g} of the reference")
-    lines = [f"{symbols.model}: a neural network in bit operations and integers, compiled from ONNX by bnncompiler "
-             f"{about.version}. To change it, change the model and compile again.", "",
-             f"  model    {about.model}, sha256 {about.sha256}",
-             f"  options  {about.options or 'none'}",
-             f"  target   {about.backend} {about.target.name}: {program.word_bits}-bit words",
-             f"  flash    {thousands(program.flash_bytes)} bytes of constant tables, besides the code",
-             f"  RAM      {thousands(program.arena_size)} bytes of arena, {thousands(inputs)} of inputs, "
-             f"{thousands(outputs)} of outputs",
-             f"  result   {exact}"]
+    exact = (
+        "equal to the reference for every input"
+        if about.exact
+        else (f"outputs within {about.error_bound:.3g} of the reference")
+    )
+    lines = [
+        f"{symbols.model}: a neural network in bit operations and integers, compiled from ONNX by bnncompiler "
+        f"{about.version}. To change it, change the model and compile again.",
+        "",
+        f"  model    {about.model}",
+        f"  sha256   {about.sha256}",
+        f"  options  {about.options or 'none'}",
+        f"  target   {about.backend} {about.target.name}: {program.word_bits}-bit words",
+        f"  flash    {thousands(program.flash_bytes)} bytes of constant tables, besides the code",
+        f"  RAM      {thousands(program.arena_size)} bytes of arena, {thousands(inputs)} of inputs, "
+        f"{thousands(outputs)} of outputs",
+        f"  result   {exact}",
+    ]
     if about.notes:
         lines += ["", *(f"  - {note}" for note in about.notes)]
     return comment(lines)
@@ -83,8 +90,10 @@ def _input(program: Program, port: Port, symbols: Symbols) -> str:
     name = symbols.ports[port.buffer.name]
     shape = "x".join(map(str, port.type.shape)) or "1"
     if any(isinstance(c, LoadBits) and c.x.name == port.buffer.name for c in program.calls):
-        meaning = (f"packed bits: element i is bit i % 8 of byte i / 8, {port.type.size} elements ({shape}, channels last); "
-                   f"{_levels(_domain(port))}")
+        meaning = (
+            f"packed bits: element i is bit i % 8 of byte i / 8, {port.type.size} elements ({shape}, channels last); "
+            f"{_levels(_domain(port))}"
+        )
     else:
         meaning = f"{shape} elements, channels last; {_affine(_domain(port))}"
     source = f" ({port.source})" if port.source else ""
@@ -97,7 +106,9 @@ def _output(program: Program, port: Port, symbols: Symbols) -> str:
     name = symbols.ports[port.buffer.name]
     size = f"#define {macro}_SIZE {port.buffer.count} /* {port.buffer.ctype} elements */\n"
     if is_index(program, port):
-        return comment([f"{name}: ONNX output `{port.name}`, the index of the largest value, the first of equals."]) + size
+        return (
+            comment([f"{name}: ONNX output `{port.name}`, the index of the largest value, the first of equals."]) + size
+        )
     domain = _domain(port)
     if not domain.is_uniform:
         raise EmitError(f"{port.name}: the elements of an output must share one scale and one offset")
@@ -146,22 +157,42 @@ def _rows(values: Array) -> str:
 
 def _arena(program: Program, symbols: Symbols) -> str:
     macro = f"{symbols.model}_ARENA".upper()
-    text = comment(["Working memory that the caller provides: bytes, and what its address must be a multiple of. It holds "
-                    "nothing between calls. (1 where none is needed, so that an array can have this size.)"])
+    text = comment(
+        [
+            "Working memory that the caller provides: bytes, and what its address must be a multiple of. It holds "
+            "nothing between calls. (1 where none is needed, so that an array can have this size.)"
+        ]
+    )
     return text + f"#define {macro}_SIZE {max(program.arena_size, 1)}\n#define {macro}_ALIGN {program.align}\n"
 
 
 def _functions(program: Program, symbols: Symbols) -> str:
-    text = comment(["Computes the network. All memory is the caller's; nothing overlaps; any number of calls can run at once, "
-                    "each with its own arena."])
+    text = comment(
+        [
+            "Computes the network. All memory is the caller's; nothing overlaps; any number of calls can run at once, "
+            "each with its own arena."
+        ]
+    )
     text += f"{prototype(program, symbols)};\n"
     if classify := prototype(program, symbols, "classify"):
         size = program.outputs[0].buffer.bytes(program.word_bits)
-        text += "\n" + comment([f"Computes the network and returns the index of the largest logit, the first of equals. Takes "
-                                f"{thousands(size)} bytes of stack for the outputs."]) + f"{classify};\n"
+        text += (
+            "\n"
+            + comment(
+                [
+                    f"Computes the network and returns the index of the largest logit, the first of equals. Takes "
+                    f"{thousands(size)} bytes of stack for the outputs."
+                ]
+            )
+            + f"{classify};\n"
+        )
     size = sum(p.buffer.bytes(program.word_bits) for p in (*program.inputs, *program.outputs))
     guard = f"{symbols.model}_NO_SELFTEST".upper()
-    text += "\n" + comment([f"Runs embedded test vectors. Returns 0 when all outputs are as computed by the compiler, else the "
-                            f"number of the first vector that differs, from 1. Takes {thousands(size)} bytes of stack for inputs "
-                            f"and outputs. Define {guard} to leave it out."])
+    text += "\n" + comment(
+        [
+            f"Runs embedded test vectors. Returns 0 when all outputs are as computed by the compiler, else the "
+            f"number of the first vector that differs, from 1. Takes {thousands(size)} bytes of stack for inputs "
+            f"and outputs. Define {guard} to leave it out."
+        ]
+    )
     return text + f"#ifndef {guard}\n{prototype(program, symbols, 'selftest')};\n#endif\n"

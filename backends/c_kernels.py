@@ -16,7 +16,7 @@ INTERFACE = "bnn_kernels.h"
 
 
 def read(name: str, port: str) -> str:
-    """The kernel source file ``name`` as ``port`` has it; raises ``EmitError`` where neither port nor kernels have it."""
+    """The kernel source file ``name`` as ``port`` has it; raises ``EmitError`` where there is none."""
     kernels = files("bnncompiler.backends") / "kernels"
     for place in (kernels / port / name, kernels / name):
         if place.is_file():

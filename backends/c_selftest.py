@@ -70,7 +70,8 @@ def _noise(i: Array) -> Array:
     """``bnn_noise`` for each of ``i`` (uint32)."""
     i = (i ^ (i >> np.uint32(16))) * np.uint32(0x85EBCA6B)
     i = (i ^ (i >> np.uint32(13))) * np.uint32(0xC2B2AE35)
-    return i ^ (i >> np.uint32(16))
+    mixed: Array = i ^ (i >> np.uint32(16))
+    return mixed
 
 
 def text(program: Program, symbols: Symbols, sources: Sources) -> str:
@@ -111,8 +112,10 @@ def _fill_loop(program: Program, port: Port, symbols: Symbols, tables: list[Tabl
     lo, levels, lines = str(span.lo[0]), f"{span.levels[0]}u", []
     if rows > 1:
         names = [_stored(tables, values, "int32_t") for values in (span.lo, span.levels)]
-        lines = [f"const int32_t lo = bnn_rom_s32({names[0]} + i % {rows});",
-                 f"const uint32_t levels = (uint32_t)bnn_rom_s32({names[1]} + i % {rows});"]
+        lines = [
+            f"const int32_t lo = bnn_rom_s32({names[0]} + i % {rows});",
+            f"const uint32_t levels = (uint32_t)bnn_rom_s32({names[1]} + i % {rows});",
+        ]
         lo, levels = "lo", "levels"
     value = f"(int32_t)(bnn_noise(++draw) % {levels})"
     value = value if span.step == 1 else f"{span.step} * {value}"

@@ -9,11 +9,12 @@ from fractions import Fraction
 from bnncompiler.program import Table
 
 WIDTH = 100
+_ASCII = {"±": "+/-", "\u00d7": "x", "·": "*", "→": "->", "≤": "<=", "≥": ">="}  # the rest becomes an escape
 
 
 def plain(text: str) -> str:
-    """``text`` as ASCII that cannot end a comment, begin another one or be a trigraph; it may come from a model's names."""
-    text = "".join(c if c.isprintable() else " " for c in text)
+    """``text``, which may come from a model, as ASCII that cannot end a comment, begin another or be a trigraph."""
+    text = "".join(_ASCII.get(c, c) if c.isprintable() else " " for c in text)
     text = text.encode("ascii", "backslashreplace").decode()
     for risky, harmless in (("*/", "* /"), ("/*", "/ *"), ("??", "? ?")):
         while risky in text:
@@ -27,8 +28,13 @@ def comment(paragraphs: Iterable[str], indent: str = "") -> str:
     for paragraph in paragraphs:
         text = plain(paragraph)
         hang = " " * (len(text) - len(text.lstrip()))
-        lines += textwrap.wrap(text.strip(), WIDTH - len(indent) - len("/*  */"), initial_indent=hang, subsequent_indent=hang,
-                               break_on_hyphens=False) or [""]
+        lines += textwrap.wrap(
+            text.strip(),
+            WIDTH - len(indent) - len("/*  */"),
+            initial_indent=hang,
+            subsequent_indent=hang,
+            break_on_hyphens=False,
+        ) or [""]
     body = f"\n{indent} * ".join(lines).replace(" * \n", " *\n")
     return f"{indent}/* {body} */\n"
 
@@ -69,8 +75,11 @@ def table(name: str, data: Table, word_bits: int) -> str:
         step = group * (per_line // group)
         spans = [(i, min(i + step, len(values))) for i in range(0, len(values), step)]
     else:
-        spans = [(i, min(i + per_line, g + group, len(values)))
-                 for g in range(0, len(values), group) for i in range(g, min(g + group, len(values)), per_line)]
+        spans = [
+            (i, min(i + per_line, g + group, len(values)))
+            for g in range(0, len(values), group)
+            for i in range(g, min(g + group, len(values)), per_line)
+        ]
     forms = {k: "    " + ", ".join([cell] * k) + "," for k in {b - a for a, b in spans}}
     rows = [forms[b - a] % tuple(values[a:b]) for a, b in spans]
     text = "\n".join(rows).rstrip(",")

@@ -28,15 +28,22 @@ def emit(program: Program, about: About, port: str) -> Files:
         EmitError: the program has no C form: a buffer without a place, outputs without a common scale, ...
     """
     symbols = name_symbols(program)
-    return {f"{symbols.model}.h": header(program, about, symbols), f"{symbols.model}.c": _source(program, about, port, symbols)}
+    return {
+        f"{symbols.model}.h": header(program, about, symbols),
+        f"{symbols.model}.c": _source(program, about, port, symbols),
+    }
 
 
 def _source(program: Program, about: About, port: str, symbols: Symbols) -> str:
     sources = Sources(port)
     kernels = sources.text([INTERFACE, *(f"{k}.c" for k in dict.fromkeys(c.kernel() for c in program.calls))])
     parts = [
-        comment([f"The network `{symbols.model}`; see {symbols.model}.h. First come the kernels that it calls, the same "
-                 "for every network, then its tables, then its layers."]),
+        comment(
+            [
+                f"The network `{symbols.model}`; see {symbols.model}.h. First come the kernels that it calls, the same "
+                "for every network, then its tables, then its layers."
+            ]
+        ),
         f'#include "{symbols.model}.h"\n',
         f"#define BNN_WORD_BITS {program.word_bits}\n#define BNN_KERNEL static\n",
         kernels,
@@ -52,10 +59,14 @@ def _source(program: Program, about: About, port: str, symbols: Symbols) -> str:
 
 def _checks(program: Program) -> str:
     """Facts that the tables rely on, as array sizes that are negative where a fact is none."""
-    largest = max([len(t.values) for t in program.tables] + [p.buffer.count for p in (*program.inputs, *program.outputs)])
-    return (comment(["What the tables were made for; a negative size here means another machine."])
-            + f"typedef char bnn_check_word[sizeof(bnn_word) * 8 == {program.word_bits} ? 1 : -1];\n"
-            + f"typedef char bnn_check_size[(bnn_size)-1 >= {largest} ? 1 : -1];\n")
+    largest = max(
+        [len(t.values) for t in program.tables] + [p.buffer.count for p in (*program.inputs, *program.outputs)]
+    )
+    return (
+        comment(["What the tables were made for; a negative size here means another machine."])
+        + f"typedef char bnn_check_word[sizeof(bnn_word) * 8 == {program.word_bits} ? 1 : -1];\n"
+        + f"typedef char bnn_check_size[(bnn_size)-1 >= {largest} ? 1 : -1];\n"
+    )
 
 
 def _trace() -> str:
@@ -70,7 +81,9 @@ def _run(program: Program, about: About, symbols: Symbols) -> str:
     if inner:
         lines.append("    unsigned char *const memory = (unsigned char *)arena;")
     for buffer in inner.values():
-        lines.append(f"    {buffer.ctype} *const {symbols.of(buffer)} = ({buffer.ctype} *)(void *)(memory + {buffer.offset});")
+        lines.append(
+            f"    {buffer.ctype} *const {symbols.of(buffer)} = ({buffer.ctype} *)(void *)(memory + {buffer.offset});"
+        )
     unused = [] if inner else ["arena"]
     unused += [symbols.ports[p.buffer.name] for p in (*program.inputs, *program.outputs) if p.buffer.name not in used]
     lines += [f"    (void){name};" for name in unused]
@@ -151,6 +164,8 @@ def _classify(program: Program, symbols: Symbols) -> str:
     if is_index(program, port):
         return f"{declaration}\n{{\n    int32_t {name}[1];\n{call}    return (int){name}[0];\n}}\n"
     count = port.buffer.count
-    return (f"{declaration}\n{{\n    {port.buffer.ctype} {name}[{count}];\n    int best = 0;\n{call}"
-            f"    for (int i = 1; i < {count}; ++i) {{\n        if ({name}[i] > {name}[best]) {{\n            best = i;\n"
-            "        }\n    }\n    return best;\n}\n")
+    return (
+        f"{declaration}\n{{\n    {port.buffer.ctype} {name}[{count}];\n    int best = 0;\n{call}"
+        f"    for (int i = 1; i < {count}; ++i) {{\n        if ({name}[i] > {name}[best]) {{\n            best = i;\n"
+        "        }\n    }\n    return best;\n}\n"
+    )

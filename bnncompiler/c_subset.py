@@ -37,7 +37,7 @@ class Functions:
 
 
 def check(unit: c_ast.FileAST, stem: str) -> Functions:
-    """Check a parsed file whose external names must begin with ``stem``; raises ``EmitError`` for the first violation."""
+    """Check a parsed file whose external names must begin with ``stem``; raises ``EmitError`` on a violation."""
     found = Functions()
     enumerators = {e.name for n in unit.ext for e in walk(n) if isinstance(e, c_ast.Enumerator)}
     for item in unit.ext:
@@ -89,7 +89,7 @@ def _calls(found: Functions) -> None:
             if leaving:
                 done.add(path.pop())
             elif name in path:
-                raise EmitError(f"recursion: {' -> '.join([*path[path.index(name):], name])}")
+                raise EmitError(f"recursion: {' -> '.join([*path[path.index(name) :], name])}")
             elif name not in done and name not in LIBRARY:
                 if name not in found.calls:
                     raise EmitError(f"{path[-1]} calls {name}, which the file does not define")
@@ -104,7 +104,7 @@ def _function(function: c_ast.FuncDef, enumerators: set[str]) -> list[str]:
     calls = _nodes(function, where, enumerators)
     changed = _changed(function.body)
     counts = {p.name for p in parameters(function.decl.type) if isinstance(p.type, c_ast.TypeDecl)} - changed
-    _Loops(where, enumerators | counts).visit(function.body)
+    _loops(function.body, enumerators | counts, where)
     return calls
 
 
@@ -175,44 +175,47 @@ def is_bounded(expression: c_ast.Node, known: set[str]) -> bool:
     return False
 
 
-class _Loops(c_ast.NodeVisitor):
-    """Checks the loops of one function; ``known`` are the names whose values are fixed at this point."""
+def _loops(node: c_ast.Node, known: set[str], where: str) -> None:
+    """Check every loop below ``node``; ``known`` are the names whose values are fixed at this point."""
+    match node:
+        case c_ast.Compound():
+            inside = set(known)
+            for item in node.block_items or []:
+                if isinstance(item, c_ast.Decl) and _is_fixed(item, inside):
+                    inside.add(item.name)
+                _loops(item, inside, where)
+        case c_ast.For():
+            index = _index(node, known, where)
+            _loops(node.stmt, known | {index}, where)
+        case _:
+            for _, child in node.children():
+                _loops(child, known, where)
 
-    def __init__(self, where: str, known: set[str]) -> None:
-        self.where = where
-        self.known = known
 
-    def visit_Decl(self, node: c_ast.Decl) -> None:  # noqa: N802  # pycparser's name
-        """A constant made of known values is known from here on."""
-        if isinstance(node.type, c_ast.TypeDecl) and "const" in node.quals and node.init and is_bounded(node.init, self.known):
-            self.known = self.known | {node.name}
+def _is_fixed(declaration: c_ast.Decl, known: set[str]) -> bool:
+    """Whether it declares a constant made of known values."""
+    constant = isinstance(declaration.type, c_ast.TypeDecl) and "const" in declaration.quals
+    return constant and declaration.init is not None and is_bounded(declaration.init, known)
 
-    def visit_Compound(self, node: c_ast.Compound) -> None:  # noqa: N802
-        """What a block declares is known to its end."""
-        outside = self.known
-        self.generic_visit(node)
-        self.known = outside
 
-    def visit_For(self, node: c_ast.For) -> None:  # noqa: N802
-        """The index counts towards a bound, and the body leaves it alone."""
-        match node.cond:
-            case c_ast.BinaryOp(op=op, left=c_ast.ID(name=index), right=bound) if op in _COMPARISONS:
-                pass
-            case _:
-                raise EmitError(f"{self.where}: a loop whose condition is not `index < bound`")
-        if not is_bounded(bound, self.known - {index}):
-            raise EmitError(f"{self.where}: the bound of the loop over {index} is not made of constants and parameters")
-        if not self._steps(node.next, index) or index in _changed(node.stmt):
-            raise EmitError(f"{self.where}: the loop over {index} does not count")
-        outside = self.known
-        self.known = self.known | {index}
-        self.visit(node.stmt)
-        self.known = outside
+def _index(loop: c_ast.For, known: set[str], where: str) -> str:
+    """The index of a loop that counts it towards a bound, and whose body leaves it alone."""
+    match loop.cond:
+        case c_ast.BinaryOp(op=op, left=c_ast.ID(name=index), right=bound) if op in _COMPARISONS:
+            pass
+        case _:
+            raise EmitError(f"{where}: a loop whose condition is not `index < bound`")
+    if not is_bounded(bound, known - {index}):
+        raise EmitError(f"{where}: the bound of the loop over {index} is not made of constants and parameters")
+    if not _counts(loop.next, index, known) or index in _changed(loop.stmt):
+        raise EmitError(f"{where}: the loop over {index} does not count")
+    return str(index)
 
-    def _steps(self, step: c_ast.Node, index: str) -> bool:
-        match step:
-            case c_ast.UnaryOp(op="++" | "--" | "p++" | "p--", expr=c_ast.ID(name=name)):
-                return bool(name == index)
-            case c_ast.Assignment(op="+=" | "-=", lvalue=c_ast.ID(name=name), rvalue=by):
-                return name == index and is_bounded(by, self.known)
-        return False
+
+def _counts(step: c_ast.Node, index: str, known: set[str]) -> bool:
+    match step:
+        case c_ast.UnaryOp(op="++" | "--" | "p++" | "p--", expr=c_ast.ID(name=name)):
+            return bool(name == index)
+        case c_ast.Assignment(op="+=" | "-=", lvalue=c_ast.ID(name=name), rvalue=by):
+            return bool(name == index) and is_bounded(by, known)
+    return False

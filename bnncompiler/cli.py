@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -65,17 +65,15 @@ def parser() -> argparse.ArgumentParser:
     numbers = p.add_argument_group("numbers")
     numbers.add_argument(
         "--weight-bits",
-        type=int,
+        type=_bits(2),
         default=16,
-        choices=range(2, 17),
         metavar="2..16",
         help="bits of a real-valued weight (default: 16)",
     )
     numbers.add_argument(
         "--stream-bits",
-        type=int,
+        type=_bits(4),
         default=16,
-        choices=range(4, 17),
         metavar="4..16",
         help="bits of a real-valued hidden activation (default: 16)",
     )
@@ -104,6 +102,15 @@ def parser() -> argparse.ArgumentParser:
     shown.add_argument("--debug", action="store_true", help="show the traceback of an error")
     shown.add_argument("--version", action="version", version=f"bnncompile {VERSION}")
     return p
+
+
+def _bits(least: int) -> Callable[[str], int]:
+    def bits(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= 16:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number from {least} to 16")
+        return int(text)
+
+    return bits
 
 
 def _emitted(text: str) -> tuple[str, ...]:

@@ -172,9 +172,10 @@ def _choose(
     values = None if samples is None else samples.arrays[node.name]
     integer = not kind.dtype.startswith("float")
     if said:
-        if integer:
+        if integer and said != {"type": kind.dtype}:
             raise UsageError(f"input {node.name!r} is {kind.dtype} in the model; leave its grid options away")
-        return _said(node, said, values, "options")
+        if not integer:
+            return _said(node, said, values, "options")
     if integer:
         return _integer(node, values)
     found = rounding.input_grid(graph, node)

@@ -14,6 +14,8 @@ import numpy as np
 from bnncompiler.ir import Array
 
 LEVELS = 256
+NOISY = 64  # different floats that one level may have become, at most, on ways that rounded differently
+AT_ONCE = 1 << 20  # values looked at together: most data show in the first of these that they have no grid
 CHANNELS = 16  # more channels than this are features, not colours, and do not get a grid each
 _SPAN = {"uint8": (0, 255), "int8": (-128, 127), "int16": (-32768, 32767)}
 # What preprocessing usually is; the first that explains the data is taken.
@@ -82,7 +84,11 @@ def _tolerance(values: Array) -> float:
 
 def _levels(values: Array, tolerance: float) -> Array | None:
     """The different values, ascending; those that rounding alone separates count once. None if they are too many."""
-    levels = np.unique(values.astype(np.float64))
+    flat, levels = values.reshape(-1), np.empty(0)
+    for start in range(0, flat.size, AT_ONCE):
+        levels = np.unique(np.concatenate([levels, flat[start : start + AT_ONCE].astype(np.float64)]))
+        if len(levels) > NOISY * LEVELS:
+            return None
     if not len(levels):
         return None
     first = np.concatenate([[True], np.diff(levels) > tolerance])

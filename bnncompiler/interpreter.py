@@ -13,6 +13,7 @@ import numpy as np
 from bnncompiler import elementwise, ops
 from bnncompiler.errors import IRError
 from bnncompiler.ir import Array, Graph, Node, per_element
+from bnncompiler.window import Window
 
 
 def run(graph: Graph, inputs: Mapping[str, Array]) -> dict[Node, Array]:
@@ -55,6 +56,20 @@ def evaluate(node: Node, values: Mapping[Node, Array]) -> Array:
             # float64 holds every 32-bit accumulator and is what numpy multiplies fast.
             y = _vectors(values[x], weight).astype(np.float64) @ weight.T.astype(np.float64)
             return _shaped(y.astype(np.int64) if node.type.domain is not None else _real_dense(node, values), node)
+        case ops.Conv(x=x, weight=weight, bias=bias):
+            y = convolve(_reference(x, values), weight.astype(node.dtype), node.window, node.group, node.pad_value)
+            return y if bias is None else y + bias.astype(node.dtype)
+        case ops.IntegerConv(x=x, weight=weight):
+            if node.type.domain is None:
+                return _real_conv(node, values)
+            y = convolve(values[x].astype(np.float64), weight.astype(np.float64), node.window, node.group, node.pad_code or 0)
+            return y.astype(np.int64)
+        case ops.MaxPool(x=x, window=window):
+            pooled = values[x] if node.type.domain is not None else _reference(x, values)
+            lowest = -np.inf if pooled.dtype.kind == "f" else np.iinfo(np.int64).min
+            return np.asarray(window.patches(pooled, lowest).max(axis=(3, 4)))
+        case ops.Permute(x=x, index=index):
+            return values[x].reshape(len(values[x]), -1)[:, index.reshape(-1)].reshape(-1, *index.shape)
         case ops.Steps(x=x, at=at, levels=levels):
             return _rowwise(values[x], lambda q: steps(q, at, levels))
         case ops.Requantize(x=x):
@@ -65,6 +80,21 @@ def evaluate(node: Node, values: Mapping[Node, Array]) -> Array:
         case ops.ArgMax(x=x):
             return np.argmax(real(x, values[x]), axis=-1, keepdims=True)
     raise IRError(f"{node.name}: {node.op} has no meaning in the interpreter")
+
+
+def convolve(x: Array, weight: Array, window: Window, group: int, fill: float) -> Array:
+    """``x [samples, height, width, channels]`` by ``weight [out, height, width, in / group]``, sample by sample."""
+    per_group, channels = len(weight) // group, weight.shape[3]
+    flat = weight.reshape(group, per_group, -1)
+    out = []
+    for sample in x:
+        patches = window.patches(sample[None], fill)[0]
+        rows, columns = patches.shape[:2]
+        parts = [
+            patches[..., g * channels : (g + 1) * channels].reshape(rows, columns, -1) @ flat[g].T for g in range(group)
+        ]
+        out.append(np.concatenate(parts, axis=-1))
+    return np.stack(out)
 
 
 def steps(q: Array, at: Array, levels: Array) -> Array:
@@ -108,6 +138,13 @@ def _vectors(x: Array, weight: Array) -> Array:
 
 def _shaped(y: Array, node: Node) -> Array:
     return y.reshape(len(y), *node.type.shape)
+
+
+def _real_conv(node: ops.IntegerConv, values: Mapping[Node, Array]) -> Array:
+    """As `_real_dense`."""
+    weight = node.weight * per_element(node.scale, len(node.weight))[:, None, None, None]
+    y = convolve(real(node.x, values[node.x]).astype(np.float64), weight, node.window, node.group, node.pad_value)
+    return np.asarray(y if node.bias is None else y + node.bias, node.dtype)
 
 
 def _real_dense(node: ops.IntegerDense, values: Mapping[Node, Array]) -> Array:

@@ -100,6 +100,25 @@ class Domain:
         """Whether all rows share one scale and one offset."""
         return len(self.scale) == 1 and len(self.offset) == 1
 
+    def at(self, row: Array) -> Domain:
+        """The domain of the rows ``row`` alone."""
+        n = self.rows
+        scale, offset, lo, hi, error = (per_element(a, n)[row] for a in (self.scale, self.offset, self.lo, self.hi, self.error))
+        return Domain(scale, offset, lo, hi, self.step, error)
+
+    def repeated(self, times: int) -> Domain:
+        """The domain of ``times`` such values, one after the other."""
+        return self.at(np.tile(np.arange(self.rows), times)) if self.rows > 1 else self
+
+    @staticmethod
+    def concatenate(parts: list[Domain], sizes: list[int]) -> Domain:
+        """The domain of values of those domains and numbers of channels, one after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        fields = zip(*([per_element(a, n) for a in (d.scale, d.offset, d.lo, d.hi, d.error)] for d, n in zip(parts, sizes, strict=True)), strict=True)
+        scale, offset, lo, hi, error = (np.concatenate(f) for f in fields)
+        return Domain(scale, offset, lo, hi, min(d.step for d in parts), error)
+
     def real(self, q: Array) -> Array:
         """The float64 values of ``q``, whose last axis runs over elements or rows."""
         n = q.shape[-1]

@@ -1,21 +1,22 @@
 """The vocabulary: every operation that a graph can hold.
 
-Three groups. What the frontend writes is real and keeps ONNX's meaning: `Input`, `Constant`, `Elementwise`, `Dense`,
-`ArgMax`. What the passes put in their place works on integer grids: `IntegerDense`, `Steps`, `Requantize`, `Lookup`.
-Lowering accepts only the second group, so whatever is left of the first is what could not be compiled, by name.
+Two groups. What the frontend writes is real and keeps ONNX's meaning: `Input`, `Constant`, `Elementwise`, `Dense`,
+`Conv`, `MaxPool`, `Permute`, `ArgMax`. What the passes put in their place works on integer grids: `IntegerDense`, `IntegerConv`,
+`Steps`, `Requantize`, `Lookup`. Lowering accepts only values with a domain, so whatever is left real is what could not be
+compiled, by name.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
+from bnncompiler import accumulator
 from bnncompiler.errors import IRError
 from bnncompiler.ir import Array, Domain, Node, TensorType, per_element, rows
-
-UNIT_ROUNDOFF = {"float16": 2.0**-11, "float32": 2.0**-24, "float64": 2.0**-53}
+from bnncompiler.window import Window
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +113,75 @@ class ArgMax(Node):
 
 
 @dataclass(frozen=True, eq=False)
+class Conv(Node):
+    """A 2-D convolution with real weights ``[out, height, width, in / group]`` of a map ``[height, width, channels]``.
+
+    Padded taps have the value ``pad_value``. 1-D convolutions have height 1.
+    """
+
+    x: Node
+    weight: Array
+    bias: Array | None
+    window: Window
+    group: int = 1
+    pad_value: float = 0.0
+    dtype: str = "float32"
+
+    @cached_property
+    def type(self) -> TensorType:
+        return TensorType(conv_shape(self.name, self.x.type, self.weight, self.window, self.group), self.dtype)
+
+    def attributes(self) -> dict[str, object]:
+        return {"window": self.window}
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool(Node):
+    """The largest value in each window; padded taps do not count.
+
+    On a value with a domain this is the largest ``q``: the same thing where all scales are positive. With ``on_codes`` it
+    is also meant where some are negative (`passes.sink_max_pool` turns those rows round).
+    """
+
+    x: Node
+    window: Window
+    on_codes: bool = False
+
+    @cached_property
+    def type(self) -> TensorType:
+        if len(self.x.type.shape) != 3:
+            raise IRError(f"{self.name}: MaxPool wants a map, {self.x.name} is {self.x.type}")
+        domain = self.x.type.domain
+        known = domain if domain is not None and (self.on_codes or (domain.scale > 0).all()) else None
+        if known is not None and known.rows > self.x.type.channels:
+            known = None
+        return TensorType((*self.window.positions(self.x.type.shape), self.x.type.channels), self.x.type.dtype, known)
+
+    def attributes(self) -> dict[str, object]:
+        return {"window": self.window}
+
+
+@dataclass(frozen=True, eq=False)
+class Permute(Node):
+    """The same elements in another order: ``y.flat[i] = x.flat[index.flat[i]]``, in the shape of ``index``."""
+
+    x: Node
+    index: Array
+
+    @cached_property
+    def type(self) -> TensorType:
+        domain = self.x.type.domain
+        if domain is not None and domain.rows > 1:
+            size = self.x.type.size
+            scale, offset, lo, hi, error = (
+                per_element(a, size)[self.index.reshape(-1)]
+                for a in (domain.scale, domain.offset, domain.lo, domain.hi, domain.error)
+            )
+            domain = Domain(scale, offset, lo, hi, domain.step, error)
+        return TensorType(self.index.shape, self.x.type.dtype, domain)
+
+
+@dataclass(frozen=True, eq=False)
 class IntegerDense(Node):
     """A dense layer whose weights are integers: ``q_y = q_x @ weight.T``.
 
@@ -132,64 +202,107 @@ class IntegerDense(Node):
     @cached_property
     def type(self) -> TensorType:
         shape = dense_shape(self.name, self.x.type, self.weight)
-        x = self.x.type.domain
-        if x is not None and self.unit_input:
-            # One real number per q, whatever the input's scales: they are in the weights. So is what its error costs.
-            relative = x.error / np.where(x.scale == 0, np.inf, np.abs(x.scale))
-            x = Domain(rows(1), rows(0), x.lo, x.hi, x.step, relative)
-        known = None if x is None or not x.is_uniform else self._accumulator(x)
-        return TensorType(shape, self.dtype, known)
-
-    def _accumulator(self, x: Domain) -> Domain:
-        """The grid of the accumulators and what float32 makes of them (Higham, Accuracy and Stability, ch. 3 and 4)."""
-        outs, ins = self.weight.shape
-        w = self.weight.astype(np.int64)
-        lo, hi = per_element(x.lo, ins), per_element(x.hi, ins)
-        low = np.where(w > 0, w * lo, w * hi).sum(axis=1)
-        high = np.where(w > 0, w * hi, w * lo).sum(axis=1)
-        if max(-int(low.min()), int(high.max())) >= 2**31:
-            raise IRError(f"{self.name}: accumulators of {ins} inputs leave 32 bits")
-        scale = per_element(self.scale, outs) * x.scale[0]
-        shift = per_element(self.scale, outs) * w.sum(axis=1) * x.offset[0]
-        bias = np.zeros(outs) if self.bias is None else np.asarray(self.bias, np.float64)
-        return Domain(scale, shift + bias, low, high, step=self._step(x), error=self._error(x, low, high))
-
-    def _step(self, x: Domain) -> int:
-        """2 where the accumulator's parity is known: all inputs odd (or even), so each moves the sum by an even amount."""
-        return 2 if x.step == 2 else 1
-
-    def _error(self, x: Domain, low: Array, high: Array) -> Array:
-        """How far the reference's float32 sum can be from the accumulator's real value."""
-        outs, ins = self.weight.shape
-        unit = UNIT_ROUNDOFF[self.dtype]
-        s_w, s_x, o_x = np.abs(per_element(self.scale, outs)), x.scale[0], x.offset[0]
-        w = np.abs(self.weight.astype(np.float64))
-        x_max = np.maximum(np.abs(s_x * per_element(x.lo, ins) + o_x), np.abs(s_x * per_element(x.hi, ins) + o_x))
-        total = s_w * (w @ x_max)
-        from_operands = (w @ per_element(x.error, ins)) * s_w + per_element(self.weight_error, outs) * x_max.sum()
-        largest = np.maximum(np.abs(low), np.abs(high)).max()
-        dyadic = all(_is_dyadic(v, unit) for v in (*np.unique(s_w), s_x)) and o_x == 0
-        bias = np.zeros(outs) if self.bias is None else np.abs(np.asarray(self.bias, np.float64))
-        if dyadic and not from_operands.any() and largest < 1 / unit:
-            # Integer sums are exact. Adding integers to a bias rounds only when the exponent grows, in whatever order
-            # they are added: the errors are a geometric series, at most one unit in the last place of the largest sum,
-            # and half a unit more for float32(real(q)), which the error is measured from.
-            fraction = np.zeros(outs) if self.bias is None else bias % np.abs(s_w * s_x) != 0
-            ulp = 2 * unit * 2.0 ** np.ceil(np.log2(np.maximum(total + bias, 1e-30)))
-            return np.where(fraction, 1.5 * ulp, 0.0)
-        # Any order of summation of n terms errs by at most n u sum|t|; the operands themselves are rounded once, too.
-        return from_operands + unit * ((ins + 3) * (total + bias))
+        x = accumulator.readable(self.x.type.domain, unit_input=self.unit_input)
+        if x is None:
+            return TensorType(shape, self.dtype)
+        weights = accumulator.Weights(self.weight, self.scale, self.weight_error, self.bias)
+        return TensorType(shape, self.dtype, accumulator.domain(self.name, x, weights, self.dtype))
 
     def attributes(self) -> dict[str, object]:
-        values = sorted(set(np.unique(self.weight).tolist()))
-        kind = str(values) if len(values) <= 4 else f"{values[0]}..{values[-1]}"
-        return {"weight": f"{kind}{list(self.weight.shape)}"}
+        return {"weight": _kinds(self.weight)}
 
 
-def _is_dyadic(value: float, unit: float) -> bool:
-    """Whether ``value`` is an odd number below 2**8 times a power of two: such grids are exact in binary floating point."""
-    mantissa, _ = np.frexp(value)
-    return bool(value != 0 and (mantissa * 2**8) % 1 == 0)
+@dataclass(frozen=True, eq=False)
+class IntegerConv(Node):
+    """A convolution whose weights are integers, as `IntegerDense` is a dense layer.
+
+    ``pad_code`` is the ``q`` of padded taps. Where it is None they add nothing: a real 0 that the input's grid lacks.
+    """
+
+    x: Node
+    weight: Array
+    scale: Array
+    bias: Array | None
+    window: Window
+    group: int = 1
+    pad_value: float = 0.0
+    weight_error: Array = field(default_factory=lambda: rows(0.0))
+    dtype: str = "float32"
+    unit_input: bool = False
+
+    @cached_property
+    def type(self) -> TensorType:
+        shape = conv_shape(self.name, self.x.type, self.weight, self.window, self.group)
+        x = accumulator.readable(self.x.type.domain, unit_input=self.unit_input)
+        if x is None or x.rows > self.x.type.channels:
+            return TensorType(shape, self.dtype)
+        return TensorType(shape, self.dtype, self._accumulators(x, shape))
+
+    @cached_property
+    def is_padded(self) -> bool:
+        """Whether any window reaches over the border."""
+        return self.window.reaches_out(self.x.type.shape)
+
+    @cached_property
+    def pad_code(self) -> int | None:
+        """The ``q`` of padded taps; None where they add nothing."""
+        x = accumulator.readable(self.x.domain, unit_input=self.unit_input)
+        if x is None or not self.is_padded:
+            return None
+        q = (self.pad_value - float(x.offset[0])) / float(x.scale[0]) if x.scale[0] else 0.5
+        lo, hi = x.bounds
+        return int(q) if q == int(q) and lo <= q <= hi and (int(q) - lo) % x.step == 0 else None
+
+    def _accumulators(self, x: Domain, shape: tuple[int, ...]) -> Domain:
+        flat = self.weight.reshape(len(self.weight), -1)
+        per_group = len(flat) // self.group
+        channels = self.weight.shape[3]
+        taps = flat.shape[1] // channels
+        if not self.is_padded or self.pad_code is not None:
+            skipped = 0
+        elif self.pad_value == 0:
+            skipped = 1
+        else:
+            raise IRError(f"{self.name}: padding with {self.pad_value:g}, which is not on the input's grid {x}")
+        parts = []
+        for g in range(self.group):
+            block = slice(g * per_group, (g + 1) * per_group)
+            mine = x if x.rows == 1 else x.at(np.arange(g * channels, (g + 1) * channels))
+            weights = accumulator.Weights(
+                flat[block],
+                per_element(self.scale, len(flat))[block],
+                per_element(self.weight_error, len(flat))[block],
+                None if self.bias is None else np.asarray(self.bias)[block],
+            )
+            parts.append(accumulator.domain(self.name, mine.repeated(taps), weights, self.dtype, skipped=bool(skipped), run=channels))
+        domain = Domain.concatenate(parts, [per_group] * self.group)
+        if skipped and x.offset[0] != 0:
+            domain = self._offset_by_position(x, domain, shape)
+        return domain
+
+    def _offset_by_position(self, x: Domain, domain: Domain, shape: tuple[int, ...]) -> Domain:
+        """With an input offset, a tap that adds nothing takes its offset with it: the offset depends on the position."""
+        valid = self.window.valid(self.x.type.shape).reshape(-1, *self.weight.shape[1:3])
+        sums = per_element(self.scale, len(self.weight))[:, None, None] * self.weight.astype(np.int64).sum(axis=3)
+        lost = np.einsum("phw,ohw->po", (~valid).astype(np.float64), sums) * x.offset[0]
+        return replace(domain, offset=(per_element(domain.offset, shape[-1])[None, :] - lost).reshape(-1))
+
+    def attributes(self) -> dict[str, object]:
+        return {"weight": _kinds(self.weight), "window": self.window}
+
+
+def conv_shape(name: str, x: TensorType, weight: Array, window: Window, group: int) -> tuple[int, ...]:
+    """The shape ``[height, width, out]`` of a convolution of ``x``."""
+    if len(x.shape) != 3 or x.channels != weight.shape[3] * group or len(weight) % group:
+        raise IRError(f"{name}: a convolution with weights {weight.shape} in {group} groups cannot read {x}")
+    return (*window.positions(x.shape), len(weight))
+
+
+def _kinds(weight: Array) -> str:
+    """Which values integer weights take, for printed graphs."""
+    values = sorted(set(np.unique(weight).tolist()))
+    kind = str(values) if len(values) <= 4 else f"{values[0]}..{values[-1]}"
+    return f"{kind}{list(weight.shape)}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,7 +31,9 @@ class Preprocessed:
     cells: dict[str, int] = field(default_factory=dict)
 
 
-def preprocess(name: str, files: Mapping[str, str], defined: Mapping[str, str], fixed: Mapping[str, str]) -> Preprocessed:
+def preprocess(
+    name: str, files: Mapping[str, str], defined: Mapping[str, str], fixed: Mapping[str, str]
+) -> Preprocessed:
     """Preprocess ``files[name]``.
 
     Args:
@@ -50,7 +52,9 @@ def preprocess(name: str, files: Mapping[str, str], defined: Mapping[str, str], 
     return result
 
 
-def _read(name: str, files: Mapping[str, str], fixed: Mapping[str, str], result: Preprocessed, out: list[str], depth: int) -> None:
+def _read(
+    name: str, files: Mapping[str, str], fixed: Mapping[str, str], result: Preprocessed, out: list[str], depth: int
+) -> None:
     if depth > _NESTING:
         raise EmitError(f"{name}: headers include each other")
     text = _TABLE.sub(lambda m: _counted(m, result), files[name])
@@ -115,7 +119,14 @@ def _holds(condition: str, result: Preprocessed, name: str) -> bool:
 
 
 def _directive(
-    name: str, word: str, rest: str, files: Mapping[str, str], fixed: Mapping[str, str], result: Preprocessed, out: list[str], depth: int
+    name: str,
+    word: str,
+    rest: str,
+    files: Mapping[str, str],
+    fixed: Mapping[str, str],
+    result: Preprocessed,
+    out: list[str],
+    depth: int,
 ) -> None:
     match word:
         case "include":
@@ -142,7 +153,9 @@ def _define(name: str, rest: str, result: Preprocessed) -> None:
     elif body == _EMPTY_CALL:
         result.hooks.add(macro)
     else:
-        raise EmitError(f"{name}: the macro {macro} has parameters, which hides code from this check; make it a function")
+        raise EmitError(
+            f"{name}: the macro {macro} has parameters, which hides code from this check; make it a function"
+        )
 
 
 def _expand(line: str, result: Preprocessed, fixed: Mapping[str, str]) -> str:

@@ -1,8 +1,9 @@
 """Reading the emitted C back: what is in the files must be what was planned, in the C that was promised.
 
-Nothing here trusts the writer. The files are preprocessed and parsed; the subset of C is checked (`bnncompiler.c_subset`);
-every kernel and every call of one must fit the prototype in ``bnn_kernels.h``, down to which pointer is to a table and
-which type constant goes with which pointer; the tables must weigh what the plan says, and the arena, too.
+Nothing here trusts the writer. The files are preprocessed and parsed; the subset of C is checked
+(`bnncompiler.c_subset`); every kernel and every call of one must fit the prototype in ``bnn_kernels.h``, down to which
+pointer is to a table and which type constant goes with which pointer; the tables must weigh what the plan says, and the
+arena, too.
 """
 
 from __future__ import annotations
@@ -23,8 +24,23 @@ INTERFACE = "bnn_kernels.h"
 # Marks pointers to tables for the parser, which knows no address spaces; emitted files have no other use of the word.
 _ROM = "volatile"
 _FIXED = {"BNN_ROM": _ROM, "BNN_TABLE": "", "NULL": "0", "UINT32_C": "", "INT32_MAX": "2147483647", "offsetof": "0"}
-_SIZES = {"uint8_t": 1, "int8_t": 1, "uint16_t": 2, "int16_t": 2, "uint32_t": 4, "int32_t": 4, "uint64_t": 8, "int64_t": 8}
-_TYPE_CONSTANTS = {"uint8_t": "BNN_U8", "int8_t": "BNN_S8", "uint16_t": "BNN_U16", "int16_t": "BNN_S16", "int32_t": "BNN_S32"}
+_SIZES = {
+    "uint8_t": 1,
+    "int8_t": 1,
+    "uint16_t": 2,
+    "int16_t": 2,
+    "uint32_t": 4,
+    "int32_t": 4,
+    "uint64_t": 8,
+    "int64_t": 8,
+}
+_TYPE_CONSTANTS = {
+    "uint8_t": "BNN_U8",
+    "int8_t": "BNN_S8",
+    "uint16_t": "BNN_U16",
+    "int16_t": "BNN_S16",
+    "int32_t": "BNN_S32",
+}
 _PREAMBLE = "".join(f"typedef long {t};\n" for t in (*_SIZES, "size_t"))
 _KERNEL_TYPES = "".join(f"typedef long {t};\n" for t in ("bnn_word", "bnn_size", "bnn_type"))
 
@@ -81,7 +97,11 @@ def _macros(header: str, result: Preprocessed, stem: str, program: Program) -> N
     for line in header.split("\n"):
         if line.startswith("#define ") and not line.split()[1].startswith(prefix):
             raise EmitError(f"{stem}.h defines {line.split()[1]}, which does not begin with {prefix}")
-    wanted = {"BNN_WORD_BITS": program.word_bits, f"{prefix}ARENA_SIZE": max(1, program.arena_size), f"{prefix}ARENA_ALIGN": program.align}
+    wanted = {
+        "BNN_WORD_BITS": program.word_bits,
+        f"{prefix}ARENA_SIZE": max(1, program.arena_size),
+        f"{prefix}ARENA_ALIGN": program.align,
+    }
     for macro, value in wanted.items():
         if result.macros.get(macro, "").strip() != str(value):
             raise EmitError(f"{macro} is {result.macros.get(macro, 'not defined')}, but the plan says {value}")
@@ -160,7 +180,9 @@ class _Calls:
         arguments = call.args.exprs if call.args else []
         wanted = parameters(self.defined.definitions[name].decl.type)
         if len(arguments) != len(wanted):
-            raise EmitError(f"{self.where} calls {name} with {len(arguments)} arguments; it has {len(wanted)} parameters")
+            raise EmitError(
+                f"{self.where} calls {name} with {len(arguments)} arguments; it has {len(wanted)} parameters"
+            )
         if name not in self.prototypes:
             return
         for i, (argument, parameter) in enumerate(zip(arguments, wanted, strict=True)):

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 GENERATED = 256
 DIRECTED = 64
 BATCH = 256  # samples whose values are all in memory at once
+MANY = 0.01  # part of a layer's values that rounding may decide without a word
 BY_PROGRAM = 2  # samples run call by call in numpy; the graph checks all of them
 SEED = 0
 
@@ -56,6 +57,7 @@ class Verification:
         accuracy_reference: of onnxruntime on the labels.
         error_bound: what the compiler states for the outputs.
         given: how many of the samples came from the user.
+        end_to_end: how many of the samples left no rounding undecided, so that their outputs were compared end to end.
         values_compared: integers in the memory of the C that were compared with the graph's.
         layers: the comparison with onnxruntime, value by value.
         tables: the check of thresholds and tables, node by node.
@@ -77,6 +79,7 @@ class Verification:
     accuracy_reference: float | None = None
     error_bound: float = 0.0
     given: int = 0
+    end_to_end: int = 0
     values_compared: int = 0
     layers: tuple[Count, ...] = ()
     tables: tuple[Checked, ...] = ()
@@ -101,7 +104,8 @@ class Verification:
             f"hidden values: {self.bits_compared:,} compared, {self.bits_differing:,} differ; "
             f"at {self.undecided_points:,} more float32 rounding decides",
             f"tables: {points:,} points of {len(self.tables)} tables checked, {every}",
-            f"outputs: worst error {self.max_abs_error:.3g}, stated bound {self.error_bound:.3g}{exact}",
+            f"outputs: worst error {self.max_abs_error:.3g}, stated bound {self.error_bound:.3g}{exact}; "
+            f"{self.end_to_end:,} samples compared end to end, too",
             f"argmax: agrees on {self.argmax_agreement:.2%}",
         ]
         if self.accuracy is not None:
@@ -121,6 +125,8 @@ class _Batch:
     outputs: tuple[Count, ...]
     ours: Array
     theirs: Array
+    selftest: int
+    clean: int
 
 
 def verify(compilation: Compilation, source: data.Source | None = None, *, samples: int | None = None) -> Verification:
@@ -138,7 +144,7 @@ def verify(compilation: Compilation, source: data.Source | None = None, *, sampl
     """
     given = None if source is None else data.load(source, compilation.imported)
     if given is not None and samples is not None:
-        given = given.first(samples)
+        given = given.first(max(1, samples))
     inputs, notes = _inputs(compilation, given, GENERATED if samples is None else samples)
     count = len(next(iter(inputs.values())))
     with host.build(compilation.program, compilation.files) as built:
@@ -186,6 +192,7 @@ class _Checker:
         self.compilation = compilation
         self.built = built
         self.nodes = compare.forced_values(compilation.imported, compilation.graph)
+        self.loose = compare.loose(compilation.imported, compilation.graph, self.nodes)
         self.reference = Reference(compilation.imported, tuple(self.nodes))
 
     def batch(self, inputs: Mapping[str, Array]) -> _Batch:
@@ -198,17 +205,20 @@ class _Checker:
         layer_outputs, computed = self.reference.forced(real, forced)
         end_to_end = self.reference.end_to_end(real)
         open_points = compare.undecided(c.graph, values)
-        touched = np.zeros(len(end_to_end[0]), bool)
+        touched, astray = np.zeros((2, len(end_to_end[0])), bool)
         for node, mask in open_points.items():
             touched |= mask.any(axis=1) & (not isinstance(node, ArgMax))
-        by_layer = compare.outputs(c.imported, c.graph, values, layer_outputs, None, open_points)
+            astray |= mask.any(axis=1) & (node in self.loose)
+        by_layer = compare.outputs(c.imported, c.graph, values, layer_outputs, astray, open_points)
         whole = compare.outputs(c.imported, c.graph, values, end_to_end, touched, open_points)
         return _Batch(
             compare.c_against_graph(c.program, c.lowered, c.graph, ran, values),
-            compare.hidden(c.imported, self.nodes, values, computed, open_points),
+            compare.hidden(c.imported, self.nodes, values, computed, astray, open_points),
             (*by_layer, *whole),
             classes(c, ran.outputs[0]),
             reference_classes(c, end_to_end[0]),
+            ran.selftest,
+            int((~touched).sum()),
         )
 
     def by_program(self, inputs: Mapping[str, Array]) -> tuple[Count, ...]:
@@ -256,6 +266,8 @@ def _result(
         for one in counts
         if one.differing
     )
+    if parts[0].selftest:
+        failures = (*failures, f"C: the self-test fails, in vector {parts[0].selftest}")
     ours, theirs = (np.concatenate([getattr(p, f) for p in parts]) for f in ("ours", "theirs"))
     own = count - DIRECTED
     labels = None if given is None else given.labels
@@ -274,9 +286,16 @@ def _result(
         accuracy_reference=None if labels is None else float((theirs[:own] == labels).mean()),
         error_bound=compilation.error_bound,
         given=0 if given is None else len(given),
+        end_to_end=sum(p.clean for p in parts),
         values_compared=sum(one.compared for one in c),
         layers=hidden,
         tables=tables,
         failures=failures,
-        notes=notes,
+        notes=(*notes, *_undecided(hidden)),
     )
+
+
+def _undecided(hidden: Sequence[Count]) -> list[str]:
+    """Which layers leave more than a few of their values to float32 rounding, so that less of them is compared."""
+    shares = ((h.name, h.undecided / max(1, h.undecided + h.compared)) for h in hidden)
+    return [f"note: rounding decides at {share:.1%} of {name}" for name, share in shares if share > MANY]

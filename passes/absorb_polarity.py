@@ -12,49 +12,48 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bnncompiler.ir import Array, Graph, Node, per_element
-from bnncompiler.ops import IntegerDense, Steps
+from bnncompiler.ops import IntegerConv, IntegerDense, Steps
+from bnncompiler.passes.linear import Integer, negated
 
 
 @dataclass(frozen=True)
 class AbsorbPolarity:
-    """``steps(integer_dense(x, w))`` with falling rows to one with rising rows only."""
+    """``steps(integer_dense(x, w))`` (or of a convolution) with falling rows to one with rising rows only."""
 
     name: str = "absorb-polarity"
 
     def __call__(self, graph: Graph) -> Graph:
         """The graph with the polarity of its thresholds in the weights."""
         users = graph.users()
-        single = {n.name for n in users if isinstance(n, IntegerDense) and len(users[n]) == 1 and n not in graph.outputs}
+        single = {n.name for n in users if isinstance(n, IntegerDense | IntegerConv) and len(users[n]) == 1 and n not in graph.outputs}
 
         def rule(node: Node) -> Node | None:
             match node:
-                case Steps(x=IntegerDense() as dense) if dense.name in single and len(node.at) in (1, len(dense.weight)):
-                    return absorb(node, dense)
+                case Steps(x=IntegerDense() | IntegerConv() as layer) if (
+                    layer.name in single and len(node.at) in (1, len(layer.weight)) and layer.domain.rows <= len(layer.weight)
+                ):
+                    return absorb(node, layer)
             return None
 
         return graph.rewrite(rule)
 
 
-def absorb(node: Steps, dense: IntegerDense) -> Steps | None:
-    """``node`` on a dense layer with the falling rows negated; None where no row falls."""
-    outs = len(dense.weight)
+def absorb(node: Steps, layer: Integer) -> Steps | None:
+    """``node`` on a layer with the falling rows negated; None where no row falls."""
+    outs = len(layer.weight)
     at, levels, undecided = (np.repeat(a, outs // len(a), axis=0) for a in (node.at, node.levels, node.undecided))
     falls = levels[:, 0] > levels[:, -1]
     if not falls.any():
         return None
     sign = np.where(falls, -1, 1)
-    negated = replace(
-        dense,
-        weight=(dense.weight * sign[:, None]).astype(dense.weight.dtype),
-        scale=per_element(dense.scale, outs) * sign,
-    )
-    old_end = per_element(dense.domain.hi, outs) + 1
-    new_end = per_element(negated.domain.hi, outs) + 1
+    turned = negated(layer, sign)
+    old_end = per_element(layer.domain.hi, outs) + 1
+    new_end = per_element(turned.domain.hi, outs) + 1
     for r in np.flatnonzero(falls):
         used = int((at[r] < old_end[r]).sum())
-        at[r], undecided[r] = _mirror(at[r], undecided[r], used, dense.domain.step, int(new_end[r]))
+        at[r], undecided[r] = _mirror(at[r], undecided[r], used, layer.domain.step, int(new_end[r]))
         levels[r] = np.concatenate([levels[r, : used + 1][::-1], np.repeat(levels[r, 0], at.shape[1] - used)])
-    return replace(node, x=negated, at=at, levels=levels, undecided=undecided)
+    return replace(node, x=turned, at=at, levels=levels, undecided=undecided)
 
 
 def _mirror(at: Array, undecided: Array, used: int, step: int, end: int) -> tuple[Array, Array]:

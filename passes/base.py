@@ -7,7 +7,7 @@ Options are the dataclass's fields. A pass that finds nothing to do returns the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias, Union
 
 import numpy as np
 
@@ -28,39 +28,40 @@ class Pass(Protocol):
         """The rewritten graph; the same object where nothing applied."""
 
 
+Passes: TypeAlias = Sequence[Union[Pass, "Passes"]]
 After = Callable[[Pass, Graph, Graph], None]
 
 
-def run_pipeline(graph: Graph, passes: Sequence[Pass | Sequence[Pass]], after: After | None = None) -> Graph:
+def run_pipeline(graph: Graph, passes: Passes, after: After | None = None) -> Graph:
     """Run ``passes`` in order; a nested sequence is repeated until none of its passes changes the graph."""
     for item in passes:
-        group = item if isinstance(item, Sequence) else (item,)
-        while True:
-            before = graph
-            for one in group:
-                changed = one(graph)
-                if after is not None and changed is not graph:
-                    after(one, graph, changed)
-                graph = changed
-            if graph is before or group is not item:
-                break
+        if isinstance(item, Sequence):
+            before = None
+            while before is not graph:
+                before = graph
+                graph = run_pipeline(graph, item, after)
+        else:
+            changed = item(graph)
+            if after is not None and changed is not graph:
+                after(item, graph, changed)
+            graph = changed
     return graph
 
 
-def rewrite_sinks(graph: Graph, rule: Callable[[Node, bool], Node | None]) -> Graph:
-    """Apply ``rule(node, is_output)`` to the values that leave an elementwise region: read by something else, or an output.
+def rewrite_sinks(graph: Graph, rule: Callable[[Node, Node], Node | None]) -> Graph:
+    """Apply ``rule(node, was)`` to the values that leave an elementwise region: read by something else, or an output.
 
-    Elementwise nodes inside a region stay as they are; they vanish when nothing reads them any more.
+    ``was`` is the node as it stands in ``graph``, ``node`` the same on rewritten operands. Elementwise nodes inside a region
+    stay as they are; they vanish when nothing reads them any more.
     """
     users = graph.users()
     outputs = set(graph.outputs)
-    leaving = [n in outputs or any(not isinstance(u, Elementwise) for u in users[n]) for n in users]
-    position = iter(range(len(leaving)))
-    is_output = [n in outputs for n in users]
+    originals = iter(users)
 
     def apply(node: Node) -> Node | None:
-        i = next(position)  # rewrite visits the nodes in the order of users()
-        return rule(node, is_output[i]) if leaving[i] else None
+        was = next(originals)  # rewrite visits the nodes in the order of users()
+        leaves = was in outputs or any(not isinstance(u, Elementwise) for u in users[was])
+        return rule(node, was) if leaves else None
 
     return graph.rewrite(apply)
 

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bnncompiler.ir import Array, Graph, Node
-from bnncompiler.ops import Dense, IntegerDense
+from bnncompiler.ops import Conv, Dense
+from bnncompiler.passes.linear import integer, weight_rows
 
 TOLERANCE = 2e-6
 LARGEST = 127
@@ -61,7 +62,7 @@ def integer_rows(weight: Array) -> IntegerRows:
 
 @dataclass(frozen=True)
 class BinarizeWeights:
-    """``dense`` whose rows all have an integer grid to ``integer_dense``."""
+    """``dense`` and ``conv`` whose rows all have an integer grid to ``integer_dense`` and ``integer_conv``."""
 
     name: str = "binarize-weights"
 
@@ -70,10 +71,10 @@ class BinarizeWeights:
 
         def rule(node: Node) -> Node | None:
             match node:
-                case Dense(name, x, weight, bias, dtype):
-                    rows = integer_rows(weight)
+                case Dense() | Conv():
+                    rows = integer_rows(weight_rows(node))
                     if rows.known.all():
-                        return IntegerDense(name, x, rows.q, rows.scale, bias, rows.error, dtype)
+                        return integer(node, rows.q, rows.scale, rows.error, node.bias)
             return None
 
         return graph.rewrite(rule)

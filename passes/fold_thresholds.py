@@ -42,13 +42,13 @@ class FoldThresholds:
     def __call__(self, graph: Graph) -> Graph:
         """The graph with its discrete regions folded."""
 
-        def rule(node: Node, is_output: bool) -> Node | None:
+        def rule(node: Node, was: Node) -> Node | None:
             if not isinstance(node, Elementwise):
                 return None
             found = sources(node)
             if len(found) != 1 or found[0].type.domain is None:
                 return None
-            return fold(ChannelFunction(found[0], node), uniform=is_output)
+            return fold(ChannelFunction(found[0], node), uniform=was in graph.outputs)
 
         return rewrite_sinks(graph, rule)
 

@@ -23,9 +23,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bnncompiler.accumulator import UNIT_ROUNDOFF
 from bnncompiler.errors import UnsupportedModel
 from bnncompiler.ir import Array, Domain, Graph, Node, per_element, rows
-from bnncompiler.ops import UNIT_ROUNDOFF, ArgMax, Constant, Dense, Elementwise, IntegerDense, Lookup, Requantize
+from bnncompiler.ops import ArgMax, Constant, Conv, Dense, Elementwise, IntegerConv, IntegerDense, Lookup, Requantize
 from bnncompiler.oracle import ChannelFunction, sources
 from bnncompiler.passes.base import rewrite_sinks
 from bnncompiler.sampling import NotPiecewiseError, bounds, pieces, size
@@ -49,15 +50,13 @@ class QuantizeActivations:
     def __call__(self, graph: Graph) -> Graph:
         """The graph with its continuous values on integer grids."""
         users = graph.users()
-        widths = {n.name: self._width(users[n]) for n in users}
 
-        def rule(node: Node, is_output: bool) -> Node | None:
+        def rule(node: Node, was: Node) -> Node | None:
+            is_output = was in graph.outputs
             match node:
-                case Elementwise():
-                    found = sources(node)
-                    if len(found) == 1 and found[0].type.domain is not None:
-                        return quantize(ChannelFunction(found[0], node), is_output, widths.get(node.name, self.stream_bits))
-                case IntegerDense() if is_output and node.type.domain is not None and not node.domain.is_uniform:
+                case Elementwise() if _ready(was):
+                    return quantize(ChannelFunction(sources(node)[0], node), is_output, self._width(users[was]))
+                case IntegerDense() | IntegerConv() if is_output and _ready(was) and not node.domain.is_uniform:
                     return quantize(ChannelFunction(node, node), True, self.stream_bits)
                 case ArgMax(name, x) if x.type.domain is not None and not x.domain.is_uniform:
                     return ArgMax(name, quantize(ChannelFunction(x, x), True, self.stream_bits))
@@ -67,9 +66,18 @@ class QuantizeActivations:
 
     def _width(self, users: list[Node]) -> int:
         """The bits of a stream: all that are allowed, or half of what its real-weighted reader's accumulator has."""
-        fan_in = max((u.weight.shape[1] for u in users if isinstance(u, Dense)), default=0)
+        fan_in = max((u.weight[0].size for u in users if isinstance(u, Dense | Conv)), default=0)
         room = 30 - max(0, fan_in - 1).bit_length()
         return self.stream_bits if not fan_in else max(4, min(self.stream_bits, room // 2 + 1))
+
+
+def _ready(node: Node) -> bool:
+    """Whether the region behind ``node`` starts from one value that had a domain before this pass.
+
+    Values that get one now may lead up to a threshold, which is not ours to quantise.
+    """
+    found = sources(node)
+    return len(found) == 1 and found[0].type.domain is not None
 
 
 def quantize(function: ChannelFunction, is_output: bool, bits: int) -> Node:

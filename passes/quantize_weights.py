@@ -15,16 +15,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bnncompiler.errors import UnsupportedModel
 from bnncompiler.ir import Array, Graph, Node, per_element
-from bnncompiler.ops import Dense, IntegerDense
+from bnncompiler.ops import Conv, Dense, IntegerConv, IntegerDense
 from bnncompiler.passes.binarize_weights import integer_rows
+from bnncompiler.passes.linear import Integer, Real, input_rows, integer, weight_rows
 
 ACCUMULATOR_LIMIT = 2**31 - 1
 
 
 @dataclass(frozen=True)
 class QuantizeWeights:
-    """``dense`` on an integer input, and ``integer_dense`` on an uneven one, to ``integer_dense`` with a known domain.
+    """Layers with real weights on an integer input, and integer ones on an uneven input, to integer ones with a domain.
 
     Attributes:
         weight_bits: bits of a real weight, sign included, at most 16.
@@ -38,35 +40,38 @@ class QuantizeWeights:
 
         def rule(node: Node) -> Node | None:
             match node:
-                case Dense(name, x, weight, bias, dtype) if x.type.domain is not None:
-                    return self._quantize(name, x, np.asarray(weight, np.float64), 0.0, bias, dtype)
-                case IntegerDense(name, x, weight, scale, bias, error, dtype) if (
-                    x.type.domain is not None and node.type.domain is None
-                ):
-                    real = weight * per_element(scale, len(weight))[:, None]
-                    return self._quantize(name, x, real, float(error.max()), bias, dtype)
+                case Dense() | Conv() if node.x.type.domain is not None:
+                    return self._quantize(node, np.asarray(weight_rows(node), np.float64), 0.0)
+                case IntegerDense() | IntegerConv() if node.x.type.domain is not None and node.type.domain is None:
+                    real = weight_rows(node) * per_element(node.scale, len(node.weight))[:, None]
+                    return self._quantize(node, real, float(node.weight_error.max()))
             return None
 
         return graph.rewrite(rule)
 
-    def _quantize(self, name: str, x: Node, weight: Array, error: float, bias: Array | None, dtype: str) -> IntegerDense:
-        ins = weight.shape[1]
-        domain = x.domain
+    def _quantize(self, node: Real | Integer, weight: Array, error: float) -> Integer:
+        domain, bias = node.x.domain, node.bias
         if not domain.is_uniform:
-            offset = weight @ per_element(domain.offset, ins)
+            if isinstance(node, Conv | IntegerConv) and node.window.reaches_out(node.x.type.shape) and (domain.offset.any() or node.pad_value):
+                raise UnsupportedModel(
+                    f"{node.name}: a padded convolution of a map whose levels differ by channel ({node.x.name} is {domain}); "
+                    "use the same two levels for all channels, or no padding")
+            offset = (weight * input_rows(node, domain.offset)).sum(axis=1)
             bias = offset if bias is None else bias + offset
-            weight = weight * per_element(domain.scale, ins)
+            weight = weight * input_rows(node, domain.scale)
             error = error * float(np.abs(domain.scale).max())
-        q, scale, rounding = self._integers(weight, np.maximum(np.abs(per_element(domain.lo, ins)), np.abs(per_element(domain.hi, ins))))
-        return IntegerDense(name, x, q, scale, bias, rounding + error, dtype, unit_input=not domain.is_uniform)
+        x_max = np.maximum(np.abs(input_rows(node, domain.lo)), np.abs(input_rows(node, domain.hi)))
+        q, scale, rounding = self._integers(weight, np.broadcast_to(x_max, weight.shape))
+        return integer(node, q, scale, rounding + error, bias, unit_input=not domain.is_uniform)
 
     def _integers(self, weight: Array, x_max: Array) -> tuple[Array, Array, Array]:
-        """Integers, scales and errors of the rows of ``weight``, for inputs of at most ``x_max``."""
+        """Integers, scales and errors of the rows of ``weight``, for inputs of at most ``x_max`` (of the same shape)."""
         rows = integer_rows(weight)
         q, scale, error = rows.q.astype(np.int64), rows.scale.copy(), rows.error.copy()
         todo = ~rows.known
         largest = np.abs(weight[todo]).max(axis=1, initial=1e-30)
-        by_sum = (ACCUMULATOR_LIMIT - 0.5 * x_max.sum()) / np.maximum(np.abs(weight[todo]) @ x_max, 1e-30)
+        reach = (np.abs(weight[todo]) * x_max[todo]).sum(axis=1)
+        by_sum = (ACCUMULATOR_LIMIT - 0.5 * x_max[todo].sum(axis=1)) / np.maximum(reach, 1e-30)
         steps = np.floor(np.minimum(2 ** (self.weight_bits - 1) - 1, by_sum * largest))
         unit = largest / np.maximum(steps, 1)
         q[todo] = np.rint(weight[todo] / unit[:, None])

@@ -18,13 +18,15 @@ install() { # install PACKAGE...
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
-need() { # need COMMAND PACKAGE WHY
-    command -v "$1" >/dev/null && return
+need() { # need COMMAND WHY PACKAGE...
+    local command=$1 why=$2
+    shift 2
+    command -v "$command" >/dev/null && return
     if can_install; then
-        echo "installing $2 ($3)"
-        install "$2" && return
+        echo "installing $* ($why)"
+        install "$@" && return
     fi
-    echo "$1 is missing ($3): install the package '$2' (apt-get install $2, or your system's equivalent)" >&2
+    echo "$command is missing ($why): apt-get install $*, or your system's equivalent" >&2
 }
 
 suitable() { # is this a Python that the compiler runs on?
@@ -39,9 +41,10 @@ find_python() {
     return 1
 }
 
-need gcc gcc "compiles and runs the generated C"
-need g++ g++ "checks that C++ can include the generated headers"
-need clang clang "the generated C is checked with two compilers"
+need gcc "compiles and runs the generated C" gcc libc6-dev
+need g++ "checks that C++ can include the generated C" g++
+need clang "the generated C is checked with two compilers" clang
+need avr-gcc "checks that the generated C is right where int has 16 bits" gcc-avr avr-libc
 
 if ! python=$(find_python) && can_install; then
     echo "installing python3"

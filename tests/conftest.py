@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -20,7 +22,9 @@ SANITIZERS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-golden", action="store_true", help="write the golden files instead of comparing with them")
+    parser.addoption(
+        "--update-golden", action="store_true", help="write the golden files instead of comparing with them"
+    )
 
 
 @pytest.fixture
@@ -38,10 +42,18 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     return compare
 
 
+def missing(tool: str) -> NoReturn:
+    """Skip the test because ``tool`` is missing; in CI, where every tool must be there, fail it."""
+    reason = f"{tool} is not installed; scripts/setup.sh installs it or says how"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 def need(tool: str) -> str:
-    """``tool`` if it is installed; skips the test otherwise."""
+    """``tool`` if it is installed."""
     if not shutil.which(tool):
-        pytest.skip(f"{tool} is not installed")
+        missing(tool)
     return tool
 
 
@@ -75,4 +87,4 @@ def cc(tmp_path: Path) -> Compiler:
     for command in ("gcc", "clang", "cc"):
         if shutil.which(command):
             return Compiler(command, tmp_path)
-    pytest.skip("no C compiler is installed")
+    missing("a C compiler")

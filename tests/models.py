@@ -8,6 +8,7 @@ model = b.model(b("MatMul", b("Sign", x), np.ones((4, 3), np.float32)))
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import onnxruntime
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 Array = npt.NDArray[Any]
+Operand = str | Array | np.generic  # the name of a value, or a constant
 
 
 class Builder:
@@ -37,13 +39,11 @@ class Builder:
         self.initializers.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
-    def __call__(self, op: str, *inputs: str | Array, name: str | None = None, domain: str = "", **attrs: Any) -> str:
+    def __call__(self, op: str, *inputs: Operand, name: str | None = None, domain: str = "", **attrs: Any) -> str:
         """Add a node with one output, whose name is returned."""
         return self.many(op, *inputs, outputs=[name or f"v{len(self.nodes)}"], domain=domain, **attrs)[0]
 
-    def many(
-        self, op: str, *inputs: str | Array, outputs: Sequence[str], domain: str = "", **attrs: Any
-    ) -> Sequence[str]:
+    def many(self, op: str, *inputs: Operand, outputs: Sequence[str], domain: str = "", **attrs: Any) -> Sequence[str]:
         """Add a node with the ``outputs``."""
         names = [i if isinstance(i, str) else self.constant(i) for i in inputs]
         self.nodes.append(helper.make_node(op, names, list(outputs), f"node_{len(self.nodes)}", domain=domain, **attrs))
@@ -100,7 +100,7 @@ def mlp(
     rng = np.random.default_rng(seed)
     b = Builder(opset)
     x = b.input("x", [batch, sizes[0]])
-    for i, (ins, outs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for i, (ins, outs) in enumerate(pairwise(sizes)):
         last = i == len(sizes) - 2
         w = rng.standard_normal((outs, ins)).astype(np.float32)
         x = SIGNS[sign](b, x)
@@ -118,7 +118,7 @@ def mlp(
 
 
 def run(model: ModelProto, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
-    """What onnxruntime computes for any ``outputs`` of the model's values (by default, its own), as the model is written."""
+    """What onnxruntime computes for any values ``outputs`` (by default, the model's own), node by node as written."""
     names = list(outputs or [o.name for o in model.graph.output])
     wanted = ModelProto()
     wanted.CopyFrom(model)

@@ -27,6 +27,8 @@ WHERE_GE = ("where_ge_ts.c", "where_ge_ts.h")
 
 Command = Callable[..., int]
 
+pytestmark = pytest.mark.usefixtures("cc")
+
 
 @pytest.fixture
 def run(tmp_path: Path) -> Command:

@@ -13,6 +13,8 @@ import bnncompiler
 from tests.corpus import CORPUS, TRAINED, Exported, corpus, selection
 from tests.corpus_refused import reason
 
+pytestmark = pytest.mark.usefixtures("cc")
+
 
 def parameters(models: Iterable[Exported]) -> list[Any]:
     return [pytest.param(m, id=m.name) for m in models]

@@ -13,6 +13,8 @@ import pytest
 from bnncompiler import cli
 from tests.corpus import ROOT, SELECTION
 
+pytestmark = pytest.mark.usefixtures("cc")
+
 README = (ROOT / "README.md").read_text()
 # What may differ from machine to machine: versions, and the last digits of onnxruntime's float32 sums.
 VARIABLE = re.compile(r"onnxruntime [\d.]+\S*|worst error \S+")

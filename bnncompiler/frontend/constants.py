@@ -105,7 +105,14 @@ class Constants(Mapping[str, Array]):
 
     def trail(self, name: str) -> list[NodeProto]:
         """The nodes that a constant was computed by, operands first."""
-        return list(self._trail(name).values())
+        found: set[str] = set()
+        stack = [name]
+        while stack:
+            node = self._producers.get(stack.pop())
+            if node is not None and computes(node) not in found:
+                found.add(computes(node))
+                stack.extend(reads(node))
+        return [node for made, node in self._producers.items() if made in found]
 
     def check_finite(self, name: str, node: NodeProto) -> None:
         """Refuse a constant operand of ``node`` that holds values which are no numbers.
@@ -128,16 +135,6 @@ class Constants(Mapping[str, Array]):
             for name in node.input:
                 if name in self._protos and self._protos[name].data_type in _FLOATS:
                     self.check_finite(name, node)
-
-    def _trail(self, name: str) -> dict[int, NodeProto]:
-        found: dict[int, NodeProto] = {}
-        stack = [name]
-        while stack:
-            node = self._producers.get(stack.pop())
-            if node is not None and id(node) not in found:
-                found[id(node)] = node
-                stack.extend(reads(node))
-        return dict(reversed(found.items()))
 
     def _read_directly(self, node: NodeProto) -> bool:
         """Take a Constant node's tensor as it is; onnxruntime need not copy it."""

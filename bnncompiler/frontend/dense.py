@@ -12,18 +12,16 @@ from onnx import NodeProto
 
 from bnncompiler.errors import ModelError, UnsupportedModel
 from bnncompiler.frontend.nodes import attribute, label
-from bnncompiler.frontend.scope import Scope, Tensor
+from bnncompiler.frontend.scope import Operand, Scope, Tensor
 from bnncompiler.ir import Array
 from bnncompiler.ops import Dense
 
 
 def gemm(scope: Scope, node: NodeProto) -> list[Tensor]:
     """Import ``alpha * A' @ B' + beta * C`` with one of A and B constant, and C constant."""
-    a, b, c = scope.operand(node, 0), scope.operand(node, 1), scope.operand(node, 2)
-    if attribute(node, "transA", 0):
-        a = _swapped(a) if isinstance(a, Tensor) else None if a is None else a.T
-    if attribute(node, "transB", 0):
-        b = _swapped(b) if isinstance(b, Tensor) else None if b is None else b.T
+    a = _factor(scope, node, 0, attribute(node, "transA", 0))
+    b = _factor(scope, node, 1, attribute(node, "transB", 0))
+    c = scope.operand(node, 2)
     if isinstance(c, Tensor):
         raise UnsupportedModel(f"{label(node)}: its bias is not constant, which is not supported; write MatMul and Add")
     alpha, beta = attribute(node, "alpha", 1.0), attribute(node, "beta", 1.0)
@@ -155,6 +153,13 @@ def _bias(node: NodeProto, bias: Array | None, x: Tensor, outs: int) -> Array | 
 
 def _scaled(weight: Array, alpha: float) -> Array:
     return weight if alpha == 1 else weight * weight.dtype.type(alpha)
+
+
+def _factor(scope: Scope, node: NodeProto, position: int, transposed: int) -> Operand | None:
+    value = scope.operand(node, position)
+    if not transposed or value is None:
+        return value
+    return _swapped(value) if isinstance(value, Tensor) else value.T
 
 
 def _swapped(x: Tensor) -> Tensor:

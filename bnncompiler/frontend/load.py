@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 from bnncompiler.errors import ModelError, UnsupportedModel
-from bnncompiler.frontend.nodes import STANDARD_DOMAINS, label, reads, tensors
+from bnncompiler.frontend.nodes import STANDARD_DOMAINS, all_nodes, label, reads, tensors
 
 LARGEST_FILE = 2**31 - 1  # what protobuf can hold
 OLDEST_OPSET = 7  # what onnxruntime, the reference, can run
@@ -40,6 +40,7 @@ def read(model: Model) -> ModelProto:
         name = proto.graph.sparse_initializer[0].values.name
         raise UnsupportedModel(f'initializer "{name}" is sparse; export it as a dense tensor')
     _check_opset(proto)
+    _check_text(proto.graph)
     total = 0
     for tensor, what in tensors(proto.graph):
         _check_type(tensor, what)
@@ -86,6 +87,15 @@ def _check_opset(proto: ModelProto) -> None:
     newest = onnx.defs.onnx_opset_version()
     if not OLDEST_OPSET <= versions[0] <= newest:
         raise UnsupportedModel(f"opset {versions[0]} is not supported; export with one from {OLDEST_OPSET} to {newest}")
+
+
+def _check_text(graph: GraphProto) -> None:
+    """Protobuf gives bytes for what is not UTF-8."""
+    for node in all_nodes(graph.node):
+        if any(isinstance(s, bytes) for s in (node.op_type, node.domain, node.name, *node.input, *node.output)):
+            raise ModelError(
+                f"the name {node.name!r} of a node, or one that it reads or writes, is not text: the file is damaged"
+            )
 
 
 def _load_external(tensor: TensorProto, what: str, folder: Path | None) -> None:

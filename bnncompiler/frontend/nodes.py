@@ -33,7 +33,7 @@ def attribute(node: NodeProto, name: str, default: Any = None) -> Any:
     for a in node.attribute:
         if a.name == name:
             value = helper.get_attribute_value(a)
-            return value.decode() if isinstance(value, bytes) else value
+            return value.decode(errors="replace") if isinstance(value, bytes) else value
     return default
 
 

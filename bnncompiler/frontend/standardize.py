@@ -6,18 +6,18 @@ reference for all that follows, and whoever comes after knows the standard opera
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 import onnx
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
+from onnx import GraphProto, ModelProto, NodeProto, helper
 from onnx.inliner import inline_local_functions
 
 from bnncompiler.errors import ModelError, UnsupportedModel
 from bnncompiler.frontend.constants import Constants
 from bnncompiler.frontend.custom_ops import SKELETON, Shapes, rewrite
-from bnncompiler.frontend.nodes import STANDARD_DOMAINS, all_nodes, attribute, computes, label, live, reads
+from bnncompiler.frontend.nodes import STANDARD_DOMAINS, all_nodes, attribute, computes, label, live, reads, subgraphs
 
 REWRITE_OPSET = 12  # has every standard operator that the rewriting of other domains needs
 STOCHASTIC = frozenset(
@@ -60,8 +60,8 @@ def standardize(model: ModelProto) -> Standard:
     _tidy(graph)
     _refuse_random(graph)
     foreign = [n for n in graph.node if n.domain not in STANDARD_DOMAINS]
-    for node in all_nodes(graph.node):
-        if node.domain not in STANDARD_DOMAINS and node not in foreign:
+    for node in all_nodes(n for outer in graph.node for body in subgraphs(outer) for n in body.node):
+        if node.domain not in STANDARD_DOMAINS:
             raise UnsupportedModel(
                 f"{label(node)} is in the body of an If or Loop, where only standard operators compile"
             )
@@ -180,7 +180,11 @@ def _masked_assignment(node: NodeProto, producers: Mapping[str, NodeProto], shap
 
 
 def _shapes(model: ModelProto) -> Shapes:
-    """The values' shapes, as far as shape inference finds them; weights are left out of what it copies."""
+    """The values' shapes, as far as shape inference finds them; weights are left out of what it copies.
+
+    Raises:
+        ModelError: shapes contradict each other.
+    """
     skeleton = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
     graph = skeleton.graph
     graph.name = "skeleton"
@@ -199,7 +203,10 @@ def _shapes(model: ModelProto) -> Shapes:
             standard.domain, standard.op_type = "", SKELETON[node.op_type]
             if standard.op_type == "Identity":
                 del standard.input[1:], standard.attribute[:]
-    inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True).graph
+    try:
+        inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True).graph
+    except Exception as e:  # the C++ inference raises what its checks raise
+        raise ModelError(f"the model's shapes do not go together: {str(e).splitlines()[0]}") from e
     shapes: dict[str, tuple[int | None, ...]] = {t.name: tuple(t.dims) for t in model.graph.initializer}
     for value in (*inferred.input, *inferred.value_info, *inferred.output):
         if value.type.tensor_type.HasField("shape"):
@@ -208,12 +215,7 @@ def _shapes(model: ModelProto) -> Shapes:
     return shapes
 
 
-class _Repeated(Protocol):
-    def __delitem__(self, key: slice) -> None: ...
-
-    def extend(self, values: list[NodeProto] | list[TensorProto] | list[onnx.ValueInfoProto]) -> None: ...
-
-
-def _replace(field: _Repeated, values: list[NodeProto] | list[TensorProto] | list[onnx.ValueInfoProto]) -> None:
+def _replace(field: Any, values: Sequence[Any]) -> None:
+    """Give a repeated protobuf field other values."""
     del field[:]
     field.extend(values)

@@ -59,7 +59,9 @@ def mlp(name: str = "tiny", word_bits: int = 8, n: int = 9, hidden: int = 21, ou
     calls: tuple[Call, ...] = (
         DenseInteger("fc1", ("/fc1/Gemm:Gemm",), n * hidden, Typed(x), Typed(w1), n, hidden, acc),
         Threshold("fc1", ("/bn1:BatchNormalization", "/sign1:Sign"), 0, Typed(acc), hidden, Typed(at1), hidden, h1),
-        DenseThreshold("fc2", ("/fc2/Gemm:Gemm", "/sign2:Sign"), hidden * hidden, h1, w2, Typed(at2), hidden, hidden, h2),
+        DenseThreshold(
+            "fc2", ("/fc2/Gemm:Gemm", "/sign2:Sign"), hidden * hidden, h1, w2, Typed(at2), hidden, hidden, h2
+        ),
         DenseXnor("fc3", ("/fc3/Gemm:Gemm",), hidden * outs, h2, w3, hidden, outs, y),
     )
     ports = (Port("pixels", x, TensorType((n,), "float32", PIXELS), "default: uint8 with real = q/255"),)
@@ -68,21 +70,28 @@ def mlp(name: str = "tiny", word_bits: int = 8, n: int = 9, hidden: int = 21, ou
 
 
 def branches(name: str = "branches", word_bits: int = 32) -> Program:
-    """Two inputs, one of them packed bits, and three outputs: an index, requantised integers and logits, with nasty names."""
+    """Two inputs, one of them packed bits, and two outputs, an index and requantised integers; nasty names."""
     rng = np.random.default_rng(1)
     bits, wide = Buffer("bits", "uint8_t", 5), Buffer("wide", "int16_t", 6)
-    packed, codes = Buffer("packed", "bnn_word", words(37, word_bits)), Buffer("codes", "bnn_word", 2 * words(6, word_bits))
+    packed, codes = (
+        Buffer("packed", "bnn_word", words(37, word_bits)),
+        Buffer("codes", "bnn_word", 2 * words(6, word_bits)),
+    )
     acc, index, scaled = Buffer("acc", "int32_t", 4), Buffer("index", "int32_t", 1), Buffer("scaled", "int32_t", 6)
     w = Table("int", "bnn_word", signs(rng, 4, 37, word_bits).reshape(-1), words(37, word_bits))
     at = Table("bnn_load", "int16_t", np.array([-30000, 0, 30000], np.int16))
-    start, multiplier = (Table(t, "int32_t", np.array(v, np.int32)) for t, v in (("start", [0, 5]), ("arena", [-(2**31), 7])))
+    start, multiplier = (
+        Table(t, "int32_t", np.array(v, np.int32)) for t, v in (("start", [0, 5]), ("arena", [-(2**31), 7]))
+    )
     bias = Table("bias", "int64_t", np.array([-(2**63) + 2**46, 2**40]))
     calls: tuple[Call, ...] = (
         LoadBits("load", (), 0, bits, 37, packed),
         DenseXnor("a*/b", ("a*/b??/:MatMul",), 148, packed, w, 37, 4, acc),
         Argmax("argmax", ("ArgMax",), 0, Typed(acc), 4, index),
         Steps("steps", (), 0, Typed(wide), 6, Typed(at), 1, 3, None, 2, codes),
-        Requantize("scale", (), 0, Typed(wide), 6, start, multiplier, bias, 1, 2, 20, -(2**31), 2**31 - 1, Typed(scaled)),
+        Requantize(
+            "scale", (), 0, Typed(wide), 6, start, multiplier, bias, 1, 2, 20, -(2**31), 2**31 - 1, Typed(scaled)
+        ),
     )
     ranges = Domain(rows([1, 2, 4]), rows([0.5, 0, 0]), rows([-32768, 0, 7]), rows([32767, 3, 9]))
     inputs = (

@@ -6,11 +6,10 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
-from tests.backends.programs import PIXELS, about, branches, mlp, output
-from tests.conftest import SANITIZERS, STRICT, Compiler, need
 
 from bnncompiler import readback
 from bnncompiler.backends import c_selftest
@@ -21,6 +20,8 @@ from bnncompiler.ir import Domain, TensorType, rows
 from bnncompiler.memory import plan
 from bnncompiler.packing import words
 from bnncompiler.program import Argmax, Buffer, DenseXnor, LoadBits, Port, Program, Table, Threshold, Typed
+from tests.backends.programs import PIXELS, about, branches, mlp, output
+from tests.conftest import SANITIZERS, STRICT, Compiler, need
 
 WORD_BITS = [8, 16, 32, 64]
 
@@ -33,7 +34,8 @@ def emit(program: Program, **changes: object) -> Files:
 
 def main(body: str, *models: str) -> Files:
     includes = "".join(f'#include "{m}.h"\n' for m in models)
-    return {"main.c": f"{includes}#include <stdio.h>\n#include <stdlib.h>\n\nint main(void)\n{{\n{body}\n    return 0;\n}}\n"}
+    includes += "#include <stdio.h>\n#include <stdlib.h>\n"
+    return {"main.c": f"{includes}\nint main(void)\n{{\n{body}\n    return 0;\n}}\n"}
 
 
 def test_targets() -> None:
@@ -110,7 +112,10 @@ def test_two_models_in_one_program(cc: Compiler) -> None:
 def test_only_the_model_s_names_are_external(command: str, cc: Compiler) -> None:
     need(command)
     need("nm")
-    for program, expected in ((mlp(), {"tiny_run", "tiny_classify", "tiny_selftest"}), (branches(), {"branches_run", "branches_selftest"})):
+    for program, expected in (
+        (mlp(), {"tiny_run", "tiny_classify", "tiny_selftest"}),
+        (branches(), {"branches_run", "branches_selftest"}),
+    ):
         for name, text in emit(program).items():
             (cc.folder / name).write_text(text)
         cc.call([command, *STRICT, "-c", f"{program.name}.c"])
@@ -136,7 +141,11 @@ def test_trace_hook_sees_every_call(cc: Compiler) -> None:
     program = mlp()
     files = emit(program)
     driver = """#include <stdio.h>
-#define BNN_TRACE(call, address, bytes) printf("%d:%d ", (int)(call), (int)(bytes) + 0 * (int)*(const unsigned char *)(address))
+static void trace(int call, const void *address, int bytes)
+{
+    printf("%d:%d:%d ", call, bytes, *(const unsigned char *)address);
+}
+#define BNN_TRACE(call, address, bytes) trace((call), (address), (bytes))
 #include "tiny.c"
 int main(void)
 {
@@ -150,7 +159,9 @@ int main(void)
     cc.compile({**files, "main.c": "int main(void) { return 0; }\n"})
     (cc.folder / "driver.c").write_text(driver)
     cc.call([cc.command, "driver.c", "-o", "driver"])
-    expected = " ".join(f"{i}:{c.buffers['y'].bytes(8)}" for i, c in enumerate(program.calls))
+    memory = program.run({"x": np.zeros(9, np.uint8)})
+    written = [c.buffers["y"] for c in program.calls]
+    expected = " ".join(f"{i}:{y.bytes(8)}:{memory[y.name].view(np.uint8)[0]}" for i, y in enumerate(written))
     assert cc.call([str(cc.folder / "driver")]).strip() == expected
 
 
@@ -188,11 +199,13 @@ def test_any_model_name_compiles(name: str, cc: Compiler) -> None:
     files = emit(mlp(name))
     stem = next(iter(files)).removesuffix(".h")
     assert re.fullmatch("[a-z][a-z0-9_]*", stem)
-    body = f"    static uint64_t arena[{stem.upper()}_ARENA_SIZE];\n    printf(\"%d\", {stem}_selftest(arena));"
+    body = f'    static uint64_t arena[{stem.upper()}_ARENA_SIZE];\n    printf("%d", {stem}_selftest(arena));'
     assert cc.run({**files, **main(body, stem)}, "-std=gnu99", "-Wall", "-Werror", "-I.") == "0"
 
 
-@pytest.mark.parametrize("name", ["for", "arena", "memory", "memcpy", "int32_t", "linux", "i", "best", "tiny_run", "bnn_load", "x" * 80])
+@pytest.mark.parametrize(
+    "name", ["for", "arena", "memory", "memcpy", "int32_t", "linux", "i", "best", "tiny_run", "bnn_load", "x" * 80]
+)
 def test_any_buffer_and_table_name_compiles(name: str, cc: Compiler) -> None:
     program = mlp()
     renamed = tuple(_renamed(c, name) for c in program.calls)
@@ -201,15 +214,19 @@ def test_any_buffer_and_table_name_compiles(name: str, cc: Compiler) -> None:
     assert cc.run({**files, **main(body, "tiny")}, "-std=gnu99", "-Wall", "-Wextra", "-Wshadow", "-Werror") == "0"
 
 
-def _renamed(call: object, name: str) -> object:
+def _with(call: Any, **changed: object) -> Any:
+    return replace(call, **changed)
+
+
+def _renamed(call: Any, name: str) -> Any:
     """The call with the buffer ``h1`` and the table ``fc1_at`` called ``name``."""
     changed = {}
-    for argument, value in call.arguments():  # type: ignore[attr-defined]
+    for argument, value in call.arguments():
         data = value.data if isinstance(value, Typed) else value
         if isinstance(data, Buffer | Table) and data.name in ("h1", "fc1_at"):
             new = replace(data, name=name)
             changed[argument] = Typed(new) if isinstance(value, Typed) else new
-    return replace(call, **changed)  # type: ignore[type-var]
+    return replace(call, **changed)
 
 
 def test_scale_and_offset_are_fractions() -> None:
@@ -217,7 +234,9 @@ def test_scale_and_offset_are_fractions() -> None:
     assert "#define TINY_OUTPUT_SCALE_NUM 1 /* 0.25 */\n#define TINY_OUTPUT_SCALE_DEN 4\n" in header
     assert "#define TINY_OUTPUT_OFFSET_NUM -3 /* -1.5 */\n#define TINY_OUTPUT_OFFSET_DEN 2\n" in header
     program = mlp()
-    scaled = replace(program, outputs=(output(program.outputs[0].buffer, Domain(rows(0.1), rows(0), rows(0), rows(1))),))
+    scaled = replace(
+        program, outputs=(output(program.outputs[0].buffer, Domain(rows(0.1), rows(0), rows(0), rows(1))),)
+    )
     assert "SCALE_NUM 1 /* nearest to 0.1 */\n#define TINY_OUTPUT_SCALE_DEN 10\n" in emit(scaled)["tiny.h"]
     assert "OFFSET" not in emit(scaled)["tiny.h"]
 
@@ -244,7 +263,7 @@ def test_an_index_is_what_classify_returns(cc: Compiler) -> None:
     (logits,) = (p.buffer for p in program.outputs)
     index = Buffer("index", "int32_t", 1)
     inner = Buffer("fc3", "int32_t", 3)
-    calls = (*program.calls[:-1], replace(program.calls[-1], y=inner), Argmax("top", (), 0, Typed(inner), 3, index))
+    calls = (*program.calls[:-1], _with(program.calls[-1], y=inner), Argmax("top", (), 0, Typed(inner), 3, index))
     assert logits.name == inner.name
     port = Port("top", index, TensorType((1,), "int64", Domain(rows(1), rows(0), rows(0), rows(2))))
     files = emit(plan(replace(program, outputs=(port,), calls=calls)))
@@ -273,7 +292,7 @@ def test_a_program_without_arena(cc: Compiler) -> None:
     whole = plan(Program("none", 64, (port,), (output(y, PIXELS),), (call, dense), 0, 1))
     assert emit(whole)["none.h"].count("#define NONE_ARENA_SIZE 8") == 1
     only = replace(mlp(), calls=mlp().calls[:1])
-    only = replace(only, calls=(replace(only.calls[0], y=Buffer("fc3", "int32_t", 21)),), arena_size=0)  # type: ignore[type-var]
+    only = replace(only, calls=(_with(only.calls[0], y=Buffer("fc3", "int32_t", 21)),), arena_size=0)
     only = replace(only, outputs=(output(Buffer("fc3", "int32_t", 21), PIXELS),))
     files = emit(only)
     assert "#define TINY_ARENA_SIZE 1\n" in files["tiny.h"]
@@ -291,12 +310,14 @@ def test_selftest_inputs_keep_to_the_domain() -> None:
     assert any(isinstance(c, LoadBits) for c in program.calls)
 
 
-@pytest.mark.parametrize(("ctype", "lo", "hi", "step"), [("int8_t", -128, 127, 1), ("int16_t", -32768, 32767, 1), ("int8_t", -3, 3, 2)])
+@pytest.mark.parametrize(
+    ("ctype", "lo", "hi", "step"), [("int8_t", -128, 127, 1), ("int16_t", -32768, 32767, 1), ("int8_t", -3, 3, 2)]
+)
 def test_input_types(ctype: str, lo: int, hi: int, step: int, cc: Compiler) -> None:
     program = mlp()
     x = Buffer("x", ctype, 9)
     port = Port("x", x, TensorType((9,), "float32", Domain(rows(1), rows(0), rows(lo), rows(hi), step)))
-    files = emit(replace(program, inputs=(port,), calls=(replace(program.calls[0], x=Typed(x)), *program.calls[1:])))  # type: ignore[type-var]
+    files = emit(replace(program, inputs=(port,), calls=(_with(program.calls[0], x=Typed(x)), *program.calls[1:])))
     assert f"tiny_run(const {ctype} *input" in files["tiny.h"]
     body = '    static uint64_t arena[TINY_ARENA_SIZE];\n    printf("%d", tiny_selftest(arena));'
     assert cc.run({**files, **main(body, "tiny")}, *STRICT) == "0"

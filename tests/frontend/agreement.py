@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from onnx import ModelProto
 
 from bnncompiler import interpreter
 from bnncompiler.frontend import Imported, load
 from bnncompiler.ir import Array
-from tests.models import ModelProto, run
+from tests.models import run
 
 
 def check(model: ModelProto, feeds: Mapping[str, Array], tolerance: float = 1e-5) -> Imported:

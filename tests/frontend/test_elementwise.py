@@ -16,7 +16,7 @@ from bnncompiler.frontend.elementwise import constant_rows
 from bnncompiler.ir import Array
 from bnncompiler.ops import Constant, Elementwise
 from tests.frontend.agreement import check
-from tests.models import Builder
+from tests.models import Builder, Operand
 
 X = np.linspace(-3, 3, 4 * 6, dtype=np.float32).reshape(4, 6)
 
@@ -56,7 +56,8 @@ def test_unary_operators(op: str) -> None:
 def test_arithmetic_with_constants_by_channel(op: str) -> None:
     b = Builder(20)
     c = np.linspace(1, 2, 6, dtype=np.float32)
-    b(op, b.input("x", ["N", 6]), c, name="y", **({"fmod": 1} if op == "Mod" else {}))
+    attrs: dict[str, Any] = {"fmod": 1} if op == "Mod" else {}
+    b(op, b.input("x", ["N", 6]), c, name="y", **attrs)
     imported = check(b.model("y"), {"x": np.abs(X) + 0.1})
     np.testing.assert_array_equal(constants(imported)[0], c)
 
@@ -75,7 +76,8 @@ def test_comparisons_are_boolean(op: str) -> None:
 def test_variadic_operators(op: str, count: int) -> None:
     b = Builder()
     x = b.input("x", ["N", 6])
-    b(op, *[x, np.float32(0.5), b("Neg", x), np.ones(6, np.float32)][:count], name="y")
+    operands: list[Operand] = [x, np.float32(0.5), b("Neg", x), np.ones(6, np.float32)]
+    b(op, *operands[:count], name="y")
     check(b.model("y"), {"x": X})
 
 
@@ -123,7 +125,7 @@ LOWEST, HIGHEST = np.finfo(np.float32).min, np.finfo(np.float32).max
     ],
 )
 def test_clip_always_has_both_bounds(
-    opset: int, bounds: tuple[Any, ...], attrs: dict[str, float], expected: tuple[float, float]
+    opset: int, bounds: tuple[Any, ...], attrs: dict[str, Any], expected: tuple[float, float]
 ) -> None:
     b = Builder(opset)
     b("Clip", b.input("x", ["N", 6]), *bounds, name="y", **attrs)
@@ -302,7 +304,7 @@ def test_two_inputs() -> None:
 
 def test_unread_elements_take_any_constant() -> None:
     index = np.array([[1, 2], [5, 6]])
-    rows = constant_rows(np.float32([7, 8]), index, 4, 4, 2, helper.make_node("Add", ["x", "c"], ["y"]))
+    rows = constant_rows(np.array([7, 8], np.float32), index, 4, 4, 2, helper.make_node("Add", ["x", "c"], ["y"]))
     np.testing.assert_array_equal(rows, [7, 7, 8, 7])
 
 

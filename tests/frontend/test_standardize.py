@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ X = np.linspace(-4, 4, 2 * 33, dtype=np.float32).reshape(2, 33)
 
 
 def one(
-    op: str, *operands: object, shape: tuple[int, ...] = (33,), domain: str = QONNX, opset: int = 17, **attrs: object
+    op: str, *operands: object, shape: tuple[int, ...] = (33,), domain: str = QONNX, opset: int = 17, **attrs: Any
 ) -> ModelProto:
     b = Builder(opset, {domain: 1})
     x = b.input("x", ["N", *shape])
@@ -154,7 +155,8 @@ def test_old_opsets_are_raised(opset: int) -> None:
     x = b.input("x", ["N", 1, 4, 4])
     flat = b("Reshape", x, np.array([-1, 16], np.int64))
     q = b("Quant", flat, np.float32(0.5), np.float32(0), np.float32(4), domain="onnx.brevitas", signed=1, narrow=0)
-    b("Clip", q, name="y", **({} if opset > 10 else {"min": -1.0, "max": 1.0}))
+    bounds: dict[str, Any] = {} if opset > 10 else {"min": -1.0, "max": 1.0}
+    b("Clip", q, name="y", **bounds)
     x_value = np.random.default_rng(0).standard_normal((2, 1, 4, 4)).astype(np.float32)
     y = computed(b.model("y"), x_value)
     expected = np.rint(np.clip(x_value.reshape(2, 16) / 0.5, -8, 7)) * 0.5
@@ -174,7 +176,7 @@ def test_standard_models_keep_their_opset() -> None:
         ("", {}, lambda y: y),
     ],
 )
-def test_fused_gemm(activation: str, attrs: dict[str, float], meaning: Callable[[Array], Array]) -> None:
+def test_fused_gemm(activation: str, attrs: dict[str, Any], meaning: Callable[[Array], Array]) -> None:
     rng = np.random.default_rng(0)
     w, c = rng.standard_normal((5, 33)).astype(np.float32), rng.standard_normal(5).astype(np.float32)
     model = one("FusedGemm", w, c, domain="com.microsoft", transB=1, activation=activation, **attrs)
@@ -246,7 +248,7 @@ def test_assignment_of_rows_is_refused() -> None:
     rows = b("Squeeze", b("Less", b("Slice", x, *(np.array([v], np.int64) for v in (0, 1, 1))), np.float32(0)))
     count = b("ReduceSum", b("Cast", rows, to=7))
     b("ScatterND", x, b("Transpose", b("NonZero", rows)), b("Expand", np.float32(1), count), name="y")
-    with pytest.raises(UnsupportedModel, match="ScatterND .* more than one constant"):
+    with pytest.raises(UnsupportedModel, match=r"ScatterND .* more than one constant"):
         load(b.model("y"))
 
 
@@ -271,3 +273,15 @@ def test_dead_nodes_do_not_matter() -> None:
     model = mlp([4, 3])
     model.graph.node.append(helper.make_node("LSTM", ["x"], ["nobody_reads_this"]))
     assert "nobody_reads_this" not in [o for n in load(model).model.graph.node for o in n.output]
+
+
+def test_other_domains_in_a_branch_are_refused() -> None:
+    inner = helper.make_node("BipolarQuant", ["x", "s"], ["q"], "inner", domain=QONNX)
+    result = helper.make_tensor_value_info("q", 1, None)
+    body = helper.make_graph([inner], "body", [], [result])
+    b = Builder(17, {QONNX: 1})
+    b.input("x", ["N", 4])
+    b.constant(np.float32(1), "s")
+    b("If", b.constant(np.array(True)), name="y", then_branch=body, else_branch=body)
+    with pytest.raises(UnsupportedModel, match="inner"):
+        load(b.model("y"))

@@ -1,4 +1,4 @@
-"""Layout by evaluation: whatever moves elements changes an index, makes no node, and ends in the next layer's weights."""
+"""Layout by evaluation: what moves elements changes an index, makes no node, and ends in the next layer's weights."""
 
 from __future__ import annotations
 

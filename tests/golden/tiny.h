@@ -1,7 +1,8 @@
 /* tiny: a neural network in bit operations and integers, compiled from ONNX by bnncompiler
  * 0.1.0. To change it, change the model and compile again.
  *
- *   model    tiny.onnx, sha256 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+ *   model    tiny.onnx
+ *   sha256   0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
  *   options  --target 8
  *   target   c99 8: 8-bit words
  *   flash    324 bytes of constant tables, besides the code

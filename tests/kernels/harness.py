@@ -1,7 +1,7 @@
 """Runs kernels on their own: a C program that reads calls from its input, and writes what each one leaves in ``y``.
 
-The program is generated from the `Call` classes: the dispatch over kernels is exactly the claim that a class's fields
-are the kernel's parameters. Every block of memory has exactly the size that the call is entitled to, so that the address
+The program is generated from the `Call` classes: its dispatch over kernels is the claim that a class's fields are the
+kernel's parameters. Every block of memory has exactly the size that the call is entitled to, so that the address
 sanitizer sees any access beyond it, reads included.
 """
 
@@ -101,8 +101,18 @@ def build(folder: Path, command: str, word_bits: int, *flags: str) -> Harness:
     kernels = sorted(map(str, KERNELS.glob("*.c")))
     output = folder / "harness"
     subprocess.run(
-        [command, "-std=c99", *flags, f"-DBNN_WORD_BITS={word_bits}", f"-I{KERNELS}", f"-I{KERNELS / 'c99'}", str(source),
-         *kernels, "-o", str(output)],
+        [
+            command,
+            "-std=c99",
+            *flags,
+            f"-DBNN_WORD_BITS={word_bits}",
+            f"-I{KERNELS}",
+            f"-I{KERNELS / 'c99'}",
+            str(source),
+            *kernels,
+            "-o",
+            str(output),
+        ],
         check=True,
     )
     return Harness(output, word_bits)
@@ -115,7 +125,9 @@ class Harness:
 
     def check(self, cases: Sequence[tuple[Call, Memory]], in_place: bool = False) -> None:
         """Run every call on its memory, in C and in numpy, and compare what they write."""
-        stream = b"".join(self._case(call, memory, in_place) for call, memory in cases) + struct.pack("<5q", -1, 0, 0, 0, 0)
+        stream = b"".join(self._case(call, memory, in_place) for call, memory in cases) + struct.pack(
+            "<5q", -1, 0, 0, 0, 0
+        )
         done = subprocess.run([str(self.path)], input=stream, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode(errors="replace")[-3000:]
         at = 0
@@ -132,7 +144,9 @@ class Harness:
     def _case(self, call: Call, memory: Memory, in_place: bool) -> bytes:
         arguments = list(call.arguments())
         names = [name for name, _ in arguments]
-        parts = [struct.pack("<5q", CALLS.index(type(call)), in_place, len(arguments), names.index("x"), names.index("y"))]
+        parts = [
+            struct.pack("<5q", CALLS.index(type(call)), in_place, len(arguments), names.index("x"), names.index("y"))
+        ]
         for name, value in arguments:
             if isinstance(value, int):
                 parts.append(struct.pack("<2q", -1, value))

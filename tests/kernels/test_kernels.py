@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.conftest import SANITIZERS, need
-from tests.kernels.harness import CALLS, TYPES, Harness, build, limits, table
 
 from bnncompiler.ir import Array
 from bnncompiler.packing import pack_bits, pack_planes, words
@@ -32,6 +30,8 @@ from bnncompiler.program import (
     Typed,
     Unpack,
 )
+from tests.conftest import SANITIZERS, need
+from tests.kernels.harness import CALLS, TYPES, Harness, build, limits, table
 
 WIDTHS = [*range(1, 131), 191, 192, 193, 784]
 Case = tuple[Call, Memory]
@@ -87,7 +87,8 @@ def a_rows(rng: np.random.Generator, n: int) -> int:
 def near(rng: np.random.Generator, x: Array, count: int, ctype: str) -> Array:
     """Thresholds near values of ``x``, as the type can hold them."""
     lo, hi = limits(ctype)
-    return np.clip(rng.choice(x, count).astype(np.int64) + rng.integers(-1, 2, count), lo, hi)
+    values: Array = np.clip(rng.choice(x, count).astype(np.int64) + rng.integers(-1, 2, count), lo, hi)
+    return values
 
 
 def planes_of(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> tuple[Buffer, int, int]:
@@ -155,7 +156,9 @@ def dense_threshold(rng: np.random.Generator, n: int, word_bits: int, memory: Me
 
 def dense_xnor(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     x, outs = bipolar_input(rng, n, word_bits, memory), int(rng.integers(1, 40))
-    return DenseXnor(*ABOUT, x, table(weights(rng, outs, n, word_bits), "bnn_word"), n, outs, Buffer("y", "int32_t", outs))
+    return DenseXnor(
+        *ABOUT, x, table(weights(rng, outs, n, word_bits), "bnn_word"), n, outs, Buffer("y", "int32_t", outs)
+    )
 
 
 def dense_bipolar(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:

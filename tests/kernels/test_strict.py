@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.conftest import STRICT, Compiler, need
-from tests.kernels.harness import CALLS, KERNELS
 
 from bnncompiler.backends import c_kernels
+from tests.conftest import STRICT, Compiler, need
+from tests.kernels.harness import CALLS, KERNELS
 
 SOURCES = sorted(map(str, KERNELS.glob("*.c")))
 COMPILERS = {
@@ -42,5 +42,10 @@ def test_every_call_has_a_kernel_and_every_kernel_a_call() -> None:
 
 
 def test_no_line_is_wider_than_100_columns() -> None:
-    wide = [f"{p.name}:{i}" for p in KERNELS.rglob("*.[ch]") for i, line in enumerate(p.read_text().split("\n"), 1) if len(line) > 100]
+    wide = [
+        f"{p.name}:{i}"
+        for p in KERNELS.rglob("*.[ch]")
+        for i, line in enumerate(p.read_text().split("\n"), 1)
+        if len(line) > 100
+    ]
     assert not wide

@@ -1,0 +1,96 @@
+"""Accumulators: the grid of a sum of integer products, and how far onnxruntime's float32 sum can be from it.
+
+The grid follows from the ranges. The error bound is what decides whether a threshold is exact: sums of small integers are
+exact in float32, in any order; everything else is bounded as in Higham, "Accuracy and Stability of Numerical Algorithms"
+(2002), chapters 3 and 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bnncompiler.errors import IRError
+from bnncompiler.ir import Array, Domain, per_element, rows
+
+UNIT_ROUNDOFF = {"float16": 2.0**-11, "float32": 2.0**-24, "float64": 2.0**-53}
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Integer weights ``[out, in]`` with the real scale, error and bias of each output."""
+
+    q: Array
+    scale: Array
+    error: Array
+    bias: Array | None
+
+
+def readable(x: Domain | None, *, unit_input: bool) -> Domain | None:
+    """The input's domain as the weights see it: None while its scales differ and are not in the weights yet."""
+    if x is None:
+        return None
+    if unit_input:
+        # One real number per q, whatever the input's scales: they are in the weights. So is what its error costs.
+        relative = x.error / np.where(x.scale == 0, np.inf, np.abs(x.scale))
+        return Domain(rows(1), rows(0), x.lo, x.hi, x.step, relative)
+    return x if x.is_uniform else None
+
+
+def domain(name: str, x: Domain, weights: Weights, dtype: str, *, skipped: bool = False, run: int = 0) -> Domain:
+    """The domain of ``sum_i x[i] * weights[o, i]``, by output.
+
+    Args:
+        name: the node, for messages.
+        x: domain of the inputs, with one scale and offset.
+        weights: the weights.
+        dtype: the reference's element type.
+        skipped: some inputs may be missing (zero padding); they are then missing in runs of ``run``.
+        run: see ``skipped``.
+
+    Raises:
+        IRError: the sum can leave 32 bits.
+    """
+    outs, ins = weights.q.shape
+    w = weights.q.astype(np.int64)
+    lo, hi = per_element(x.lo, ins), per_element(x.hi, ins)
+    least, most = np.where(w > 0, w * lo, w * hi), np.where(w > 0, w * hi, w * lo)
+    if skipped:
+        least, most = np.minimum(least, 0), np.maximum(most, 0)
+    low, high = least.sum(axis=1), most.sum(axis=1)
+    if max(-int(low.min()), int(high.max())) >= 2**31:
+        raise IRError(f"{name}: accumulators of {ins} inputs leave 32 bits")
+    # All inputs odd (or all even): each moves the sum by an even amount. So does a missing run of even weight.
+    step = x.step if x.step == 2 and not (skipped and (w.reshape(outs, -1, max(1, run)).sum(axis=2) % 2).any()) else 1
+    scale = per_element(weights.scale, outs)
+    bias = np.zeros(outs) if weights.bias is None else np.asarray(weights.bias, np.float64)
+    offset = scale * w.sum(axis=1) * x.offset[0] + bias
+    return Domain(scale * x.scale[0], offset, low, high, step, _error(x, weights, dtype, bias, np.maximum(-low, high)))
+
+
+def _error(x: Domain, weights: Weights, dtype: str, bias: Array, largest: Array) -> Array:
+    """How far the reference's sum can be from ``float32(real(q))``, by output."""
+    outs, ins = weights.q.shape
+    unit = UNIT_ROUNDOFF[dtype]
+    s_w, s_x, o_x = np.abs(per_element(weights.scale, outs)), x.scale[0], x.offset[0]
+    w = np.abs(weights.q.astype(np.float64))
+    x_max = np.maximum(np.abs(s_x * per_element(x.lo, ins) + o_x), np.abs(s_x * per_element(x.hi, ins) + o_x))
+    total = s_w * (w @ x_max)
+    from_operands = (w @ per_element(x.error, ins)) * s_w + per_element(weights.error, outs) * x_max.sum()
+    dyadic = all(_is_dyadic(v) for v in (*np.unique(s_w), s_x)) and o_x == 0
+    if dyadic and not from_operands.any() and largest.max() < 1 / unit:
+        # Integer sums are exact. Adding integers to a bias rounds only when the exponent grows, in whatever order they
+        # are added: the errors are a geometric series, at most one unit in the last place of the largest sum, and half
+        # a unit more for float32(real(q)), which the error is measured from.
+        fraction = np.abs(bias) % np.abs(s_w * s_x) != 0
+        ulp = 2 * unit * 2.0 ** np.ceil(np.log2(np.maximum(total + np.abs(bias), 1e-30)))
+        return np.where(fraction, 1.5 * ulp, 0.0)
+    # Any order of summation of n terms errs by at most n u sum|t|; the operands themselves are rounded once, too.
+    return np.asarray(from_operands + unit * ((ins + 3) * (total + np.abs(bias))))
+
+
+def _is_dyadic(value: float) -> bool:
+    """Whether ``value`` is an odd number below 2**8 times a power of two: such grids are exact in binary floating point."""
+    mantissa, _ = np.frexp(value)
+    return bool(value != 0 and (mantissa * 2**8) % 1 == 0)

@@ -1,0 +1,56 @@
+"""What dense layers and convolutions have in common for the passes: rows of weights over a flat run of inputs.
+
+A convolution's weights ``[out, height, width, in]`` are rows ``[out, height * width * in]``, and its input's channels
+repeat once a tap. Passes that look at rows work on both through these few functions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from bnncompiler.ir import Array, Node, per_element
+from bnncompiler.ops import Conv, Dense, IntegerConv, IntegerDense
+
+Real = Dense | Conv
+Integer = IntegerDense | IntegerConv
+
+
+def weight_rows(node: Real | Integer) -> Array:
+    """The weights as ``[out, inputs of one output]``."""
+    return np.asarray(node.weight.reshape(len(node.weight), -1))
+
+
+def input_rows(node: Real | Integer, values: Array) -> Array:
+    """Row values of the input, spread over the inputs of each output: ``[out or 1, inputs of one output]``."""
+    if isinstance(node, Dense | IntegerDense):
+        return per_element(values, node.weight.shape[1])[None, :]
+    group = node.group
+    channels, taps = node.weight.shape[3], node.weight.shape[1] * node.weight.shape[2]
+    by_group = per_element(values, channels * group).reshape(group, channels)
+    return np.asarray(np.repeat(np.tile(by_group, taps), len(node.weight) // group, axis=0))
+
+
+def integer(node: Real | Integer, weight: Array, scale: Array, error: Array, bias: Array | None, *, unit_input: bool = False) -> Integer:
+    """The layer with integer weights (rows, as from `weight_rows`) in place of its own."""
+    shaped = weight.reshape(node.weight.shape)
+    if isinstance(node, Dense | IntegerDense):
+        return IntegerDense(node.name, node.x, shaped, scale, bias, error, node.dtype, unit_input)
+    return IntegerConv(
+        node.name, node.x, shaped, scale, bias, node.window, node.group, node.pad_value, error, node.dtype, unit_input)
+
+
+def negated(node: Integer, sign: Array) -> Integer:
+    """The layer with the outputs where ``sign`` is -1 negated, in weights and scale alike: the same real values."""
+    shape = (-1,) + (1,) * (node.weight.ndim - 1)
+    return replace(
+        node,
+        weight=(node.weight * sign.reshape(shape)).astype(node.weight.dtype),
+        scale=per_element(node.scale, len(node.weight)) * sign,
+    )
+
+
+def is_real(node: Node) -> bool:
+    """Whether the node is a layer whose accumulators have no domain yet."""
+    return isinstance(node, Dense | Conv | IntegerDense | IntegerConv) and node.type.domain is None

@@ -1,0 +1,100 @@
+"""Sink max-pooling: a pool in the middle of a channel function moves behind it, where it works on levels, not on sums.
+
+``f(max(x)) = max(f(x))`` where ``f`` never falls, and ``f(max(x)) = min(f(x))`` where it never rises; which of them holds for a
+row is seen by evaluating (negative batch norm factors make rows that fall). With ``g`` before the pool and ``h`` behind it::
+
+    h(max_pool(g(acc)))  ->  max_pool(steps(acc, h . g))
+
+Rows that fall are stored turned round, with a negative scale, so that the pool takes the largest ``q`` everywhere; the next
+layer's weights take up the sign. Bits are pooled by OR, and the map between is bits instead of accumulators.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bnncompiler.ir import Array, Domain, Graph, Node, per_element
+from bnncompiler.ops import Constant, Elementwise, MaxPool, Steps
+from bnncompiler.oracle import ChannelFunction, sources
+from bnncompiler.passes.base import rewrite_sinks
+from bnncompiler.passes.fold_thresholds import fold
+from bnncompiler.sampling import everywhere, size
+
+AFFORDABLE = 1 << 22
+
+
+@dataclass(frozen=True)
+class SinkMaxPool:
+    """A discrete region behind a pool to a pool of ``steps``, where each row of it rises or falls throughout."""
+
+    name: str = "sink-max-pool"
+
+    def __call__(self, graph: Graph) -> Graph:
+        """The graph with its pools behind the thresholds."""
+
+        def rule(node: Node, was: Node) -> Node | None:
+            if was in graph.outputs or not isinstance(node, Elementwise):
+                return None
+            found = sources(node)
+            if len(found) != 1 or not isinstance(found[0], MaxPool):
+                return None
+            return sink(node, found[0])
+
+        return rewrite_sinks(graph, rule)
+
+
+def sink(node: Elementwise, pool: MaxPool) -> Node | None:
+    """``node``, a channel function of ``pool``, as a pool of a channel function; None where that is not the same."""
+    before = sources(pool.x) if isinstance(pool.x, Elementwise) else (pool.x,)
+    if len(before) != 1 or before[0].type.domain is None or (before[0].domain.scale <= 0).any():
+        return None
+    source = before[0]
+    if max(ChannelFunction(pool, node).rows, source.domain.rows) > source.type.channels:
+        return None
+    moved: dict[Node, Node] = {pool: pool.x}
+    for inner in ChannelFunction(pool, node).nodes:
+        moved[inner] = replace(inner, inputs=tuple(i if isinstance(i, Constant) else moved[i] for i in inner.inputs))
+    composed = ChannelFunction(source, moved[node])
+    falls = _falls(ChannelFunction(source, pool.x), composed)
+    folded = None if falls is None else fold(composed)
+    if folded is None or falls is None:
+        return None
+    return MaxPool(pool.name, _turned(folded, falls), pool.window, on_codes=True)
+
+
+def _falls(inner: ChannelFunction, composed: ChannelFunction) -> Array | None:
+    """Which rows never rise as the pooled value grows; None where a row does both."""
+    domain, rows = composed.source.domain, composed.rows
+    if size(domain) * rows > AFFORDABLE:
+        return None
+    row = np.arange(rows)
+    x = domain.real(everywhere(domain, row, rows))
+    pooled = inner.evaluate64(x, row % inner.rows)
+    order = np.argsort(pooled, axis=0, kind="stable")
+    value = np.take_along_axis(composed.evaluate64(x).astype(np.float64), order, axis=0)
+    change = np.diff(value, axis=0)
+    tolerance = 1e-6 * float(np.abs(value).max())
+    rises, falls = (change > tolerance).any(axis=0), (change < -tolerance).any(axis=0)
+    return None if (rises & falls).any() else np.asarray(falls)
+
+
+def _turned(node: Steps, falls: Array) -> Steps:
+    """``node`` with the levels of the falling rows negated, and their scale with them."""
+    if not falls.any():
+        return node
+    rows = len(falls)
+    at, levels, undecided = (np.repeat(a, rows // len(a), axis=0) for a in (node.at, node.levels, node.undecided))
+    sign = np.where(falls, -1, 1)
+    out = node.out
+    lo, hi = per_element(out.lo, rows), per_element(out.hi, rows)
+    turned = Domain(
+        per_element(out.scale, rows) * sign,
+        out.offset,
+        np.where(falls, -hi, lo),
+        np.where(falls, -lo, hi),
+        out.step,
+        out.error,
+    )
+    return replace(node, at=at, levels=levels * sign[:, None], undecided=undecided, out=turned)
