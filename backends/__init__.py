@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint, entry_points
 
 from bnncompiler.backends.base import Backend
-from bnncompiler.errors import CompileError
+from bnncompiler.errors import CompileError, UsageError
 
 GROUP = "bnncompiler.backends"
 INTERFACE = ("name", "targets", "target", "emit")
@@ -21,10 +21,10 @@ def available() -> tuple[str, ...]:
 
 
 def find(name: str) -> Backend:
-    """The backend called ``name``; raises ``CompileError`` where it is unknown or fails to load."""
+    """The backend called ``name``; raises ``UsageError`` where it is unknown, ``CompileError`` where it fails to load."""
     installed = _installed()
     if name not in installed:
-        raise CompileError(f"there is no backend {name!r}; installed are {', '.join(installed)}")
+        raise UsageError(f"there is no backend {name!r}; installed are {', '.join(installed)}")
     return _load(installed[name])
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from bnncompiler.errors import CompileError
+from bnncompiler.errors import UsageError
 from bnncompiler.program import Program
 
 Files = dict[str, str]
@@ -79,7 +79,7 @@ class Backend(Protocol):
         ...
 
     def target(self, name: str | None = None) -> Target:
-        """The target called ``name``, the default one for None; raises ``CompileError`` where there is none."""
+        """The target called ``name``, the default one for None; raises ``UsageError`` where there is none."""
         ...
 
     def emit(self, program: Program, about: About) -> Files:
@@ -88,10 +88,10 @@ class Backend(Protocol):
 
 
 def pick_target(backend: str, targets: Iterable[Target], name: str | None) -> Target:
-    """The one of ``targets`` called ``name``, the first for None; raises ``CompileError`` where there is none."""
+    """The one of ``targets`` called ``name``, the first for None; raises ``UsageError`` where there is none."""
     known = {t.name: t for t in targets}
     if name is None:
         return next(iter(known.values()))
     if name not in known:
-        raise CompileError(f"backend {backend} has no target {name!r}; it has {', '.join(known)}")
+        raise UsageError(f"backend {backend} has no target {name!r}; it has {', '.join(known)}")
     return known[name]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from bnncompiler.backends.base import About
 from bnncompiler.backends.c_symbols import Symbols, is_index
 from bnncompiler.backends.c_text import WIDTH, comment, ratio, thousands
+from bnncompiler.calls import LoadBits
 from bnncompiler.errors import EmitError
 from bnncompiler.ir import Array, Domain
-from bnncompiler.program import LoadBits, Port, Program
+from bnncompiler.program import Port, Program
 
 
 def prototype(program: Program, symbols: Symbols, verb: str = "run") -> str:

@@ -14,8 +14,9 @@ from bnncompiler.backends.c_header import prototype
 from bnncompiler.backends.c_kernels import Sources
 from bnncompiler.backends.c_symbols import Symbols
 from bnncompiler.backends.c_text import table
+from bnncompiler.calls import LoadBits
 from bnncompiler.ir import Array, per_element
-from bnncompiler.program import CTYPES, Buffer, LoadBits, Port, Program, Table
+from bnncompiler.program import CTYPES, Buffer, Port, Program, Table
 
 VECTORS = 4
 

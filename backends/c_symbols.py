@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bnncompiler.backends.c_names import Names, model_identifier
+from bnncompiler.calls import Argmax
 from bnncompiler.errors import EmitError
-from bnncompiler.program import Argmax, Buffer, Call, Port, Program, Table
+from bnncompiler.map_calls import Index, PixelLoop
+from bnncompiler.program import Buffer, Call, Port, Program, Table
 
 # Names inside of the emitted functions that a buffer must not hide.
-_OWN = ("arena", "memory", "best", "draw", "vector", "wanted", "lo", "levels", "i")
+_OWN = ("arena", "memory", "best", "draw", "vector", "wanted", "lo", "levels", "i", *(index.value for index in Index))
 
 
 @dataclass(frozen=True)
@@ -77,5 +79,17 @@ def is_index(program: Program, port: Port) -> bool:
 
 
 def _buffers(calls: Iterable[Call]) -> Iterable[Buffer]:
+    """The buffers that calls use, those of loops included."""
     for call in calls:
         yield from call.buffers.values()
+        if isinstance(call, PixelLoop):
+            yield from _within(call)
+
+
+def _within(loop: PixelLoop) -> Iterable[Buffer]:
+    own = set(loop.buffers.values())
+    for call in loop.inner:
+        for buffer in call.buffers.values():
+            if buffer not in own:
+                raise EmitError(f"{loop.layer}: {call.kernel()} uses {buffer.name}, which is not its loop's")
+            yield buffer

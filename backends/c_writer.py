@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from bnncompiler.backends import c_selftest
+from bnncompiler.backends import c_calls, c_selftest
 from bnncompiler.backends.base import About, Files
 from bnncompiler.backends.c_header import header, prototype
 from bnncompiler.backends.c_kernels import INTERFACE, Sources
 from bnncompiler.backends.c_symbols import Symbols, is_index, name_symbols
-from bnncompiler.backends.c_text import comment, literal, table, thousands
-from bnncompiler.errors import EmitError
-from bnncompiler.program import Buffer, Call, Program, Table, Typed
-
-TYPES = {"uint8_t": "BNN_U8", "int8_t": "BNN_S8", "uint16_t": "BNN_U16", "int16_t": "BNN_S16", "int32_t": "BNN_S32"}
+from bnncompiler.backends.c_text import comment, table
+from bnncompiler.program import Program
 
 
 def emit(program: Program, about: About, port: str) -> Files:
@@ -36,7 +33,8 @@ def emit(program: Program, about: About, port: str) -> Files:
 
 def _source(program: Program, about: About, port: str, symbols: Symbols) -> str:
     sources = Sources(port)
-    kernels = sources.text([INTERFACE, *(f"{k}.c" for k in dict.fromkeys(c.kernel() for c in program.calls))])
+    needed = dict.fromkeys(k for c in program.calls for k in c.kernels())
+    kernels = sources.text([INTERFACE, *(f"{k}.c" for k in needed)])
     parts = [
         comment(
             [
@@ -89,68 +87,8 @@ def _run(program: Program, about: About, symbols: Symbols) -> str:
     lines += [f"    (void){name};" for name in unused]
     numbered = list(enumerate(program.calls))
     for name, layer in groupby(numbered, key=lambda pair: pair[1].layer):
-        lines.append("\n" + _layer(list(layer), about.layers.get(name, ""), program.word_bits, symbols))
+        lines.append("\n" + c_calls.layer(list(layer), about.layers.get(name, ""), program.word_bits, symbols))
     return "\n".join(lines) + "\n}\n"
-
-
-def _layer(calls: list[tuple[int, Call]], about: str, word_bits: int, symbols: Symbols) -> str:
-    """The calls of one layer under a comment: where it came from, its shape and its arithmetic."""
-    first, last = calls[0][1], calls[-1][1]
-    origin = ", ".join(dict.fromkeys(o for _, c in calls for o in c.origin))
-    macs = sum(c.macs for _, c in calls)
-    text = [f"{first.layer}: {_size(first)} -> {_size(last, 'y')}" + (f", {thousands(macs)} MACs" if macs else "")]
-    text += [f"  {about}"] if about else []
-    text += [f"  from {origin}"] if origin else []
-    text += [f"  {_meaning(c)}" for _, c in calls]
-    return comment(text, "    ") + "\n".join(_call(i, c, word_bits, symbols) for i, c in calls)
-
-
-def _size(call: Call, argument: str = "x") -> str:
-    """How many elements a call reads or writes, and of what kind."""
-    values = dict(call.arguments())
-    buffer = call.buffers[argument]
-    count = values.get("outs", values["n"]) if argument == "y" else values["n"]
-    if buffer.ctype == "bnn_word":
-        return f"{count} x {values.get('planes', 1)} bit"
-    return f"{buffer.count if argument == 'y' else count} x {buffer.ctype.removesuffix('_t')}"
-
-
-def _meaning(call: Call) -> str:
-    """The first sentence of the call's own documentation."""
-    text = " ".join((type(call).__doc__ or call.kernel()).split("\n\n")[0].split())
-    return text.replace("``", "`")
-
-
-def _call(index: int, call: Call, word_bits: int, symbols: Symbols) -> str:
-    arguments = [a for _, value in call.arguments() for a in _argument(value, symbols)]
-    y = call.buffers["y"]
-    start = f"    {call.kernel()}("
-    text, line = "", start
-    for i, argument in enumerate(arguments):
-        piece = argument + (", " if i + 1 < len(arguments) else ");")
-        if len(line) + len(piece.rstrip()) > 100:
-            text += line.rstrip() + "\n"
-            line = " " * len(start)
-        line += piece
-    return f"{text}{line}\n    BNN_TRACE({index}, {symbols.of(y)}, {y.bytes(word_bits)});"
-
-
-def _argument(value: object, symbols: Symbols) -> list[str]:
-    """The C arguments for one field of a call: two for a typed one."""
-    match value:
-        case Typed(data):
-            if data.ctype not in TYPES:
-                raise EmitError(f"{data.name}: a kernel cannot read integers of type {data.ctype}")
-            return [*_argument(data, symbols), TYPES[data.ctype]]
-        case None:
-            return ["NULL"]
-        case Table() if not len(value.values):
-            return ["NULL"]
-        case Table() | Buffer():
-            return [symbols.of(value)]
-        case int():
-            return [literal(value)]
-    raise EmitError(f"a kernel call has an argument that C does not know: {value!r}")
 
 
 def _classify(program: Program, symbols: Symbols) -> str:

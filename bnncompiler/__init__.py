@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from bnncompiler.compiler import Compilation, Options, compile, verify
 from bnncompiler.errors import CompileError
-from bnncompiler.version import VERSION as __version__
+from bnncompiler.version import VERSION
+
+__version__ = VERSION
 
 __all__ = ["Compilation", "CompileError", "Options", "__version__", "compile", "verify"]

@@ -1,13 +1,13 @@
 """Accumulators: the grid of a sum of integer products, and how far onnxruntime's float32 sum can be from it.
 
-The grid follows from the ranges. The error bound is what decides whether a threshold is exact: sums of small integers are
-exact in float32, in any order; everything else is bounded as in Higham, "Accuracy and Stability of Numerical Algorithms"
-(2002), chapters 3 and 4.
+The grid follows from the ranges. The error bound is what decides whether a threshold is exact: sums of small integers
+are exact in float32, in any order; everything else is bounded as in Higham, "Accuracy and Stability of Numerical
+Algorithms" (2002), chapters 3 and 4.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,7 +19,7 @@ UNIT_ROUNDOFF = {"float16": 2.0**-11, "float32": 2.0**-24, "float64": 2.0**-53}
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """Integer weights ``[out, in]`` with the real scale, error and bias of each output."""
+    """Integer weights ``[out, ...]`` with the real scale, error and bias of each output."""
 
     q: Array
     scale: Array
@@ -69,6 +69,37 @@ def domain(name: str, x: Domain, weights: Weights, dtype: str, *, skipped: bool 
     return Domain(scale * x.scale[0], offset, low, high, step, _error(x, weights, dtype, bias, np.maximum(-low, high)))
 
 
+def conv_domain(name: str, x: Domain, weights: Weights, dtype: str, group: int, absent: Array | None) -> Domain:
+    """The domain of a convolution's sums.
+
+    Args:
+        name: the node, for messages.
+        x: domain of the input map, by channel.
+        weights: weights ``[out, height, width, in / group]``.
+        dtype: the reference's element type.
+        group: number of groups.
+        absent: which taps ``[rows, columns, height, width]`` add nothing; None where all of them add something.
+    """
+    w = weights.q
+    outs, channels = len(w) // group, w.shape[3]
+    bias = None if weights.bias is None else np.asarray(weights.bias)
+    parts = []
+    for g in range(group):
+        block = slice(g * outs, (g + 1) * outs)
+        mine = x if x.rows == 1 else x.at(np.arange(g * channels, (g + 1) * channels))
+        scale, error = (per_element(a, len(w))[block] for a in (weights.scale, weights.error))
+        flat = Weights(w[block].reshape(outs, -1), scale, error, None if bias is None else bias[block])
+        inputs = mine.repeated(w.shape[1] * w.shape[2])
+        parts.append(domain(name, inputs, flat, dtype, skipped=absent is not None, run=channels))
+    whole = Domain.concatenate(parts, [outs] * group)
+    if absent is None or x.offset[0] == 0:
+        return whole
+    # A tap that adds nothing takes the input's offset with it: the offset depends on the position.
+    by_tap = per_element(weights.scale, len(w))[:, None, None] * w.astype(np.int64).sum(axis=3)
+    lost = np.einsum("phw,ohw->po", absent.reshape(-1, *w.shape[1:3]).astype(np.float64), by_tap) * x.offset[0]
+    return replace(whole, offset=(per_element(whole.offset, len(w))[None, :] - lost).reshape(-1))
+
+
 def _error(x: Domain, weights: Weights, dtype: str, bias: Array, largest: Array) -> Array:
     """How far the reference's sum can be from ``float32(real(q))``, by output."""
     outs, ins = weights.q.shape
@@ -91,6 +122,6 @@ def _error(x: Domain, weights: Weights, dtype: str, bias: Array, largest: Array)
 
 
 def _is_dyadic(value: float) -> bool:
-    """Whether ``value`` is an odd number below 2**8 times a power of two: such grids are exact in binary floating point."""
+    """Whether ``value`` is an odd number below 2**8 times a power of two: exact in binary floating point."""
     mantissa, _ = np.frexp(value)
     return bool(value != 0 and (mantissa * 2**8) % 1 == 0)

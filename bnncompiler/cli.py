@@ -24,7 +24,7 @@ from bnncompiler.version import VERSION
 if TYPE_CHECKING:
     from bnncompiler.compiler import Compilation
     from bnncompiler.report import Report
-    from bnncompiler.verify import Verification
+    from bnncompiler.verification import Verification
 
 EMITTED = ("c", "ir", "program")
 GENERATE = "<generated>"  # --verify without a file

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from bnncompiler.errors import UnsupportedModel
 from bnncompiler.ir import Array
 
-Attrs = Mapping[str, int | float]
+Attrs = Mapping[str, Any]
 
 
 def _sigmoid(x: Array) -> Array:
@@ -58,7 +59,7 @@ def _mod(x: Array, y: Array, a: Attrs) -> Array:
 
 def _quantize(x: Array, scale: Array, zero: Array) -> Array:
     info = np.iinfo(zero.dtype)
-    return np.clip(np.rint(x / scale) + zero, info.min, info.max).astype(zero.dtype)
+    return np.asarray(np.clip(np.rint(x / scale) + zero, info.min, info.max), zero.dtype)
 
 
 def _fold(op: Callable[[Array, Array], Array]) -> Callable[..., Array]:
@@ -148,5 +149,7 @@ def apply(operator: str, attrs: Attrs, operands: list[Array], dtype: str, *, exa
         if operator == "Cast":
             return operands[0].astype(dtype)
         if operator not in OPERATORS:
-            raise UnsupportedModel(f"{operator}: the compiler does not know this elementwise operator; replace it in the model")
+            raise UnsupportedModel(
+                f"{operator}: the compiler does not know this elementwise operator; replace it in the model"
+            )
         return np.asarray(OPERATORS[operator](attrs, operands)).astype(dtype, copy=False)

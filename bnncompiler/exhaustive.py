@@ -18,7 +18,7 @@ from bnncompiler.ir import Array, Graph, Node, per_element
 from bnncompiler.ops import Lookup, Requantize, Steps
 from bnncompiler.oracle import ChannelFunction
 
-FULL = 1 << 24  # points of one node: about a second
+FULL = 1 << 25  # points of one node: a second or two
 AT_ONCE = 1 << 21
 WINDOW = 8
 SWEEP = 1024

@@ -221,7 +221,7 @@ def build(
     with tempfile.TemporaryDirectory(prefix="bnncompiler-") as name:
         folder = Path(name)
         for file, text in files.items():
-            (folder / file).write_text(text)
+            (folder / file).write_text(text, encoding="utf-8")
         (folder / "bnn_host.c").write_text(_HARNESS)
         (folder / "bnn_host_sizes.h").write_text(_sizes(program, _stem(files)))
         options = [*FLAGS, *(SANITIZERS if sanitize else ()), f'-DBNN_HOST_MODEL="{_stem(files)}.c"']

@@ -36,7 +36,7 @@ def run(graph: Graph, inputs: Mapping[str, Array]) -> dict[Node, Array]:
 
 
 def real(node: Node, value: Array) -> Array:
-    """The real numbers behind a value of `run`: ``[samples, *shape]`` in float64, or as computed where it has no domain."""
+    """The real numbers behind a value of `run`: ``[samples, *shape]`` in float64; as computed without a domain."""
     domain = node.type.domain
     if domain is None:
         return value
@@ -62,14 +62,18 @@ def evaluate(node: Node, values: Mapping[Node, Array]) -> Array:
         case ops.IntegerConv(x=x, weight=weight):
             if node.type.domain is None:
                 return _real_conv(node, values)
-            y = convolve(values[x].astype(np.float64), weight.astype(np.float64), node.window, node.group, node.pad_code or 0)
+            y = convolve(
+                values[x].astype(np.float64), weight.astype(np.float64), node.window, node.group, node.pad_code or 0
+            )
             return y.astype(np.int64)
         case ops.MaxPool(x=x, window=window):
             pooled = values[x] if node.type.domain is not None else _reference(x, values)
-            lowest = -np.inf if pooled.dtype.kind == "f" else np.iinfo(np.int64).min
+            lowest = -np.inf if pooled.dtype.kind == "f" else np.iinfo(pooled.dtype).min
             return np.asarray(window.patches(pooled, lowest).max(axis=(3, 4)))
+        case ops.Pad(x=x):
+            return _padded(node, values[x] if node.type.domain is not None else _reference(x, values))
         case ops.Permute(x=x, index=index):
-            return values[x].reshape(len(values[x]), -1)[:, index.reshape(-1)].reshape(-1, *index.shape)
+            return np.asarray(values[x].reshape(len(values[x]), -1)[:, index.reshape(-1)].reshape(-1, *index.shape))
         case ops.Steps(x=x, at=at, levels=levels):
             return _rowwise(values[x], lambda q: steps(q, at, levels))
         case ops.Requantize(x=x):
@@ -78,7 +82,7 @@ def evaluate(node: Node, values: Mapping[Node, Array]) -> Array:
             lo, step = x.domain.bounds[0], x.domain.step
             return _rowwise(values[x], lambda q: table[np.arange(q.shape[1]) % len(table), (q - lo) // step])
         case ops.ArgMax(x=x):
-            return np.argmax(real(x, values[x]), axis=-1, keepdims=True)
+            return np.asarray(np.argmax(real(x, values[x]), axis=-1, keepdims=True))
     raise IRError(f"{node.name}: {node.op} has no meaning in the interpreter")
 
 
@@ -113,7 +117,17 @@ def requantize(q: Array, node: ops.Requantize) -> Array:
     for k in range(1, node.start.shape[1]):
         piece += q >= node.start[row, k]
     y = (q * node.multiplier[row, piece] + node.bias[row, piece]) >> node.shift
-    return np.clip(y, per_element(node.out.lo, len(row)), per_element(node.out.hi, len(row)))
+    return np.asarray(np.clip(y, per_element(node.out.lo, len(row)), per_element(node.out.hi, len(row))))
+
+
+def _padded(node: ops.Pad, x: Array) -> Array:
+    """`ops.Pad` on ``x [samples, height, width, channels]``."""
+    fill = node.codes if node.codes is not None else np.asarray([node.value])
+    y = np.empty((len(x), *node.type.shape), x.dtype)
+    y[:] = per_element(fill, node.type.channels)
+    (top, left), (height, width) = node.before, x.shape[1:3]
+    y[:, top : top + height, left : left + width] = x
+    return y
 
 
 def _rowwise(q: Array, function: Callable[[Array], Array]) -> Array:
@@ -133,11 +147,12 @@ def _reference(node: Node, values: Mapping[Node, Array]) -> Array:
 
 
 def _vectors(x: Array, weight: Array) -> Array:
-    return x.reshape(len(x), -1, weight.shape[1])
+    """All positions of all samples as the rows of one matrix."""
+    return x.reshape(-1, weight.shape[1])
 
 
 def _shaped(y: Array, node: Node) -> Array:
-    return y.reshape(len(y), *node.type.shape)
+    return y.reshape(-1, *node.type.shape)
 
 
 def _real_conv(node: ops.IntegerConv, values: Mapping[Node, Array]) -> Array:
@@ -149,5 +164,8 @@ def _real_conv(node: ops.IntegerConv, values: Mapping[Node, Array]) -> Array:
 
 def _real_dense(node: ops.IntegerDense, values: Mapping[Node, Array]) -> Array:
     """An integer layer whose input grid differs by element: real, until its weights take up the input's scales."""
-    y = _vectors(real(node.x, values[node.x]), node.weight) @ (node.weight * per_element(node.scale, len(node.weight))[:, None]).T
+    y = (
+        _vectors(real(node.x, values[node.x]), node.weight)
+        @ (node.weight * per_element(node.scale, len(node.weight))[:, None]).T
+    )
     return np.asarray(y if node.bias is None else y + node.bias, node.dtype)

@@ -4,12 +4,13 @@ There are no edges to keep in step and no uses to rewire. To change a graph, bui
 no output reaches is gone. Node types (`bnncompiler.ops`) are the vocabulary, and ``match`` is the pattern language.
 
 A type says what a value can hold: its shape without the batch axis, channels last, and its *domain*. A value without
-a domain is real: only onnxruntime knows it. A value with one is an integer tensor ``q``, and ``real = scale * q + offset``.
-Compiling is giving every value a domain.
+a domain is real: only onnxruntime knows it. A value with one is an integer tensor ``q``, and ``real = scale * q +
+offset``. Compiling is giving every value a domain.
 
-Rows: everything that differs by channel (scales, thresholds, multipliers) is an array of ``rows`` entries, and element
-``i`` of a value, counted in C order, uses row ``i % rows``. As channels come last, rows are 1 (all alike), the number of
-channels, or the number of elements (each its own), and one rule serves dense layers, maps and per-pixel thresholds.
+Rows: everything that differs by channel (scales, thresholds, multipliers) is an array of ``rows`` entries, and
+element ``i`` of a value, counted in C order, uses row ``i % rows``. As channels come last, rows are 1 (all alike),
+the number of channels, or the number of elements (each its own), and one rule serves dense layers, maps and per-pixel
+thresholds.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ Array = npt.NDArray[Any]
 
 def rows(values: object, dtype: type = np.float64) -> Array:
     """``values`` as a read-only one-dimensional array, one entry a row; a scalar is one row."""
-    array = np.atleast_1d(np.asarray(values, dtype)).reshape(-1)
+    array: Array = np.atleast_1d(np.asarray(values, dtype)).reshape(-1)
     if array.size > 1 and (array == array[0]).all():
         array = array[:1]
     array = array.copy()
@@ -103,7 +104,9 @@ class Domain:
     def at(self, row: Array) -> Domain:
         """The domain of the rows ``row`` alone."""
         n = self.rows
-        scale, offset, lo, hi, error = (per_element(a, n)[row] for a in (self.scale, self.offset, self.lo, self.hi, self.error))
+        scale, offset, lo, hi, error = (
+            per_element(a, n)[row] for a in (self.scale, self.offset, self.lo, self.hi, self.error)
+        )
         return Domain(scale, offset, lo, hi, self.step, error)
 
     def repeated(self, times: int) -> Domain:
@@ -115,7 +118,13 @@ class Domain:
         """The domain of values of those domains and numbers of channels, one after the other."""
         if len(parts) == 1:
             return parts[0]
-        fields = zip(*([per_element(a, n) for a in (d.scale, d.offset, d.lo, d.hi, d.error)] for d, n in zip(parts, sizes, strict=True)), strict=True)
+        fields = zip(
+            *(
+                [per_element(a, n) for a in (d.scale, d.offset, d.lo, d.hi, d.error)]
+                for d, n in zip(parts, sizes, strict=True)
+            ),
+            strict=True,
+        )
         scale, offset, lo, hi, error = (np.concatenate(f) for f in fields)
         return Domain(scale, offset, lo, hi, min(d.step for d in parts), error)
 
@@ -137,8 +146,14 @@ class Domain:
         def of(a: Array) -> str:
             return f"{a[0]:.6g}" if len(a) == 1 else f"{a.min():.6g}..{a.max():.6g}"
 
-        affine = "" if self.is_uniform and (self.scale[0], self.offset[0]) == (1, 0) else (
-            f" *{of(self.scale)}" + (f"{'+' if self.offset.min() >= 0 else ''}{of(self.offset)}" if self.offset.any() else ""))
+        affine = (
+            ""
+            if self.is_uniform and (self.scale[0], self.offset[0]) == (1, 0)
+            else (
+                f" *{of(self.scale)}"
+                + (f"{'+' if self.offset.min() >= 0 else ''}{of(self.offset)}" if self.offset.any() else "")
+            )
+        )
         return kind + affine + ("" if self.is_exact else f" ±{self.error.max():.2g}")
 
 
@@ -234,6 +249,9 @@ class Node:
     def __post_init__(self) -> None:
         _ = self.type  # an ill-typed node never exists
 
+    def __repr__(self) -> str:
+        return f"<{self.op} {self.name}: {self.type}>"
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -244,7 +262,7 @@ class Graph:
     outputs: tuple[Node, ...]
 
     def nodes(self) -> tuple[Node, ...]:
-        """Every node that is an input or that an output reaches, once, operands first; the graph alone decides the order."""
+        """Every input and every node that an output reaches, once, operands first, in an order of the graph's own."""
         return tuple(walk(self.outputs, self.inputs))
 
     def users(self) -> dict[Node, list[Node]]:

@@ -1,18 +1,18 @@
 """Memory: every buffer gets a place in one arena, and an independent checker proves that no live value is overwritten.
 
-A buffer lives from the call that writes it to the last call that reads it. Buffers are placed largest first, each at the
-lowest offset that is free for its whole life (greedy by size: Pisarchyk and Lee, "Efficient Memory Management for Deep
-Neural Net Inference", 2020). Where a kernel may write over its input and the input dies there, the two share a place.
+A buffer lives from the call that writes it to the last call that reads it. Buffers are placed largest first, each at
+the lowest offset that is free for its whole life (greedy by size: Pisarchyk and Lee, "Efficient Memory Management for
+Deep Neural Net Inference", 2020). Where a kernel may write over its input and the input dies there, the two share a
+place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from bnncompiler.errors import CompileError
-from bnncompiler.program import Buffer, Call, Program, Typed
+from bnncompiler.program import Buffer, Call, Program
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,8 @@ def lives(program: Program) -> dict[Buffer, Life]:
         for name, buffer in call.buffers.items():
             if buffer.name in ports:
                 continue
-            if name == "y":
-                found[buffer] = Life(i, i)
-            else:
-                found[buffer] = Life(found[buffer].first, i)
+            # What a call writes, and its scratch, begins to live there.
+            found[buffer] = Life(i if name == "y" or buffer not in found else found[buffer].first, i)
     return found
 
 
@@ -60,7 +58,12 @@ def plan(program: Program) -> Program:
         offsets[buffer] = _lowest(buffer, program, life, offsets)
     size = max((offsets[b] + b.bytes(program.word_bits) for b in life), default=0)
     placed = {b: replace(b, offset=offsets[b]) for b in life}
-    planned = replace(program, calls=tuple(_place(c, placed) for c in program.calls), arena_size=-(-size // align) * align, align=align)
+    planned = replace(
+        program,
+        calls=tuple(c.with_buffers(placed) for c in program.calls),
+        arena_size=-(-size // align) * align,
+        align=align,
+    )
     check(planned)
     return planned
 
@@ -77,31 +80,25 @@ def _lowest(buffer: Buffer, program: Program, life: Mapping[Buffer, Life], offse
         for b in offsets
         if life[b].meets(life[buffer])
     ]
-    candidates = {0} | {-(-end // align) * align for _, end, _ in taken} | {start for start, _, shared in taken if shared}
+    candidates = (
+        {0} | {-(-end // align) * align for _, end, _ in taken} | {start for start, _, shared in taken if shared}
+    )
     free = (
         c
         for c in sorted(candidates)
-        if c % align == 0 and all(end <= c or start >= c + size or (shared and start == c) for start, end, shared in taken)
+        if c % align == 0
+        and all(end <= c or start >= c + size or (shared and start == c) for start, end, shared in taken)
     )
     return next(free)
 
 
 def _shares(a: Buffer, b: Buffer, program: Program, life: Mapping[Buffer, Life]) -> bool:
-    """Whether one is made from the other in place: read for the last time by the in-place call that writes the other."""
+    """Whether one is made from the other in place: last read by the in-place call that writes the other."""
     for x, y in ((a, b), (b, a)):
         call = program.calls[life[y].first]
         if call.in_place and written(call) == y and call.buffers.get("x") == x and life[x].last == life[y].first:
             return y.bytes(program.word_bits) <= x.bytes(program.word_bits)
     return False
-
-
-def _place(call: Call, placed: Mapping[Buffer, Buffer]) -> Call:
-    def swap(value: Any) -> Any:
-        if isinstance(value, Typed) and isinstance(value.data, Buffer):
-            return Typed(placed.get(value.data, value.data))
-        return placed.get(value, value) if isinstance(value, Buffer) else value
-
-    return replace(call, **{k: swap(v) for k, v in call.arguments() if isinstance(v, Typed | Buffer)})
 
 
 def check(program: Program) -> None:
@@ -110,16 +107,21 @@ def check(program: Program) -> None:
     Knows nothing of lives or of how the plan was made.
 
     Raises:
-        CompileError: a call reads a byte that another value has overwritten, a buffer leaves the arena or is not aligned.
+        CompileError: a call reads a byte that another value has overwritten, a buffer leaves the arena or is not
+        aligned.
     """
     owner: list[str | None] = [None] * program.arena_size
     for call in program.calls:
-        reads = {n: b for n, b in call.buffers.items() if n != "y" and b.offset is not None}
+        mine = {n: b for n, b in call.buffers.items() if b.offset is not None}
+        reads = {n: b for n, b in mine.items() if n != "y" and not n.startswith("scratch")}
         for buffer in reads.values():
             if any(o != buffer.name for o in owner[_span(buffer, program)]):
-                raise CompileError(f"memory plan: {call.layer} reads {buffer.name} after something else was written over it")
+                raise CompileError(
+                    f"memory plan: {call.layer} reads {buffer.name} after something else was written over it"
+                )
         target = written(call)
         if target.offset is None:
+            _check_scratch(call, mine, program, owner)
             continue
         where = _span(target, program)
         if where.stop > program.arena_size or where.start % _element(target, program.word_bits):
@@ -128,8 +130,24 @@ def check(program: Program) -> None:
             other = _span(buffer, program)
             overlap = where.start < other.stop and other.start < where.stop
             if overlap and not (call.in_place and where.start == other.start and where.stop <= other.stop):
-                raise CompileError(f"memory plan: {call.layer} writes {target.name} over {buffer.name} while it reads it")
+                raise CompileError(
+                    f"memory plan: {call.layer} writes {target.name} over {buffer.name} while it reads it"
+                )
         owner[where] = [target.name] * (where.stop - where.start)
+        _check_scratch(call, mine, program, owner)
+
+
+def _check_scratch(call: Call, buffers: Mapping[str, Buffer], program: Program, owner: list[str | None]) -> None:
+    """Scratch must overlap nothing else that the call touches, and it spoils what lay there."""
+    for name, buffer in buffers.items():
+        if not name.startswith("scratch"):
+            continue
+        where = _span(buffer, program)
+        for other in buffers.values():
+            there = _span(other, program)
+            if other != buffer and where.start < there.stop and there.start < where.stop:
+                raise CompileError(f"memory plan: {call.layer} uses the memory of {other.name} as scratch")
+        owner[where] = [buffer.name] * (where.stop - where.start)
 
 
 def _span(buffer: Buffer, program: Program) -> slice:

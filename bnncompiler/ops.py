@@ -1,14 +1,14 @@
 """The vocabulary: every operation that a graph can hold.
 
 Two groups. What the frontend writes is real and keeps ONNX's meaning: `Input`, `Constant`, `Elementwise`, `Dense`,
-`Conv`, `MaxPool`, `Permute`, `ArgMax`. What the passes put in their place works on integer grids: `IntegerDense`, `IntegerConv`,
-`Steps`, `Requantize`, `Lookup`. Lowering accepts only values with a domain, so whatever is left real is what could not be
-compiled, by name.
+`Conv`, `MaxPool`, `Pad`, `Permute`, `ArgMax`. What the passes put in their place works on integer grids:
+`IntegerDense`, `IntegerConv`, `Steps`, `Requantize`, `Lookup`. Lowering accepts only values with a domain, so
+whatever is left real is what could not be compiled, by name.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -19,7 +19,7 @@ from bnncompiler.ir import Array, Domain, Node, TensorType, per_element, rows
 from bnncompiler.window import Window
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Input(Node):
     """A graph input; its domain is the declared input grid."""
 
@@ -30,7 +30,7 @@ class Input(Node):
         return self.declared
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Constant(Node):
     """A constant operand of an elementwise node, by rows."""
 
@@ -44,7 +44,7 @@ class Constant(Node):
         return {"value": np.array2string(self.value, threshold=4, edgeitems=2, separator=",")}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Elementwise(Node):
     """An ONNX operator that works element by element, with ONNX's meaning (opset `oracle.OPSET`).
 
@@ -54,7 +54,7 @@ class Elementwise(Node):
     operator: str
     inputs: tuple[Node, ...]
     dtype: str = "float32"
-    attrs: tuple[tuple[str, int | float], ...] = ()
+    attrs: tuple[tuple[str, int | float | str], ...] = ()
 
     @cached_property
     def type(self) -> TensorType:
@@ -85,9 +85,9 @@ def dense_shape(name: str, x: TensorType, weight: Array) -> tuple[int, ...]:
     raise IRError(f"{name}: a dense layer of {ins} inputs cannot read {x}")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dense(Node):
-    """``y = x @ weight.T + bias`` with real weights ``[out, in]``; ``in`` runs over all of ``x`` or over its last axis."""
+    """``y = x @ weight.T + bias`` with real weights ``[out, in]``; ``in`` is all of ``x`` or its last axis."""
 
     x: Node
     weight: Array
@@ -99,7 +99,7 @@ class Dense(Node):
         return TensorType(dense_shape(self.name, self.x.type, self.weight), self.dtype)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ArgMax(Node):
     """The index of the largest channel, the first of equals."""
 
@@ -112,7 +112,7 @@ class ArgMax(Node):
         return TensorType((*self.x.type.shape[:-1], 1), "int64", index)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Conv(Node):
     """A 2-D convolution with real weights ``[out, height, width, in / group]`` of a map ``[height, width, channels]``.
 
@@ -135,12 +135,12 @@ class Conv(Node):
         return {"window": self.window}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MaxPool(Node):
     """The largest value in each window; padded taps do not count.
 
-    On a value with a domain this is the largest ``q``: the same thing where all scales are positive. With ``on_codes`` it
-    is also meant where some are negative (`passes.sink_max_pool` turns those rows round).
+    On a value with a domain this is the largest ``q``: the same thing where all scales are positive. With
+    ``on_codes`` it is also meant where some are negative (`passes.sink_max_pool` turns those rows round).
     """
 
     x: Node
@@ -161,7 +161,43 @@ class MaxPool(Node):
         return {"window": self.window}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
+class Pad(Node):
+    """A map with ``before`` and ``after`` (height, width) rows and columns around it that hold ``value``.
+
+    The result has the map's domain where that has the value in every row, and is real elsewhere.
+    """
+
+    x: Node
+    before: tuple[int, int]
+    after: tuple[int, int]
+    value: float = 0.0
+
+    @cached_property
+    def type(self) -> TensorType:
+        if len(self.x.type.shape) != 3:
+            raise IRError(f"{self.name}: Pad wants a map, {self.x.name} is {self.x.type}")
+        height, width, channels = self.x.type.shape
+        shape = (height + self.before[0] + self.after[0], width + self.before[1] + self.after[1], channels)
+        return TensorType(shape, self.x.type.dtype, None if self.codes is None else self.x.type.domain)
+
+    @cached_property
+    def codes(self) -> Array | None:
+        """The ``q`` of the value, by row; None where the map is real or some row does not have the value."""
+        domain = self.x.type.domain
+        if domain is None or domain.rows > self.x.type.channels:
+            return None
+        all_rows = (per_element(a, domain.rows) for a in (domain.scale, domain.offset, domain.lo, domain.hi))
+        scale, offset, lo, hi = all_rows
+        q = np.rint((self.value - offset) / np.where(scale == 0, np.inf, scale))
+        held = (scale * q + offset == self.value) & (lo <= q) & (q <= hi) & ((q - lo) % domain.step == 0)
+        return q.astype(np.int64) if held.all() else None
+
+    def attributes(self) -> dict[str, object]:
+        return {"before": self.before, "after": self.after, "value": self.value}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Permute(Node):
     """The same elements in another order: ``y.flat[i] = x.flat[index.flat[i]]``, in the shape of ``index``."""
 
@@ -181,7 +217,7 @@ class Permute(Node):
         return TensorType(self.index.shape, self.x.type.dtype, domain)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class IntegerDense(Node):
     """A dense layer whose weights are integers: ``q_y = q_x @ weight.T``.
 
@@ -212,7 +248,7 @@ class IntegerDense(Node):
         return {"weight": _kinds(self.weight)}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class IntegerConv(Node):
     """A convolution whose weights are integers, as `IntegerDense` is a dense layer.
 
@@ -236,7 +272,12 @@ class IntegerConv(Node):
         x = accumulator.readable(self.x.type.domain, unit_input=self.unit_input)
         if x is None or x.rows > self.x.type.channels:
             return TensorType(shape, self.dtype)
-        return TensorType(shape, self.dtype, self._accumulators(x, shape))
+        if self.is_padded and self.pad_code is None and self.pad_value != 0:
+            raise IRError(f"{self.name}: padding with {self.pad_value:g}, which is not on the input's grid {x}")
+        weights = accumulator.Weights(self.weight, self.scale, self.weight_error, self.bias)
+        absent = ~self.window.valid(self.x.type.shape) if self.is_padded and self.pad_code is None else None
+        known = accumulator.conv_domain(self.name, x, weights, self.dtype, self.group, absent)
+        return TensorType(shape, self.dtype, known)
 
     @cached_property
     def is_padded(self) -> bool:
@@ -252,40 +293,6 @@ class IntegerConv(Node):
         q = (self.pad_value - float(x.offset[0])) / float(x.scale[0]) if x.scale[0] else 0.5
         lo, hi = x.bounds
         return int(q) if q == int(q) and lo <= q <= hi and (int(q) - lo) % x.step == 0 else None
-
-    def _accumulators(self, x: Domain, shape: tuple[int, ...]) -> Domain:
-        flat = self.weight.reshape(len(self.weight), -1)
-        per_group = len(flat) // self.group
-        channels = self.weight.shape[3]
-        taps = flat.shape[1] // channels
-        if not self.is_padded or self.pad_code is not None:
-            skipped = 0
-        elif self.pad_value == 0:
-            skipped = 1
-        else:
-            raise IRError(f"{self.name}: padding with {self.pad_value:g}, which is not on the input's grid {x}")
-        parts = []
-        for g in range(self.group):
-            block = slice(g * per_group, (g + 1) * per_group)
-            mine = x if x.rows == 1 else x.at(np.arange(g * channels, (g + 1) * channels))
-            weights = accumulator.Weights(
-                flat[block],
-                per_element(self.scale, len(flat))[block],
-                per_element(self.weight_error, len(flat))[block],
-                None if self.bias is None else np.asarray(self.bias)[block],
-            )
-            parts.append(accumulator.domain(self.name, mine.repeated(taps), weights, self.dtype, skipped=bool(skipped), run=channels))
-        domain = Domain.concatenate(parts, [per_group] * self.group)
-        if skipped and x.offset[0] != 0:
-            domain = self._offset_by_position(x, domain, shape)
-        return domain
-
-    def _offset_by_position(self, x: Domain, domain: Domain, shape: tuple[int, ...]) -> Domain:
-        """With an input offset, a tap that adds nothing takes its offset with it: the offset depends on the position."""
-        valid = self.window.valid(self.x.type.shape).reshape(-1, *self.weight.shape[1:3])
-        sums = per_element(self.scale, len(self.weight))[:, None, None] * self.weight.astype(np.int64).sum(axis=3)
-        lost = np.einsum("phw,ohw->po", (~valid).astype(np.float64), sums) * x.offset[0]
-        return replace(domain, offset=(per_element(domain.offset, shape[-1])[None, :] - lost).reshape(-1))
 
     def attributes(self) -> dict[str, object]:
         return {"weight": _kinds(self.weight), "window": self.window}
@@ -305,13 +312,13 @@ def _kinds(weight: Array) -> str:
     return f"{kind}{list(weight.shape)}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Steps(Node):
     """A channel function with few values: thresholds and the levels between them.
 
-    ``y = levels[r, k]`` where ``k`` counts the thresholds ``at[r, :]`` (ascending) that ``q_x`` reaches (``q_x >= at``).
-    One threshold between -1 and +1 is the usual binary activation; none is a constant; two are a window or a ternary
-    value; ``2**b - 1`` a ``b``-bit activation. Unused thresholds stand above the largest ``q_x``.
+    ``y = levels[r, k]`` where ``k`` counts the thresholds ``at[r, :]`` (ascending) that ``q_x`` reaches (``q_x >=
+    at``). One threshold between -1 and +1 is the usual binary activation; none is a constant; two are a window or a
+    ternary value; ``2**b - 1`` a ``b``-bit activation. Unused thresholds stand above the largest ``q_x``.
 
     Attributes:
         at: thresholds ``[rows, count]``.
@@ -342,7 +349,7 @@ class Steps(Node):
         return {"at": list(self.at.shape), "levels": np.unique(self.levels).tolist()}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Requantize(Node):
     """A piecewise linear channel function: ``y = (q_x * multiplier + bias) >> shift``, clamped to ``out``.
 
@@ -369,7 +376,7 @@ class Requantize(Node):
         return {"pieces": list(self.start.shape), "shift": self.shift}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Lookup(Node):
     """A channel function as a table: ``y = table[r, (q_x - lo) / step]`` with ``lo`` and ``step`` of ``x``'s domain."""
 

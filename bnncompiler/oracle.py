@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import onnx
@@ -49,7 +50,7 @@ def _region(sink: Node, source: Node | None) -> list[Node]:
 
 @dataclass(frozen=True, eq=False)
 class ChannelFunction:
-    """The function from ``source`` to ``sink`` by way of elementwise nodes; the identity where they are the same node."""
+    """The function from ``source`` to ``sink`` by way of elementwise nodes; the identity where they are one."""
 
     source: Node
     sink: Node
@@ -136,7 +137,7 @@ class ChannelFunction:
                     inputs.append(name)
                 else:
                     inputs.append(names[operand])
-            attrs = dict(node.attrs) | ({"axis": 1} if node.operator in ("QuantizeLinear", "DequantizeLinear") else {})
+            attrs: dict[str, Any] = dict(node.attrs) | ({"axis": 1} if node.operator in ("QuantizeLinear", "DequantizeLinear") else {})
             nodes.append(helper.make_node(node.operator, inputs, [names[node]], **attrs))
         graph = helper.make_graph(
             nodes,

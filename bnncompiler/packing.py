@@ -1,8 +1,8 @@
 """Bits into words and back: the one place that knows how a packed tensor lies in memory.
 
 A tensor of ``n`` small integers is stored as ``planes`` bit planes of ``ceil(n / word_bits)`` words each, plane after
-plane. Element ``i`` of a plane is bit ``i % word_bits`` of word ``i // word_bits``; the bits behind the last element are 0.
-Plane ``p`` weighs ``2**p``, and the topmost plane of a signed tensor weighs ``-2**p`` (two's complement).
+plane. Element ``i`` of a plane is bit ``i % word_bits`` of word ``i // word_bits``; the bits behind the last element
+are 0. Plane ``p`` weighs ``2**p``, and the topmost plane of a signed tensor weighs ``-2**p`` (two's complement).
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def unpack_bits(packed: Array, count: int) -> Array:
 
 
 def pack_planes(codes: Array, planes: int, word_bits: int) -> Array:
-    """Pack integer codes ``[n]`` into ``planes`` bit planes: words ``[planes * ceil(n / word_bits)]``."""
-    bits = (codes.astype(np.int64)[None, :] >> np.arange(planes)[:, None]) & 1
-    return pack_bits(bits, word_bits).reshape(-1)
+    """Pack integer codes ``[..., n]`` into ``planes`` bit planes: words ``[..., planes * ceil(n / word_bits)]``."""
+    bits = (codes.astype(np.int64)[..., None, :] >> np.arange(planes)[:, None]) & 1
+    return pack_bits(bits, word_bits).reshape(*codes.shape[:-1], -1)
 
 
 def unpack_planes(packed: Array, planes: int, count: int, signed: bool) -> Array:
-    """The integer codes ``[count]`` held in ``planes`` bit planes: the inverse of `pack_planes`."""
-    bits = unpack_bits(packed.reshape(planes, -1), count).astype(np.int64)
+    """The integer codes ``[..., count]`` held in ``planes`` bit planes: the inverse of `pack_planes`."""
+    bits = unpack_bits(packed.reshape(*packed.shape[:-1], planes, -1), count).astype(np.int64)
     weights = 2 ** np.arange(planes, dtype=np.int64)
     if signed:
         weights[-1] = -weights[-1]

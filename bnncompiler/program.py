@@ -1,7 +1,7 @@
 """The program: what a backend prints. A straight list of kernel calls over planned buffers and constant tables.
 
 A call is a dataclass whose fields, in order, are the arguments of the C kernel of the same name (`kernels/*.c`), and whose
-``run`` is that kernel's meaning in numpy. Adding a kernel is adding both; tests run them on the same data.
+``run`` is that kernel's meaning in numpy (`bnncompiler.calls`, `bnncompiler.map_calls`).
 
 Nothing here knows a graph: by now every value is a buffer of integers or of packed bits (`bnncompiler.packing`).
 """
@@ -9,14 +9,14 @@ Nothing here knows a graph: by now every value is a buffer of integers or of pac
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from bnncompiler.ir import Array, TensorType
-from bnncompiler.packing import WORD_DTYPES, pack_bits, pack_planes, unpack_bits, unpack_planes
+from bnncompiler.packing import WORD_DTYPES
 
 CTYPES = {"uint8_t": 1, "int8_t": 1, "uint16_t": 2, "int16_t": 2, "int32_t": 4, "int64_t": 8}
 
@@ -57,12 +57,31 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Typed:
-    """An argument pair ``pointer, type`` for a kernel that reads any integer type: a buffer or a table."""
+class Sliced:
+    """The share of a table or buffer that belongs to group ``g`` of a convolution: ``stride`` elements from ``g * stride`` on.
+
+    Only calls in a loop over groups have such arguments; the loop puts the share of the group in their place.
+    """
 
     data: Buffer | Table
+    stride: int
 
 
+@dataclass(frozen=True)
+class Typed:
+    """An argument pair ``pointer, type`` for a kernel that takes any integer type: a buffer or a table."""
+
+    data: Buffer | Table | Sliced
+
+
+def data_of(value: object) -> Buffer | Table | None:
+    """What an argument points to; None for a number."""
+    while isinstance(value, Typed | Sliced):
+        value = value.data
+    return value if isinstance(value, Buffer | Table) else None
+
+
+# Contents by buffer name. Before the axis of elements there may be others: many pixels at a time, for instance.
 Memory = dict[str, Array]
 
 
@@ -81,6 +100,10 @@ class Call:
         """The C function's name."""
         return "bnn_" + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
+    def kernels(self) -> list[str]:
+        """The C functions that this call needs."""
+        return [self.kernel()]
+
     def arguments(self) -> Iterator[tuple[str, Any]]:
         """Name and value of each argument, in the order of the C kernel's parameters."""
         for f in fields(self)[3:]:
@@ -89,301 +112,41 @@ class Call:
     @property
     def buffers(self) -> dict[str, Buffer]:
         """The buffers by argument name."""
-        found = {}
-        for name, value in self.arguments():
-            data = value.data if isinstance(value, Typed) else value
-            if isinstance(data, Buffer):
-                found[name] = data
-        return found
+        pairs = ((name, data_of(value)) for name, value in self.arguments())
+        return {name: data for name, data in pairs if isinstance(data, Buffer)}
 
     @property
     def tables(self) -> list[Table]:
         """The constant tables that this call reads."""
-        values = [v.data if isinstance(v, Typed) else v for _, v in self.arguments()]
-        return [v for v in values if isinstance(v, Table)]
+        found = (data_of(value) for _, value in self.arguments())
+        return [data for data in found if isinstance(data, Table)]
+
+    def with_buffers(self, placed: Mapping[Buffer, Buffer]) -> Call:
+        """This call on other buffers (the same ones with a place in the arena, say)."""
+
+        def swap(value: Any) -> Any:
+            if isinstance(value, Typed | Sliced):
+                return replace(value, data=swap(value.data))
+            return placed.get(value, value) if isinstance(value, Buffer) else value
+
+        return replace(self, **{k: swap(v) for k, v in self.arguments() if isinstance(v, Typed | Sliced | Buffer)})
 
     def run(self, memory: Memory, word_bits: int) -> None:
         """The kernel's meaning: read ``memory`` by buffer name, and write it."""
         raise NotImplementedError
 
 
-def _values(x: Typed, memory: Memory) -> Array:
+def values_of(x: Typed, memory: Memory) -> Array:
+    """The integers that a typed argument stands for."""
     data = x.data
+    assert not isinstance(data, Sliced), "a loop over groups puts shares in their place"
     return (memory[data.name] if isinstance(data, Buffer) else data.values).astype(np.int64)
 
 
-def _reached(x: Array, at: Array, rows: int) -> Array:
-    """For each element, how many of its row's thresholds it reaches."""
-    at = at.reshape(rows, -1)
-    reached: Array = (x.reshape(-1, rows, 1) >= at).sum(axis=2).reshape(-1)
-    return reached
-
-
-@dataclass(frozen=True, eq=False)
-class Threshold(Call):
-    """Bit ``i`` of ``y`` is ``x[i] >= at[i % rows]``."""
-
-    in_place: ClassVar[bool] = True
-
-    x: Typed
-    n: int
-    at: Typed
-    rows: int
-    y: Buffer
-
-    def run(self, memory: Memory, word_bits: int) -> None:
-        bits = _reached(_values(self.x, memory), _values(self.at, memory), self.rows)
-        memory[self.y.name] = pack_bits(bits, word_bits)
-
-
-@dataclass(frozen=True, eq=False)
-class Steps(Call):
-    """Code ``i`` of ``y`` is ``levels[i % rows][k]``, ``k`` the count of the row's thresholds that ``x[i]`` reaches.
-
-    ``levels`` is None where the code is ``k`` itself. Codes are unsigned and stored as ``planes`` bit planes.
-    """
-
-    x: Typed
-    n: int
-    at: Typed
-    rows: int
-    count: int
-    levels: Table | None
-    planes: int
-    y: Buffer
-
-    def run(self, memory: Memory, word_bits: int) -> None:
-        codes = _reached(_values(self.x, memory), _values(self.at, memory), self.rows)
-        if self.levels is not None:
-            table = self.levels.values.reshape(self.rows, self.count + 1)
-            codes = table[np.arange(self.n) % self.rows, codes]
-        memory[self.y.name] = pack_planes(codes, self.planes, word_bits)
-
-
-@dataclass(frozen=True, eq=False)
-class LoadBits(Call):
-    """Packed input bytes (bit ``i`` is bit ``i % 8`` of byte ``i // 8``) into words."""
-
-    x: Buffer
-    n: int
-    y: Buffer
-
-    def run(self, memory: Memory, word_bits: int) -> None:
-        memory[self.y.name] = pack_bits(unpack_bits(memory[self.x.name].astype(np.uint8), self.n), word_bits)
-
-
-@dataclass(frozen=True, eq=False)
-class Slice(Call):
-    """The ``planes`` low bits of each integer of ``x``, as bit planes."""
-
-    x: Typed
-    n: int
-    planes: int
-    y: Buffer
-
-    def run(self, memory: Memory, word_bits: int) -> None:
-        memory[self.y.name] = pack_planes(_values(self.x, memory), self.planes, word_bits)
-
-
-@dataclass(frozen=True, eq=False)
-class Unpack(Call):
-    """Integers from bit planes: ``y[i] = lo + step * code[i]``."""
-
-    x: Buffer
-    n: int
-    planes: int
-    lo: int
-    step: int
-    y: Buffer
-
-    def run(self, memory: Memory, word_bits: int) -> None:
-        codes = unpack_planes(memory[self.x.name], self.planes, self.n, signed=False)
-        memory[self.y.name] = (self.lo + self.step * codes).astype(self.y.dtype(word_bits))
-
-
-@dataclass(frozen=True, eq=False)
-class DenseThreshold(Call):
-    """Bipolar by bipolar dense layer with its threshold: bit ``o`` of ``y`` is ``n - 2 popcount(x ^ w[o]) >= at[o]``."""
-
-    x: Buffer
-    w: Table
-    at: Typed
-    n: int
-    outs: int
-    y: Buffer
-
-    def run(self, memory: Memory, word_bits: int) -> None:
-        acc = _xnor(memory[self.x.name], self.w, self.n, self.outs)
-        memory[self.y.name] = pack_bits(acc >= _values(self.at, memory), word_bits)
-
-
-@dataclass(frozen=True, eq=False)
-class DenseXnor(Call):
-    """Bipolar by bipolar dense layer: ``y[o] = n - 2 popcount(x ^ w[o])``."""
-
-    x: Buffer
-    w: Table
-    n: int
-    outs: int
-    y: Buffer
-
-    def run(self, memory: Memory, word_bits: int) -> None:
-        memory[self.y.name] = _xnor(memory[self.x.name], self.w, self.n, self.outs).astype(np.int32)
-
-
-def _xnor(x: Array, w: Table, n: int, outs: int) -> Array:
-    differing = unpack_bits(x[None, :] ^ w.values.reshape(outs, -1), n).sum(axis=1, dtype=np.int64)
-    acc: Array = n - 2 * differing
-    return acc
-
-
-@dataclass(frozen=True, eq=False)
-class DenseBipolar(Call):
-    """Dense layer of ``planes`` bit planes by bipolar weights: ``y[o] = bias[o] + sum_i code[i] * (2 w[o][i] - 1)``.
-
-    ``x_signed`` is 1 where the codes are two's complement. ``bias`` is None where it is zero.
-    """
-
-    x: Buffer
-    planes: int
-    x_signed: int
-    w: Table
-    bias: Table | None
-    n: int
-    outs: int
-    y: Buffer
-
-    def run(self, memory: Memory, word_bits: int) -> None:
-        codes = unpack_planes(memory[self.x.name], self.planes, self.n, bool(self.x_signed))
-        signs = 2 * unpack_bits(self.w.values.reshape(self.outs, -1), self.n).astype(np.int64) - 1
-        memory[self.y.name] = _biased(signs @ codes, self.bias)
-
-
-@dataclass(frozen=True, eq=False)
-class DenseTernary(Call):
-    """Dense layer of bit planes by ternary weights: ``y[o] = bias[o] + sum_i code[i] * (plus[o][i] - minus[o][i])``."""
-
-    x: Buffer
-    planes: int
-    x_signed: int
-    plus: Table
-    minus: Table
-    bias: Table | None
-    n: int
-    outs: int
-    y: Buffer
-
-    def run(self, memory: Memory, word_bits: int) -> None:
-        codes = unpack_planes(memory[self.x.name], self.planes, self.n, bool(self.x_signed))
-        plus, minus = (unpack_bits(t.values.reshape(self.outs, -1), self.n).astype(np.int64) for t in (self.plus, self.minus))
-        memory[self.y.name] = _biased((plus - minus) @ codes, self.bias)
-
-
-@dataclass(frozen=True, eq=False)
-class DenseSelect(Call):
-    """Dense layer of bit planes by integer weights: ``y[o] = bias[o] + sum_i code[i] * w[o][i]``."""
-
-    x: Buffer
-    planes: int
-    x_signed: int
-    w: Typed
-    bias: Table | None
-    n: int
-    outs: int
-    y: Buffer
-
-    def run(self, memory: Memory, word_bits: int) -> None:
-        codes = unpack_planes(memory[self.x.name], self.planes, self.n, bool(self.x_signed))
-        memory[self.y.name] = _biased(_values(self.w, memory).reshape(self.outs, -1) @ codes, self.bias)
-
-
-@dataclass(frozen=True, eq=False)
-class DenseInteger(Call):
-    """Dense layer of integers by integer weights: ``y[o] = sum_i x[i] * w[o][i]``."""
-
-    x: Typed
-    w: Typed
-    n: int
-    outs: int
-    y: Buffer
-
-    def run(self, memory: Memory, word_bits: int) -> None:
-        w = _values(self.w, memory).reshape(self.outs, -1)
-        memory[self.y.name] = (w @ _values(self.x, memory)).astype(np.int32)
-
-
-def _biased(acc: Array, bias: Table | None) -> Array:
-    return (acc if bias is None else acc + bias.values.astype(np.int64)).astype(np.int32)
-
-
-@dataclass(frozen=True, eq=False)
-class Requantize(Call):
-    """``y[i] = clamp((x[i] * multiplier + bias) >> shift, lo, hi)`` with the row's piece that ``x[i]`` falls into.
-
-    Piece ``k`` of row ``r`` (``r = i % rows``) is entry ``r * pieces + k`` of the tables and begins at ``start``; the
-    first one's ``start`` is not read. The product is taken in 64 bits, and ``>>`` floors.
-    """
-
-    in_place: ClassVar[bool] = True
-
-    x: Typed
-    n: int
-    start: Table
-    multiplier: Table
-    bias: Table
-    rows: int
-    pieces: int
-    shift: int
-    lo: int
-    hi: int
-    y: Typed
-
-    def run(self, memory: Memory, word_bits: int) -> None:
-        x = _values(self.x, memory)
-        row = np.arange(self.n) % self.rows
-        start, multiplier, bias = (
-            t.values.astype(np.int64).reshape(self.rows, self.pieces)[row] for t in (self.start, self.multiplier, self.bias))
-        k = (x[:, None] >= start[:, 1:]).sum(axis=1)[:, None]
-        product = x * np.take_along_axis(multiplier, k, 1)[:, 0] + np.take_along_axis(bias, k, 1)[:, 0]
-        y = self.y.data
-        assert isinstance(y, Buffer)
-        memory[y.name] = np.clip(product >> self.shift, self.lo, self.hi).astype(y.dtype(word_bits))
-
-
-@dataclass(frozen=True, eq=False)
-class Lookup(Call):
-    """``y[i] = table[(i % rows) * entries + (x[i] - lo) / step]``."""
-
-    in_place: ClassVar[bool] = True
-
-    x: Typed
-    n: int
-    lo: int
-    step: int
-    table: Typed
-    rows: int
-    entries: int
-    y: Typed
-
-    def run(self, memory: Memory, word_bits: int) -> None:
-        index = (np.arange(self.n) % self.rows) * self.entries + (_values(self.x, memory) - self.lo) // self.step
-        y = self.y.data
-        assert isinstance(y, Buffer)
-        memory[y.name] = _values(self.table, memory)[index].astype(y.dtype(word_bits))
-
-
-@dataclass(frozen=True, eq=False)
-class Argmax(Call):
-    """``y[0]`` is the index of the first of the largest of ``x[0..n-1]``."""
-
-    in_place: ClassVar[bool] = True
-
-    x: Typed
-    n: int
-    y: Buffer
-
-    def run(self, memory: Memory, word_bits: int) -> None:
-        memory[self.y.name] = np.array([np.argmax(_values(self.x, memory))], np.int32)
+def store(y: Typed, values: Array, memory: Memory, word_bits: int) -> None:
+    """Let ``y`` hold ``values``, as its type can."""
+    assert isinstance(y.data, Buffer)
+    memory[y.data.name] = values.astype(y.data.dtype(word_bits))
 
 
 @dataclass(frozen=True)
@@ -433,7 +196,7 @@ class Program:
 
     def __str__(self) -> str:
         def show(value: Any) -> str:
-            if isinstance(value, Typed):
+            if isinstance(value, Typed | Sliced):
                 return show(value.data)
             if isinstance(value, Buffer):
                 where = "" if value.offset is None else f"@{value.offset}"

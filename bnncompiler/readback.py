@@ -16,8 +16,9 @@ from pycparser import c_ast, c_parser
 from bnncompiler import c_subset
 from bnncompiler.c_subset import parameters, walk
 from bnncompiler.errors import EmitError
+from bnncompiler.map_calls import Index, PixelLoop
 from bnncompiler.preprocess import Preprocessed, preprocess
-from bnncompiler.program import Program
+from bnncompiler.program import Call, Program
 
 INTERFACE = "bnn_kernels.h"
 
@@ -195,10 +196,10 @@ class _Calls:
     def _misfit(self, argument: c_ast.Node, parameter: c_ast.Decl) -> str:
         """Why the argument does not fit the parameter; empty where it does."""
         is_pointer = isinstance(parameter.type, c_ast.PtrDecl)
-        if not isinstance(argument, c_ast.ID):
+        name = _base(argument)
+        if not name:
             null = isinstance(argument, c_ast.Constant) and argument.value == "0"
             return "a number" if is_pointer and not null else ""
-        name = argument.name
         kind = self.tables.get(name) or self.names.get(name)
         if not is_pointer:
             return f"the pointer {name}" if isinstance(kind, c_ast.PtrDecl | c_ast.ArrayDecl) else ""
@@ -215,17 +216,56 @@ class _Calls:
 
     def _wrong_type(self, pointer: c_ast.Node, constant: c_ast.Node) -> str:
         """Why the type constant does not go with the pointer before it."""
-        if not isinstance(pointer, c_ast.ID):
+        name = _base(pointer)
+        if not name:
             return ""
-        kind = self.tables.get(pointer.name) or self.names[pointer.name]
+        kind = self.tables.get(name) or self.names[name]
         right = _TYPE_CONSTANTS.get(_named(kind), "")
         given = constant.name if isinstance(constant, c_ast.ID) else "a number"
-        return "" if given == right else f"{given}, but {pointer.name} has elements of type {_named(kind)},"
+        return "" if given == right else f"{given}, but {name} has elements of type {_named(kind)},"
+
+
+def _base(argument: c_ast.Node) -> str:
+    """The variable that an argument is: itself, or the pointer to whose element ``variable * number`` it points."""
+    match argument:
+        case c_ast.ID(name=name):
+            return str(name)
+        case c_ast.BinaryOp(
+            op="+", left=c_ast.ID(name=name), right=c_ast.BinaryOp(op="*", left=c_ast.ID(), right=c_ast.Constant())
+        ):
+            return str(name)
+    return ""
 
 
 def _order(run: c_ast.FuncDef, prototypes: Mapping[str, c_ast.FuncDecl], program: Program) -> None:
-    """The run function calls the program's kernels in the program's order."""
-    called = [n.name.name for n in walk(run.body) if isinstance(n, c_ast.FuncCall) and n.name.name in prototypes]
-    planned = [c.kernel() for c in program.calls]
+    """The run function calls the program's kernels in the program's order, in the program's loops."""
+    called, planned = _steps(run.body, prototypes), [step for c in program.calls for step in _planned(c)]
     if called != planned:
         raise EmitError(f"{run.decl.name} calls {', '.join(called)}, but the plan says {', '.join(planned)}")
+
+
+def _steps(node: c_ast.Node, prototypes: Mapping[str, c_ast.FuncDecl]) -> list[str]:
+    """The kernel calls below ``node``, those in a loop between its head and ``end``."""
+    match node:
+        case c_ast.FuncCall(name=c_ast.ID(name=name)):
+            return [name] if name in prototypes else []
+        case c_ast.For(
+            init=c_ast.DeclList(decls=[c_ast.Decl(name=name, init=c_ast.Constant(value="0"))]),
+            cond=c_ast.BinaryOp(op="<", left=c_ast.ID(name=counted), right=c_ast.Constant(value=bound)),
+            next=c_ast.UnaryOp(op="++" | "p++"),
+        ) if name == counted:
+            return [f"for {name} < {bound}", *_steps(node.stmt, prototypes), "end"]
+        case c_ast.For():
+            return ["for ...", *_steps(node.stmt, prototypes), "end"]
+    return [step for _, child in node.children() for step in _steps(child, prototypes)]
+
+
+def _planned(call: Call) -> list[str]:
+    """What `_steps` finds for ``call``."""
+    if not isinstance(call, PixelLoop):
+        return [call.kernel()]
+    body, tail = ([c.kernel() for c in calls] for calls in (call.body, call.tail))
+    if call.groups > 1:
+        body = [f"for {Index.GROUP.value} < {call.groups}", *body, "end"]
+    heads = [f"for {index.value} < {n}" for index, n in ((Index.ROW, call.rows), (Index.COLUMN, call.columns))]
+    return [*heads, *body, *tail, "end", "end"]

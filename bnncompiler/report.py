@@ -21,7 +21,7 @@ from bnncompiler.version import VERSION
 
 if TYPE_CHECKING:
     from bnncompiler.compiler import Compilation
-    from bnncompiler.verify import Verification
+    from bnncompiler.verification import Verification
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,9 @@ def _fixed_point(node: ops.Requantize) -> tuple[str, str]:
         return "scale", "the same integers on another grid: no code" + _within(node)
     lines = "linear" if pieces == 1 else f"linear in {pieces} pieces"
     shift = f", shift by {node.shift}" if node.shift else ""
-    return f"{levels(node.out)} fixed point", f"{lines}: multiply, add{shift}{_within(node)}"
+    lo, hi = node.out.bounds
+    kind = "fixed point" if hi - lo >= 1 << 16 else f"{levels(node.out)} fixed point"
+    return kind, f"{lines}: multiply, add{shift}{_within(node)}"
 
 
 def _within(node: Node) -> str:

@@ -1,10 +1,11 @@
 """Where to look: the accumulators at which a channel function must be evaluated to know it everywhere.
 
-Up to `FULL` points all of them are taken (up to `AFFORDABLE` where nothing better is known). A wider range (first layers read pixels, not signs) is cut at the operators'
-own breakpoints: between two of them every value on the way is affine in the accumulator, so a comparison can change only
-where its two sides cross, which bisection finds exactly. By induction along the nodes, the function is affine between the
-breakpoints so found, and a window around each shows what rounding does there. Curves get no such proof (float32 sigmoids
-reach 0 and 1 long before they should): they are evaluated everywhere, or refused.
+Up to `FULL` points all of them are taken (up to `AFFORDABLE` where nothing better is known). A wider range (first
+layers read pixels, not signs) is cut at the operators' own breakpoints: between two of them every value on the way is
+affine in the accumulator, so a comparison can change only where its two sides cross, which bisection finds exactly.
+By induction along the nodes, the function is affine between the breakpoints so found, and a window around each shows
+what rounding does there. Curves get no such proof (float32 sigmoids reach 0 and 1 long before they should): they are
+evaluated everywhere, or refused.
 """
 
 from __future__ import annotations
@@ -28,7 +29,21 @@ Values = Mapping[Node, Array]
 
 _AT_ZERO = {"Abs", "LeakyRelu", "PRelu", "Relu", "Sign"}
 _COMPARE = {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Min"}
-_AFFINE = {"Add", "And", "BatchNormalization", "Cast", "DequantizeLinear", "Mean", "Neg", "Not", "Or", "Sub", "Sum", "Where", "Xor"}
+_AFFINE = {
+    "Add",
+    "And",
+    "BatchNormalization",
+    "Cast",
+    "DequantizeLinear",
+    "Mean",
+    "Neg",
+    "Not",
+    "Or",
+    "Sub",
+    "Sum",
+    "Where",
+    "Xor",
+}
 _STAIRS = {"Ceil", "Floor", "QuantizeLinear", "Round"}
 
 
@@ -101,7 +116,9 @@ def sample(function: ChannelFunction, row: Array, *, full: int = FULL) -> Sample
 def _reach(function: ChannelFunction, row: Array) -> int:
     """How many accumulators the source's error spans, float32's rounding of the source included."""
     domain = function.source.domain
-    scale, offset, error = (np.abs(per_element(a, function.rows)[row]) for a in (domain.scale, domain.offset, domain.error))
+    scale, offset, error = (
+        np.abs(per_element(a, function.rows)[row]) for a in (domain.scale, domain.offset, domain.error)
+    )
     lo, hi = bounds(domain, row, function.rows)
     rounding = 2.0**-22 * (scale * np.maximum(np.abs(lo), np.abs(hi)) + offset)
     return int(np.ceil(np.max((error + rounding) / np.maximum(scale, 1e-300), initial=0) / domain.step))
@@ -170,8 +187,10 @@ def _stairs(function: ChannelFunction, node: Elementwise, starts: Array, hi: Arr
     return [lambda v, at=at: np.asarray(operand(v) - at) for at in np.arange(first, last) + half]  # type: ignore[misc]  # mypy wants no defaults
 
 
-def _bisect(function: ChannelFunction, node: Elementwise, crossing: Crossing, row: Array, starts: Array, hi: Array) -> Array:
-    """In each piece, the first accumulator behind a change of the crossing's sign; the row's largest where there is none."""
+def _bisect(
+    function: ChannelFunction, node: Elementwise, crossing: Crossing, row: Array, starts: Array, hi: Array
+) -> Array:
+    """In each piece, the first accumulator behind a change of sign; the row's largest where there is none."""
     domain = function.source.domain
     scale, offset = (per_element(a, function.rows)[row] for a in (domain.scale, domain.offset))
 

@@ -41,7 +41,10 @@ class Window:
 
     def valid(self, shape: tuple[int, ...]) -> Array:
         """Which taps lie on the map: boolean ``[rows, columns, kernel height, kernel width]``."""
-        inside = [(t >= 0) & (t < size) for t, size in zip((self.taps(0, shape[0]), self.taps(1, shape[1])), shape, strict=False)]
+        inside = [
+            (t >= 0) & (t < size)
+            for t, size in zip((self.taps(0, shape[0]), self.taps(1, shape[1])), shape, strict=False)
+        ]
         return np.asarray(inside[0][:, None, :, None] & inside[1][None, :, None, :])
 
     def reaches_out(self, shape: tuple[int, ...]) -> bool:
@@ -49,7 +52,7 @@ class Window:
         return not bool(self.valid(shape).all())
 
     def patches(self, x: Array, fill: object) -> Array:
-        """The taps of ``x [samples, height, width, channels]``: ``[samples, rows, columns, kernel h, kernel w, channels]``."""
+        """The taps of ``x [n, height, width, channels]``: ``[n, rows, columns, kernel h, kernel w, channels]``."""
         height, width = x.shape[1:3]
         rows, columns = self.taps(0, height), self.taps(1, width)
         picked = x[:, np.clip(rows, 0, height - 1)][:, :, :, np.clip(columns, 0, width - 1)]

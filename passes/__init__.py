@@ -31,7 +31,8 @@ def pipeline(weight_bits: int = 16, stream_bits: int = 16) -> Passes:
 
     Weights that are integers by nature need nothing but themselves, so they come first. Then grids spread from the
     inputs: a region can be folded once its source has a domain, and a layer's accumulator has one once its input has.
-    A pool moves out of the way of a threshold first; discrete values come before continuous ones. Polarity moves into weights when all of them are known.
+    A pool moves out of the way of a threshold first; discrete values come before continuous ones. Polarity moves into
+    weights when all of them are known.
     """
     return (
         Canonicalize(),

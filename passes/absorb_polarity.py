@@ -1,8 +1,8 @@
 """Absorb polarity: a threshold that falls becomes one that rises, by negating the weights that feed it.
 
-A negative batch norm factor makes ``y = +1`` where ``acc < t``. With the row's weights and scale negated the accumulator
-is ``-acc``, and the comparison is the one that kernels have, ``-acc >= 1 - t``; no flip bits remain. Applies to rows whose
-levels fall from first to last, where nothing else reads the accumulator.
+A negative batch norm factor makes ``y = +1`` where ``acc < t``. With the row's weights and scale negated the
+accumulator is ``-acc``, and the comparison is the one that kernels have, ``-acc >= 1 - t``; no flip bits remain.
+Applies to rows whose levels fall from first to last, where nothing else reads the accumulator.
 """
 
 from __future__ import annotations
@@ -25,12 +25,18 @@ class AbsorbPolarity:
     def __call__(self, graph: Graph) -> Graph:
         """The graph with the polarity of its thresholds in the weights."""
         users = graph.users()
-        single = {n.name for n in users if isinstance(n, IntegerDense | IntegerConv) and len(users[n]) == 1 and n not in graph.outputs}
+        single = {
+            n.name
+            for n in users
+            if isinstance(n, IntegerDense | IntegerConv) and len(users[n]) == 1 and n not in graph.outputs
+        }
 
         def rule(node: Node) -> Node | None:
             match node:
                 case Steps(x=IntegerDense() | IntegerConv() as layer) if (
-                    layer.name in single and len(node.at) in (1, len(layer.weight)) and layer.domain.rows <= len(layer.weight)
+                    layer.name in single
+                    and len(node.at) in (1, len(layer.weight))
+                    and layer.domain.rows <= len(layer.weight)
                 ):
                     return absorb(node, layer)
             return None

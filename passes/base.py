@@ -1,7 +1,8 @@
 """What a pass is: a frozen dataclass with a name that maps a graph to a graph with the same meaning.
 
-Options are the dataclass's fields. A pass that finds nothing to do returns the graph itself, so that a driver can see it.
-`run_pipeline` repeats groups of passes until nothing changes, and calls ``after`` with the graph before and after each.
+Options are the dataclass's fields. A pass that finds nothing to do returns the graph itself, so that a driver can see
+it. `run_pipeline` repeats groups of passes until nothing changes, and calls ``after`` with the graph before and after
+each.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ def run_pipeline(graph: Graph, passes: Passes, after: After | None = None) -> Gr
 def rewrite_sinks(graph: Graph, rule: Callable[[Node, Node], Node | None]) -> Graph:
     """Apply ``rule(node, was)`` to the values that leave an elementwise region: read by something else, or an output.
 
-    ``was`` is the node as it stands in ``graph``, ``node`` the same on rewritten operands. Elementwise nodes inside a region
-    stay as they are; they vanish when nothing reads them any more.
+    ``was`` is the node as it stands in ``graph``, ``node`` the same on rewritten operands. Elementwise nodes inside a
+    region stay as they are; they vanish when nothing reads them any more.
     """
     users = graph.users()
     outputs = set(graph.outputs)

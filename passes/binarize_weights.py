@@ -1,13 +1,14 @@
 """Binarize weights: real weights that are really integers become integers, whatever idiom made them.
 
-The pattern is a set of values, not a chain of nodes: by now the frontend has evaluated ``Sign(W)``, ``alpha * Sign(W)``,
-``Where(W >= 0, 1, -1)``, unpacked bytes and folded batch norms into plain numbers. A row (output channel) whose values are
-``{-a, a}`` is ``a`` times bipolar weights, ``{-a, 0, a}`` ternary, and ``{±a, ±3a}`` a 2-bit one, with its own ``a``::
+The pattern is a set of values, not a chain of nodes: by now the frontend has evaluated ``Sign(W)``, ``alpha *
+Sign(W)``, ``Where(W >= 0, 1, -1)``, unpacked bytes and folded batch norms into plain numbers. A row (output channel)
+whose values are ``{-a, a}`` is ``a`` times bipolar weights, ``{-a, 0, a}`` ternary, and ``{±a, ±3a}`` a 2-bit one,
+with its own ``a``::
 
     dense(x, W)  ->  integer_dense(x, Q, scale)        W[o, i] = scale[o] * Q[o, i]
 
-Values that differ by less than `TOLERANCE` are one value: residues such as ``s - c + c`` leave an ulp of noise, which the
-new node carries as its weight error.
+Values that differ by less than `TOLERANCE` are one value: residues such as ``s - c + c`` leave an ulp of noise, which
+the new node carries as its weight error.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ DIVISORS = (1, 2, 3)
 
 @dataclass(frozen=True)
 class IntegerRows:
-    """Weights as integers: ``weight[o, i] = scale[o] * q[o, i]`` within ``error[o]``; ``known`` rows are such by nature."""
+    """Weights as integers: ``weight[o, i] = scale[o] * q[o, i]`` within ``error[o]``, where ``known``."""
 
     q: Array
     scale: Array

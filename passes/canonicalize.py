@@ -28,7 +28,9 @@ class Canonicalize:
                     return known.setdefault((value.dtype.str, value.shape, value.tobytes()), node)
                 case Elementwise(operator="Cast", inputs=(x,), dtype=dtype) if x.type.dtype == dtype:
                     return x
-                case Elementwise(operator=operator, inputs=inputs, dtype=dtype, attrs=attrs) if node not in graph.outputs:
+                case Elementwise(operator=operator, inputs=inputs, dtype=dtype, attrs=attrs) if (
+                    node not in graph.outputs
+                ):
                     return known.setdefault((operator, inputs, dtype, attrs), node)
             return None
 

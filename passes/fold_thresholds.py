@@ -124,7 +124,8 @@ def _runs_of(function: ChannelFunction, row: Array) -> _Runs | None:
         where = np.argwhere(~np.isfinite(y))[0]
         raise UnsupportedModel(
             f"{function.sink.name}: {function.sink.op} is not a finite number where {function.source.name} is "
-            f"{x[tuple(where)]:g}; a division by zero or an overflow in the model")
+            f"{x[tuple(where)]:g}; a division by zero or an overflow in the model"
+        )
     tolerance = NOISE * max(1e-30, float(np.abs(y).max()))
     changed = np.abs(np.diff(y, axis=0)) > tolerance
     count = int(changed.sum(axis=0).max(initial=0))
@@ -155,7 +156,7 @@ def _run_lengths(q: Array, y: Array, changed: Array, count: int, end: Array) -> 
 def _blurred(
     function: ChannelFunction, row: Array, q: Array, x: Array, y: Array, error: Array, tolerance: float
 ) -> list[tuple[int, int]]:
-    """The points at which the region gives another value anywhere within the accumulator's error, in float32 or exactly."""
+    """The points at which the region has another value within the accumulator's error, in float32 or exactly."""
     ulp = np.abs(x) * 2.0**-23
     differs = np.zeros(q.shape, bool)
     for shifted in (x - error - ulp, x, x + error + ulp):
@@ -185,7 +186,9 @@ def _grid(value: Array, *, uniform: bool) -> tuple[Domain, Array] | None:
             low, high = (-abs(low), abs(low)) if low else (-1.0, 1.0)
             if not value.any():
                 return Domain(rows(1), rows(0), rows(0), rows(0)), np.zeros(value.shape, np.int64)
-        return bipolar(low, high, np.abs(np.where(value > (low + high) / 2, high, low) - value).max()), _signs(value, low, high)
+        return bipolar(low, high, np.abs(np.where(value > (low + high) / 2, high, low) - value).max()), _signs(
+            value, low, high
+        )
     common = _common_grid(levels, value)
     if common is not None or value.shape[1] > MAX_STEPS + 1:
         return common

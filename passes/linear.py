@@ -32,13 +32,16 @@ def input_rows(node: Real | Integer, values: Array) -> Array:
     return np.asarray(np.repeat(np.tile(by_group, taps), len(node.weight) // group, axis=0))
 
 
-def integer(node: Real | Integer, weight: Array, scale: Array, error: Array, bias: Array | None, *, unit_input: bool = False) -> Integer:
+def integer(
+    node: Real | Integer, weight: Array, scale: Array, error: Array, bias: Array | None, *, unit_input: bool = False
+) -> Integer:
     """The layer with integer weights (rows, as from `weight_rows`) in place of its own."""
     shaped = weight.reshape(node.weight.shape)
     if isinstance(node, Dense | IntegerDense):
         return IntegerDense(node.name, node.x, shaped, scale, bias, error, node.dtype, unit_input)
     return IntegerConv(
-        node.name, node.x, shaped, scale, bias, node.window, node.group, node.pad_value, error, node.dtype, unit_input)
+        node.name, node.x, shaped, scale, bias, node.window, node.group, node.pad_value, error, node.dtype, unit_input
+    )
 
 
 def negated(node: Integer, sign: Array) -> Integer:

@@ -1,20 +1,21 @@
 """Quantise activations: a region with many values becomes fixed point, with a bound on what that costs.
 
-What `fold_thresholds` leaves is continuous: logits, ReLU activations of BinaryConnect, the input of a last real layer. The
-region is still a channel function of one integer. Cut at its breakpoints (`bnncompiler.sampling`) it is affine piece by
-piece, so it is a multiplication, an addition and a shift on each::
+What `fold_thresholds` leaves is continuous: logits, ReLU activations of BinaryConnect, the input of a last real
+layer. The region is still a channel function of one integer. Cut at its breakpoints (`bnncompiler.sampling`) it is
+affine piece by piece, so it is a multiplication, an addition and a shift on each::
 
     y = a_k x + b_k  for x in piece k   ->   q_y = (q_x * multiplier_k + bias_k) >> shift
 
-A region that is no such thing (a sigmoid) becomes a table over the accumulator's range; where that is too wide, what leads
-up to the curve becomes a stream of `CURVE_BITS` bits first, and the curve a table over those.
+A region that is no such thing (a sigmoid) becomes a table over the accumulator's range; where that is too wide, what
+leads up to the curve becomes a stream of `CURVE_BITS` bits first, and the curve a table over those.
 
 The grid: a function that is affine and the same for all channels keeps its integers, and only their meaning changes.
-Otherwise outputs get one 32-bit scale for all channels, so that logits compare as integers; where all of them already lie
-on one grid (equal scales, no bias) that is kept and the result is exact. Hidden streams get up to ``stream_bits`` bits.
+Otherwise outputs get one 32-bit scale for all channels, so that logits compare as integers; where all of them already
+lie on one grid (equal scales, no bias) that is kept and the result is exact. Hidden streams get up to ``stream_bits``
+bits.
 
-The bound is the grid's rounding, the multiplier's rounding over the widest accumulator, the accumulator's own error times
-the steepest slope, and one float32 rounding for each operator on the way times the slope from there.
+The bound is the grid's rounding, the multiplier's rounding over the widest accumulator, the accumulator's own error
+times the steepest slope, and one float32 rounding for each operator on the way times the slope from there.
 """
 
 from __future__ import annotations
@@ -95,13 +96,14 @@ def quantize(function: ChannelFunction, is_output: bool, bits: int) -> Node:
 
 
 def _cut(function: ChannelFunction, curve: Node) -> Node:
-    """The region again, with a stream before the curve that is in the way, or in place of it where there is one already."""
+    """The region with a stream before the curve that is in the way, or in its place where there is one."""
     operand = next(o for o in curve.operands if not isinstance(o, Constant))
     if operand is function.source and size(operand.domain) <= 1 << CURVE_BITS:
         if curve is function.sink or curve is function.source:
             raise UnsupportedModel(
-                f"{curve.name}: {curve.op} differs from channel to channel over {size(operand.domain)} values each, which is "
-                "too large a table; use one slope for all channels, or a piecewise linear function")
+                f"{curve.name}: {curve.op} differs from channel to channel over {size(operand.domain)} values each, "
+                "which is too large a table; use one slope for all channels, or a piecewise linear function"
+            )
         operand = curve
     bits = 16 if operand is curve else CURVE_BITS
     moved: dict[Node, Node] = {operand: quantize(ChannelFunction(function.source, operand), False, bits)}
@@ -119,7 +121,9 @@ def _lookup(function: ChannelFunction, is_output: bool, bits: int) -> Lookup:
     scale, offset, error = (per_element(a, len(row)) for a in (domain.scale, domain.offset, domain.error))
     y = function.evaluate64(q * scale + offset)
     ulp = np.abs(q * scale + offset) * UNIT_ROUNDOFF["float32"]
-    spread = [np.abs(function.evaluate32(q * scale + offset + d) - y).max() for d in (-error - ulp, 0 * error, error + ulp)]
+    spread = [
+        np.abs(function.evaluate32(q * scale + offset + d) - y).max() for d in (-error - ulp, 0 * error, error + ulp)
+    ]
     step = _grid_scale(float(np.abs(y).max()), is_output, bits)
     table = np.rint(y / step).astype(np.int64)
     out = Domain(rows(step), rows(0), rows(table.min()), rows(table.max()), 1, rows(step / 2 + max(spread)))
@@ -133,7 +137,7 @@ def _grid_scale(largest: float, is_output: bool, bits: int) -> float:
 
 @dataclass(frozen=True, eq=False)
 class _Pieces:
-    """The function as ``y = slope * q + intercept`` on pieces ``[rows, pieces]``, its range, and its float32 error by row."""
+    """The function as ``y = slope * q + intercept`` on pieces ``[rows, pieces]``, its range and its error."""
 
     start: Array
     slope: Array
@@ -179,16 +183,18 @@ def _affine(function: ChannelFunction, start: Array) -> _Pieces:
     error += steepest * source_error + _jumps(slope, y0, y1, domain.step) * (rounds_off | (source_error > 0))
     error += unit * largest  # the error is measured from float32(real(q))
     if not np.isfinite(largest):
-        raise UnsupportedModel(f"{function.sink.name}: {function.sink.op} is not a finite number for some input of its range")
+        raise UnsupportedModel(
+            f"{function.sink.name}: {function.sink.op} is not a finite number for some input of its range"
+        )
     return _Pieces(start, slope, y0 - slope * start, (least, most), error.max(axis=1))
 
 
 def _jumps(slope: Array, y0: Array, y1: Array, step: int) -> Array:
-    """How far the value jumps at the ends of each piece, beyond its slope: an uncertain source may be on either side."""
+    """How far the value jumps at the ends of each piece, beyond its slope."""
     gap = np.abs(y0[:, 1:] - y1[:, :-1])
     jump = np.where(gap > 1.01 * step * np.maximum(np.abs(slope[:, 1:]), np.abs(slope[:, :-1])), gap, 0.0)
     none = np.zeros((len(slope), 1))
-    return np.maximum(np.concatenate([none, jump], axis=1), np.concatenate([jump, none], axis=1))
+    return np.asarray(np.maximum(np.concatenate([none, jump], axis=1), np.concatenate([jump, none], axis=1)))
 
 
 def _requantize(function: ChannelFunction, start: Array, is_output: bool, bits: int) -> Requantize:
@@ -205,12 +211,15 @@ def _requantize(function: ChannelFunction, start: Array, is_output: bool, bits: 
     rounding = (0.0 if natural else 0.5 * (q_max + 1) * 2.0**-shift + (0.5 if shift else 0.0)) * scale
     lo, hi = (int(np.rint(v / scale)) for v in f.range)
     if np.abs(bias).max(initial=0) >= 2**62:
-        raise UnsupportedModel(f"{function.sink.name}: {function.sink.op} has a constant far outside of its input's range")
+        raise UnsupportedModel(
+            f"{function.sink.name}: {function.sink.op} has a constant far outside of its input's range"
+        )
     exact = natural is not None and not function.nodes and function.source.domain.is_exact
     out = Domain(rows(scale), rows(0), rows(lo), rows(hi), 1, rows(0) if exact else rows(f.error.max() + rounding))
     start, multiplier, bias = _common_pieces(start, multiplier, bias)
     return Requantize(
-        function.sink.name, function.source, start, multiplier, bias, shift, out, function, function.sink.type.dtype)
+        function.sink.name, function.source, start, multiplier, bias, shift, out, function, function.sink.type.dtype
+    )
 
 
 def _regrid(function: ChannelFunction, f: _Pieces) -> Requantize:
@@ -219,11 +228,13 @@ def _regrid(function: ChannelFunction, f: _Pieces) -> Requantize:
     out = Domain(rows(f.slope[0, 0]), rows(f.intercept[0, 0]), x.lo, x.hi, x.step, rows(f.error))
     one = np.ones((1, 1), np.int64)
     start = one * x.bounds[0]
-    return Requantize(function.sink.name, function.source, start, one, 0 * one, 0, out, function, function.sink.type.dtype)
+    return Requantize(
+        function.sink.name, function.source, start, one, 0 * one, 0, out, function, function.sink.type.dtype
+    )
 
 
 def _natural_scale(f: _Pieces) -> float | None:
-    """The step of a grid on which all values lie by nature: equal slopes up to small integer factors, and such biases."""
+    """The step of a grid on which all values lie by nature: slopes and biases are small multiples of it."""
     unit = float(np.abs(f.slope).max())
     if unit == 0:
         return None

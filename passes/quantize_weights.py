@@ -3,8 +3,8 @@
 First and last layers often keep real weights. Each row gets its own scale and as many bits as ``weight_bits`` and a
 32-bit accumulator allow: ``sum_i |q_w[i]| * max |q_x| < 2**31``. Rows that have an integer grid by nature keep it.
 
-Where the input's grid differs from element to element (``x_i = s_i q_i + o_i``), the scales move into the weights and the
-offsets into the bias, and the layer reads the integers themselves::
+Where the input's grid differs from element to element (``x_i = s_i q_i + o_i``), the scales move into the weights and
+the offsets into the bias, and the layer reads the integers themselves::
 
     sum_i w_i x_i + b  =  sum_i (w_i s_i) q_i  +  (b + sum_i w_i o_i)
 """
@@ -52,10 +52,16 @@ class QuantizeWeights:
     def _quantize(self, node: Real | Integer, weight: Array, error: float) -> Integer:
         domain, bias = node.x.domain, node.bias
         if not domain.is_uniform:
-            if isinstance(node, Conv | IntegerConv) and node.window.reaches_out(node.x.type.shape) and (domain.offset.any() or node.pad_value):
+            if (
+                isinstance(node, Conv | IntegerConv)
+                and node.window.reaches_out(node.x.type.shape)
+                and (domain.offset.any() or node.pad_value)
+            ):
                 raise UnsupportedModel(
-                    f"{node.name}: a padded convolution of a map whose levels differ by channel ({node.x.name} is {domain}); "
-                    "use the same two levels for all channels, or no padding")
+                    f"{node.name}: a padded convolution of a map whose levels differ by channel "
+                    f"({node.x.name} is {domain}); "
+                    "use the same two levels for all channels, or no padding"
+                )
             offset = (weight * input_rows(node, domain.offset)).sum(axis=1)
             bias = offset if bias is None else bias + offset
             weight = weight * input_rows(node, domain.scale)
@@ -65,7 +71,7 @@ class QuantizeWeights:
         return integer(node, q, scale, rounding + error, bias, unit_input=not domain.is_uniform)
 
     def _integers(self, weight: Array, x_max: Array) -> tuple[Array, Array, Array]:
-        """Integers, scales and errors of the rows of ``weight``, for inputs of at most ``x_max`` (of the same shape)."""
+        """Integers, scales and errors of the rows of ``weight``, for inputs of at most ``x_max``."""
         rows = integer_rows(weight)
         q, scale, error = rows.q.astype(np.int64), rows.scale.copy(), rows.error.copy()
         todo = ~rows.known

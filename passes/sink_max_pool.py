@@ -1,12 +1,13 @@
 """Sink max-pooling: a pool in the middle of a channel function moves behind it, where it works on levels, not on sums.
 
-``f(max(x)) = max(f(x))`` where ``f`` never falls, and ``f(max(x)) = min(f(x))`` where it never rises; which of them holds for a
-row is seen by evaluating (negative batch norm factors make rows that fall). With ``g`` before the pool and ``h`` behind it::
+``f(max(x)) = max(f(x))`` where ``f`` never falls, and ``f(max(x)) = min(f(x))`` where it never rises; which of them
+holds for a row is seen by evaluating (negative batch norm factors make rows that fall). With ``g`` before the pool
+and ``h`` behind it::
 
     h(max_pool(g(acc)))  ->  max_pool(steps(acc, h . g))
 
-Rows that fall are stored turned round, with a negative scale, so that the pool takes the largest ``q`` everywhere; the next
-layer's weights take up the sign. Bits are pooled by OR, and the map between is bits instead of accumulators.
+Rows that fall are stored turned round, with a negative scale, so that the pool takes the largest ``q`` everywhere;
+the next layer's weights take up the sign. Bits are pooled by OR, and the map between is bits instead of accumulators.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from bnncompiler import ops
@@ -37,15 +39,21 @@ def batch_norm(rng: np.random.Generator, channels: int, fan_in: int) -> tuple[st
     gamma = rng.normal(size=channels)
     gamma[rng.integers(channels)] = 0
     spread = fan_in**0.5
-    return "BatchNormalization", (gamma, rng.normal(size=channels), rng.normal(size=channels) * spread,
-                                  rng.uniform(0.5, 2, size=channels) * fan_in)
+    return "BatchNormalization", (
+        gamma,
+        rng.normal(size=channels),
+        rng.normal(size=channels) * spread,
+        rng.uniform(0.5, 2, size=channels) * fan_in,
+    )
 
 
-def mlp(rng: np.random.Generator, *sizes: int, scaled: bool = False, activation: str = "Sign", prelu: bool = True) -> Graph:
+def mlp(
+    rng: np.random.Generator, *sizes: int, scaled: bool = False, activation: str = "Sign", prelu: bool = True
+) -> Graph:
     """A binary MLP: input thresholds, dense layers with batch norm, PReLU (slopes of both signs) and an activation."""
     x = source(sizes[0])
     h = chain(x, ("Sub", (rng.uniform(0, 1, sizes[0]),)), ("Sign", ()), name="in")
-    for i, (ins, outs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for i, (ins, outs) in enumerate(pairwise(sizes)):
         weight = signs(rng, outs, ins)
         if scaled:
             weight = weight * rng.uniform(0.1, 1, size=(outs, 1)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Small ONNX models for tests: a builder that writes one node a line, and random binary MLPs made with it.
+"""Small ONNX models for tests: a builder that writes one node a line, and random binary networks made with it.
 
 b = Builder()
 x = b.input("x", ["N", 4])
@@ -114,6 +114,82 @@ def mlp(
             x = b("BatchNormalization", x, scale, bias, mean, var)
         if prelu and not last:
             x = b("PRelu", x, rng.standard_normal(outs).astype(np.float32))
+    return b.model("logits")
+
+
+def cnn(
+    channels: Sequence[int],
+    size: tuple[int, int] = (8, 8),
+    *,
+    classes: int = 10,
+    kernel: int = 3,
+    pads: int = 1,
+    pad_value: float | None = None,
+    stride: int = 1,
+    pool: str | None = None,
+    batch_norm: bool = True,
+    sign: str = "where_ge",
+    weights: str = "sign",
+    head: str = "dense",
+    batch: int | str = "N",
+    opset: int = 17,
+    seed: int = 0,
+) -> ModelProto:
+    """A random CNN with binary weights and activations; input "x" ``[batch, channels, *size]``, output "logits".
+
+    Each layer is a sign and a convolution of it, and what stands between that and the next sign.
+
+    Args:
+        channels: of the input and of each convolution.
+        size: height and width of the input.
+        classes: how many logits there are.
+        kernel: kernel height and width.
+        pads: padding on all sides.
+        pad_value: pad by a Pad node with this value in place of the convolution's own zeros.
+        stride: of all convolutions.
+        pool: where a 2x2 max-pool stands in each layer: "before_bn", "before_sign", "after_sign" or nowhere.
+        batch_norm: a BatchNormalization with negative scales, too, behind each convolution.
+        sign: a key of `SIGNS`: how activations are made binary.
+        weights: "sign" (``Sign(W)`` in the graph) or "baked" (±1 initializers).
+        head: "dense" (Flatten, MatMul with binary weights) or "mean" (a binary 1x1 convolution, GlobalAveragePool).
+        batch: the batch axis, a number or a name.
+        opset: version of the standard operators, 13 or newer.
+        seed: of all random numbers.
+    """
+    rng = np.random.default_rng(seed)
+    b = Builder(opset)
+
+    def binary(*shape: int) -> Operand:
+        w = rng.standard_normal(shape).astype(np.float32)
+        return np.where(w < 0, -1, 1).astype(np.float32) if weights == "baked" else b("Sign", w)
+
+    def pooled(x: str, here: str) -> str:
+        return b("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2]) if pool == here else x
+
+    x = b.input("x", [batch, channels[0], *size])
+    height, width = size
+    for ins, outs in pairwise(channels):
+        x = SIGNS[sign](b, x)
+        border = [pads] * 4
+        if pads and pad_value is not None:
+            x = b("Pad", x, np.array([0, 0, pads, pads, 0, 0, pads, pads], np.int64), np.float32(pad_value))
+            border = [0] * 4
+        x = b("Conv", x, binary(outs, ins, kernel, kernel), pads=border, strides=[stride, stride])
+        x = pooled(x, "before_bn")
+        if batch_norm:
+            scale, bias, mean = rng.standard_normal((3, outs)).astype(np.float32)
+            variance = rng.uniform(1, ins * kernel**2, outs).astype(np.float32)
+            x = b("BatchNormalization", x, scale, bias, mean, variance)
+        x = pooled(x, "before_sign")
+        if pool == "after_sign":
+            x = pooled(SIGNS[sign](b, x), pool)
+        height, width = (((n + 2 * pads - kernel) // stride + 1) // (2 if pool else 1) for n in (height, width))
+    x = SIGNS[sign](b, x)
+    if head == "mean":
+        x = b("Conv", x, binary(classes, channels[-1], 1, 1))
+        b("Flatten", b("GlobalAveragePool", x), name="logits")
+    else:
+        b("MatMul", b("Flatten", x), binary(channels[-1] * height * width, classes), name="logits")
     return b.model("logits")
 
 

@@ -13,6 +13,7 @@ import bnncompiler
 from bnncompiler import Compilation, host, memory
 from bnncompiler.errors import ToolError, VerificationError
 from bnncompiler.ir import Array
+from tests.conftest import missing
 from tests.models import Builder
 
 RNG = np.random.default_rng(3)
@@ -27,6 +28,14 @@ def mlp() -> ModelProto:
     x = b("Sign", b("Sub", b.input("x", ["N", 37]), np.float32(0.3)))
     h = b("Sign", b("Add", b("MatMul", x, signs(37, 20)), np.float32(0.5)))
     return b.model(b("MatMul", h, signs(20, 5)))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiler() -> None:
+    try:
+        host.find_compiler()
+    except ToolError:
+        missing("a C compiler")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests import graphs
 
 from bnncompiler import interpreter, memory, ops, program
 from bnncompiler.errors import CompileError, LoweringError
@@ -12,6 +11,7 @@ from bnncompiler.ir import Array, Domain, Graph, bipolar, rows
 from bnncompiler.lower import lower
 from bnncompiler.passes import pipeline, run_pipeline
 from bnncompiler.program import Buffer, Program
+from tests import graphs
 
 
 def kernels(graph: Graph, word_bits: int = 32) -> list[str]:
@@ -36,7 +36,12 @@ def check(graph: Graph, q: Array, word_bits: int) -> Program:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([8, 16, 32, 64]), st.booleans(), st.sampled_from(["Sign", "Round", "Relu"]))
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([8, 16, 32, 64]),
+    st.booleans(),
+    st.sampled_from(["Sign", "Round", "Relu"]),
+)
 def test_programs_compute_what_graphs_compute(seed: int, word_bits: int, scaled: bool, activation: str) -> None:
     rng = np.random.default_rng(seed)
     sizes = rng.integers(2, 70, size=int(rng.integers(2, 4))).tolist()
@@ -93,11 +98,17 @@ def test_the_checker_sees_a_value_overwritten() -> None:
     planned = memory.plan(lower(graph, 32, 4).program)
 
     def at_zero(value: object) -> object:
-        return Buffer(value.name, value.ctype, value.count, 0) if isinstance(value, Buffer) and value.offset is not None else value
+        return (
+            Buffer(value.name, value.ctype, value.count, 0)
+            if isinstance(value, Buffer) and value.offset is not None
+            else value
+        )
 
     from dataclasses import replace
 
-    calls = tuple(replace(c, **{k: at_zero(v) for k, v in c.arguments() if isinstance(v, Buffer)}) for c in planned.calls)  # type: ignore[arg-type]
+    calls = tuple(
+        replace(c, **{k: at_zero(v) for k, v in c.arguments() if isinstance(v, Buffer)}) for c in planned.calls
+    )  # type: ignore[arg-type]
     with pytest.raises(CompileError, match="while it reads it"):
         memory.check(replace(planned, calls=calls))
 

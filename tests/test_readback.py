@@ -14,7 +14,7 @@ from bnncompiler.backends.c99 import C99
 from bnncompiler.backends.c_kernels import INTERFACE, Sources
 from bnncompiler.errors import EmitError
 from bnncompiler.preprocess import preprocess
-from tests.backends.programs import about, branches, mlp
+from tests.backends.programs import about, branches, maps, mlp
 from tests.kernels.harness import CALLS
 
 PROGRAM = mlp()
@@ -42,7 +42,7 @@ def test_all_kernels_keep_to_the_subset(word_bits: int) -> None:
 
 def test_emitted_programs_pass_unnoticed() -> None:
     """In 0.05 s on an idle machine; the limit leaves room for a busy one."""
-    for program in (PROGRAM, branches()):
+    for program in (PROGRAM, branches(), maps()):
         files = C99.emit(program, about(str(program.word_bits)))
         start = time.perf_counter()
         readback.check(files, program)

@@ -1,8 +1,8 @@
 /* The kernels: their prototypes are the interface between compiler and C.
  *
- * Parameters are, in order, the fields of the class of the same name in bnncompiler/program.py,
- * whose `run` is the kernel's meaning in numpy. Each kernel's file says in full what it
- * computes.
+ * Parameters are, in order, the fields of the class of the same name in bnncompiler/calls.py or
+ * map_calls.py, whose `run` is the kernel's meaning in numpy. Each kernel's file says in full what
+ * it computes.
  *
  * x, y                     working memory: bits packed into words, or integers
  * const void *x, x_type    integers of any type of bnn_type
@@ -12,6 +12,10 @@
  * planes, x_signed         x is bit planes, one after the other; the last weighs negative where
  *                          x_signed is 1
  * bias                     may be NULL: all zero
+ * height, width, channels  of the map that is read: element i is channel i % channels of pixel
+ *                          i / channels, pixels row by row
+ * kernel_*, stride_*, dilation_*, before_*
+ *                          the window: tap t of position p is at p * stride + t * dilation - before
  *
  * Packed bits: element i is bit i % BNN_WORD_BITS of word i / BNN_WORD_BITS; bits behind the
  * last element are 0, and every kernel relies on it and keeps it so. x and y do not overlap
@@ -66,5 +70,41 @@ BNN_KERNEL void bnn_lookup(const void *x, bnn_type x_type, bnn_size n, int32_t l
                            const void BNN_ROM *table, bnn_type table_type, bnn_size rows,
                            bnn_size entries, void *y, bnn_type y_type);
 BNN_KERNEL void bnn_argmax(const void *x, bnn_type x_type, bnn_size n, int32_t *y);
+
+/* Pixel by pixel: what a window takes from the map that is read, what padding adds to its sums, and
+ * putting the result into the map that is written. */
+BNN_KERNEL void bnn_gather_bits(const bnn_word *x, unsigned planes, bnn_size height, bnn_size width,
+                                bnn_size channels, bnn_size group, bnn_size count,
+                                bnn_size kernel_h, bnn_size kernel_w, bnn_size stride_h,
+                                bnn_size stride_w, bnn_size dilation_h, bnn_size dilation_w,
+                                bnn_size before_h, bnn_size before_w, uint32_t fill, bnn_size row,
+                                bnn_size column, bnn_word *y);
+BNN_KERNEL void bnn_gather_integers(const void *x, bnn_type x_type, bnn_size height, bnn_size width,
+                                    bnn_size channels, bnn_size group, bnn_size count,
+                                    bnn_size kernel_h, bnn_size kernel_w, bnn_size stride_h,
+                                    bnn_size stride_w, bnn_size dilation_h, bnn_size dilation_w,
+                                    bnn_size before_h, bnn_size before_w, int32_t fill,
+                                    bnn_size row, bnn_size column, void *y, bnn_type y_type);
+BNN_KERNEL void bnn_put_bits(const bnn_word *x, unsigned planes, bnn_size n, bnn_size total,
+                             bnn_size columns, bnn_size row, bnn_size column, bnn_word *y);
+BNN_KERNEL void bnn_put_integers(const void *x, bnn_type x_type, bnn_size n, bnn_size columns,
+                                 bnn_size row, bnn_size column, void *y, bnn_type y_type);
+BNN_KERNEL void bnn_add_border(const uint8_t BNN_ROM *row_class,
+                               const uint8_t BNN_ROM *column_class, bnn_size classes,
+                               const void BNN_ROM *values, bnn_type values_type, bnn_size n,
+                               bnn_size row, bnn_size column, int32_t *y);
+
+/* Pools over whole maps. */
+BNN_KERNEL void bnn_max_pool_bits(const bnn_word *x, bnn_size height, bnn_size width,
+                                  bnn_size channels, bnn_size rows, bnn_size columns,
+                                  bnn_size kernel_h, bnn_size kernel_w, bnn_size stride_h,
+                                  bnn_size stride_w, bnn_size dilation_h, bnn_size dilation_w,
+                                  bnn_size before_h, bnn_size before_w, bnn_word *y);
+BNN_KERNEL void bnn_max_pool_integers(const void *x, bnn_type x_type, bnn_size height,
+                                      bnn_size width, bnn_size channels, bnn_size rows,
+                                      bnn_size columns, bnn_size kernel_h, bnn_size kernel_w,
+                                      bnn_size stride_h, bnn_size stride_w, bnn_size dilation_h,
+                                      bnn_size dilation_w, bnn_size before_h, bnn_size before_w,
+                                      void *y, bnn_type y_type);
 
 #endif

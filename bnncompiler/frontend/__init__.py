@@ -2,7 +2,7 @@
 
     load          a path, bytes or ModelProto -> a sound ModelProto that holds its weights
     standardize   -> the same in standard operators, still ONNX: the reference
-    importer      -> a graph; with constants, views, elementwise, dense, heads
+    importer      -> a graph; with constants, views, elementwise, dense, maps, convolution, pooling, heads
 
 This package, the oracle and the verification are the only users of onnx and onnxruntime.
 """

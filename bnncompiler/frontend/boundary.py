@@ -11,9 +11,10 @@ from onnx import GraphProto, TensorShapeProto
 from bnncompiler.errors import ModelError, UnsupportedModel
 from bnncompiler.frontend.imported import Output, View
 from bnncompiler.frontend.nodes import label, numpy_dtype
-from bnncompiler.frontend.scope import Scope
+from bnncompiler.frontend.scope import Scope, Tensor
 from bnncompiler.frontend.views import per_sample
-from bnncompiler.ir import TensorType
+from bnncompiler.ir import Array, Graph, Node, TensorType
+from bnncompiler.ops import Input
 
 ANY_BATCH = 2  # what a symbolic batch is while importing: the least number that shows whether samples are mixed
 LARGEST_INPUT = 2**28  # elements; more is a damaged shape
@@ -65,8 +66,22 @@ def _length(dim: TensorShapeProto.Dimension) -> int | None:
     return dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None
 
 
+def input_value(scope: Scope, name: str, kind: TensorType) -> Input:
+    """The node of a graph input, which becomes a value; it lies as in ONNX, or as ``scope.layouts`` wants it."""
+    order = scope.layouts.get(name, np.arange(kind.size).reshape(kind.shape))
+    node = Input(name, TensorType(order.shape, kind.dtype))
+    place = np.empty(kind.size, np.int64)
+    place[order.reshape(-1)] = np.arange(kind.size)
+    first = np.arange(scope.batch).reshape(-1, *[1] * len(kind.shape)) * kind.size
+    scope.values[name] = Tensor(node, first + place.reshape(kind.shape))
+    scope.origins[name] = ()
+    if (place != np.arange(kind.size)).any():
+        scope.notes.append(f'input "{name}" is taken channels last: {_shape(order.shape)}')
+    return node
+
+
 def output(scope: Scope, name: str) -> Output:
-    """A graph output, which has to be all of a node as it lies.
+    """A graph output, which has to be all of a node as it lies; maps lie channels last.
 
     Raises:
         UnsupportedModel: it is constant, or a part or another order of what a node computes.
@@ -74,11 +89,14 @@ def output(scope: Scope, name: str) -> Output:
     if name not in scope.values:
         raise UnsupportedModel(f'the output "{name}" does not depend on the input; remove it from the model')
     value = scope.values[name]
-    if not np.array_equal(value.index.reshape(-1), np.arange(scope.batch * value.base.type.size)):
-        raise UnsupportedModel(
-            f'the output "{name}" is a part or another order of "{value.base.name}", which is not supported yet; '
-            "return the whole of it"
-        )
+    if not _is_whole(scope, value.base, value.index):
+        is_map = len(value.base.type.shape) == 3 and value.index.ndim in (3, 4)
+        if not is_map or not _is_whole(scope, value.base, np.moveaxis(value.index, 1, -1)):
+            raise UnsupportedModel(
+                f'the output "{name}" is a part or another order of "{value.base.name}", which is not supported yet; '
+                "return the whole of it"
+            )
+        scope.notes.append(f'output "{name}" is given channels last: {_shape(value.base.type.shape)}')
     if value.softmax is None:
         return Output(name, name)
     node, reference = value.softmax
@@ -88,11 +106,20 @@ def output(scope: Scope, name: str) -> Output:
     return Output(name, reference)
 
 
-def views(scope: Scope) -> dict[str, View]:
-    """Where the variable values are that keep the batch as their first axis."""
+def _is_whole(scope: Scope, base: Node, index: Array) -> bool:
+    return np.array_equal(index.reshape(-1), np.arange(scope.batch * base.type.size))
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def views(scope: Scope, graph: Graph) -> dict[str, View]:
+    """Where the variable values are that keep the batch as their first axis, and that ``graph`` computes."""
     views = {}
+    nodes = set(graph.nodes())
     for name, value in scope.values.items():
         index = per_sample(value.index, value.base.type.size, scope.batch)
-        if index is not None and value.softmax is None:
+        if index is not None and value.softmax is None and value.base in nodes:
             views[name] = View(value.base, index)
     return views

@@ -245,6 +245,7 @@ _FUSED: Mapping[str, Callable[[Rewrite], None]] = {
     "FusedGemm": _fused_gemm,
     "FusedMatMul": _fused_matmul,
 }
+_WAYS_OUT = {"Im2Col": "compile the model as it was before its convolutions were lowered to MatMul"}
 SKELETON = {  # a standard operator with the same result shape
     "BipolarQuant": "Identity",
     "FusedConv": "Conv",
@@ -271,9 +272,8 @@ def rewrite(node: NodeProto, constants: Mapping[str, Array], shapes: Shapes) -> 
     known = node.domain == FUSION_DOMAIN or node.domain.startswith(QUANTIZATION_DOMAINS)
     table = _FUSED if node.domain == FUSION_DOMAIN else _QUANTIZATION
     if not known or node.op_type not in table:
-        raise UnsupportedModel(
-            f"{label(node)} is no standard ONNX operator and not known; export with standard operators"
-        )
+        way_out = _WAYS_OUT.get(node.op_type, "export with standard operators")
+        raise UnsupportedModel(f"{label(node)} is no standard ONNX operator and not known; {way_out}")
     to = Rewrite(node, constants, shapes)
     table[node.op_type](to)
     to.finish()

@@ -45,11 +45,12 @@ class Imported:
     """A model, read.
 
     Attributes:
-        graph: real nodes: ``Input``, ``Constant``, ``Elementwise``, ``Dense``, ``ArgMax``; a node has the name of the
-            ONNX value that it computes.
+        graph: real nodes: ``Input``, ``Constant``, ``Elementwise``, ``Dense``, ``Conv``, ``MaxPool``, ``Pad``,
+            ``Permute``, ``ArgMax``; a node has the name of the ONNX value that it computes, but a Permute its own.
+            Maps, inputs that convolutions read included, lie channels last; ``views`` says where each element went.
         model: the same model in standard ONNX operators with all weights inside; onnxruntime runs it; the reference.
-        views: where each variable ONNX value is, by name; absent are values whose first axis is not the batch, and
-            what a dropped Softmax computes.
+        views: where each variable ONNX value is, by name; absent are values whose first axis is not the batch,
+            what a dropped Softmax computes, and Pads that became part of a convolution.
         outputs: in graph order.
         notes: what the user should know, a sentence each.
         batch: the model's fixed batch size, None where it is dynamic.

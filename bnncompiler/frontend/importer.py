@@ -2,7 +2,8 @@
 
 The one idea: by the time a node is reached, the shapes and constants of all that it reads are known, because a symbolic
 batch is given a number. So a node is either constant (onnxruntime computes it), or about shape (so constant), or moves
-elements (`views`), or is elementwise (`elementwise`), or has an importer in `IMPORTERS`.
+elements (`views`), or is elementwise (`elementwise`), or has an importer in `IMPORTERS`. Where a convolution wants an
+input in another order, the run begins again with the input laid out so (`maps.Relayout`), once an input at most.
 
 To add an operator, write ``def name(scope, node) -> list[Tensor]``, a tensor for each output, in a module like `dense`
 or `heads`, and add it to `IMPORTERS`. It finds its operands with ``scope.tensor`` and
@@ -17,38 +18,50 @@ import numpy as np
 from onnx import NodeProto
 
 from bnncompiler.errors import UnsupportedModel
-from bnncompiler.frontend import dense, heads
-from bnncompiler.frontend.boundary import ANY_BATCH, input_types, output, views
+from bnncompiler.frontend import convolution, dense, heads, pooling
+from bnncompiler.frontend.boundary import ANY_BATCH, input_types, input_value, output, views
 from bnncompiler.frontend.branches import inline, with_branches
 from bnncompiler.frontend.constants import Constants
 from bnncompiler.frontend.elementwise import ELEMENTWISE, elementwise
 from bnncompiler.frontend.imported import Imported
+from bnncompiler.frontend.maps import Relayout
 from bnncompiler.frontend.nodes import label, reads
 from bnncompiler.frontend.scope import Scope, Tensor
 from bnncompiler.frontend.standardize import Standard, opset
 from bnncompiler.frontend.views import LAYOUT, keep, move
-from bnncompiler.ir import Graph
-from bnncompiler.ops import Input
+from bnncompiler.ir import Array, Graph
 
 IMPORTERS: Mapping[str, Callable[[Scope, NodeProto], Sequence[Tensor | None]]] = {
     "ArgMax": heads.argmax,
+    "AveragePool": convolution.average_pool,
+    "Conv": convolution.conv,
     "Dropout": keep,
     "Gemm": dense.gemm,
+    "GlobalAveragePool": convolution.global_average_pool,
+    "GlobalMaxPool": pooling.global_max_pool,
     "Identity": keep,
     "LogSoftmax": heads.softmax,
     "MatMul": dense.matmul,
+    "MaxPool": pooling.max_pool,
+    "Pad": pooling.pad,
+    "ReduceMax": pooling.reduce_max,
+    "ReduceMean": convolution.reduce_linear,
+    "ReduceSum": convolution.reduce_linear,
     "Softmax": heads.softmax,
     "TopK": heads.topk,
 }
 
 _WHY_NOT = {
-    "Conv": "convolutions do not compile yet",
+    "ConvInteger": "export in QDQ format (QuantizeLinear, DequantizeLinear)",
+    "ConvTranspose": "transposed convolutions do not compile yet; use Conv",
     "DynamicQuantizeLinear": "its scale depends on the input; quantise statically, in QDQ format",
     "If": "its condition depends on the input; export with a condition that is known",
     "Loop": "it depends on the input; unroll it before export",
     "MatMulInteger": "export in QDQ format (QuantizeLinear, DequantizeLinear)",
     "NonZero": "how much it computes depends on the data; write masked assignments as torch.where",
+    "QLinearConv": "export in QDQ format (QuantizeLinear, DequantizeLinear)",
     "QLinearMatMul": "export in QDQ format (QuantizeLinear, DequantizeLinear)",
+    "Resize": "maps of another size do not compile yet",
     "Scan": "it depends on the input; unroll it before export",
     "ScatterND": "only x[mask] = constant is known of it; write masked assignments as torch.where",
     "SequenceConstruct": "lists of tensors do not compile; write the network without them",
@@ -69,22 +82,24 @@ def import_model(standard: Standard, name: str) -> Imported:
     rest = constants.fold(list(graph.node), [o.name for o in graph.output])
     constants.check_initializers(graph.node)
     wanted = {n for node in rest for n in reads(node)} | {o.name for o in graph.output}
-    scope = Scope(batch or ANY_BATCH, constants.opset, constants, wanted, dict(standard.renamed))
-    scope.notes.extend(standard.notes)
-    inputs = []
-    for input_name, kind in types.items():
-        node = Input(input_name, kind)
-        inputs.append(node)
-        scope.values[input_name] = Tensor(node, scope.whole(node))
-        scope.origins[input_name] = ()
-    flat = _run(scope, rest)
+    layouts: dict[str, Array] = {}
+    while True:
+        scope = Scope(batch or ANY_BATCH, constants.opset, constants, wanted.copy(), dict(standard.renamed), layouts)
+        scope.notes.extend(standard.notes)
+        inputs = tuple(input_value(scope, n, kind) for n, kind in types.items())
+        try:
+            flat = _run(scope, rest)
+            break
+        except Relayout as other:
+            layouts.update(other.orders)
     model = standard.model if flat == rest else with_branches(standard.model, rest, flat, scope)
     outputs = tuple(output(scope, o.name) for o in graph.output)
     roots = tuple(scope.values[o.name].base for o in outputs)
+    result = Graph(name, inputs, roots)
     return Imported(
-        Graph(name, tuple(inputs), roots),
+        result,
         model,
-        views(scope),
+        views(scope, result),
         outputs,
         tuple(dict.fromkeys(scope.notes)),
         batch,

@@ -15,6 +15,7 @@ from bnncompiler.errors import UnsupportedModel
 from bnncompiler.frontend.constants import Constants
 from bnncompiler.frontend.nodes import computes, label
 from bnncompiler.ir import Array, Node
+from bnncompiler.ops import Permute
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +54,12 @@ class Scope:
         constants: all constant values.
         wanted: the values that a node reads or that are outputs.
         renamed: for values of rewritten nodes, "name:Op" of the node in the user's file.
+        layouts: for inputs that are maps, which element of ONNX's order stands where.
         values: the variable values so far.
         notes: what the user should know.
         origins: by graph node name, the ONNX nodes it came from.
         branch_weights: initializers of the branches of If that were taken.
+        permuted: by name, the permutations that were needed so far.
     """
 
     batch: int
@@ -64,10 +67,12 @@ class Scope:
     constants: Constants
     wanted: set[str]
     renamed: dict[str, str]
+    layouts: dict[str, Array] = field(default_factory=dict)
     values: dict[str, Tensor] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     origins: dict[str, tuple[str, ...]] = field(default_factory=dict)
     branch_weights: list[TensorProto] = field(default_factory=list)
+    permuted: dict[str, list[Permute]] = field(default_factory=dict)
     _whole: dict[tuple[int, ...], Array] = field(default_factory=dict)
 
     def operand(self, node: NodeProto, position: int) -> Operand | None:

@@ -15,12 +15,13 @@ from bnncompiler import readback
 from bnncompiler.backends import c_selftest
 from bnncompiler.backends.base import Files
 from bnncompiler.backends.c99 import C99
+from bnncompiler.calls import Argmax, DenseXnor, LoadBits, Threshold
 from bnncompiler.errors import CompileError, EmitError
 from bnncompiler.ir import Domain, TensorType, rows
 from bnncompiler.memory import plan
 from bnncompiler.packing import words
-from bnncompiler.program import Argmax, Buffer, DenseXnor, LoadBits, Port, Program, Table, Threshold, Typed
-from tests.backends.programs import PIXELS, about, branches, mlp, output
+from bnncompiler.program import Buffer, Port, Program, Table, Typed
+from tests.backends.programs import PIXELS, about, branches, maps, mlp, output
 from tests.conftest import SANITIZERS, STRICT, Compiler, need
 
 WORD_BITS = [8, 16, 32, 64]
@@ -49,7 +50,8 @@ def test_targets() -> None:
 def test_golden_files(golden: Callable[[str, str], None]) -> None:
     layers = {"fc1": "steps: bipolar[21]", "fc2": "steps: bipolar[21]", "fc3": "integer_dense: {-21..21 step 2}[3]"}
     files = emit(mlp(), notes=("the final Softmax is dropped: order is kept",), layers=layers)
-    for name, text in {**files, **emit(branches(), exact=False, error_bound=0.125)}.items():
+    files = {**files, **emit(branches(), exact=False, error_bound=0.125), **emit(maps())}
+    for name, text in files.items():
         golden(name, text)
 
 
@@ -57,7 +59,7 @@ def test_golden_files(golden: Callable[[str, str], None]) -> None:
 @pytest.mark.parametrize("command", ["gcc", "clang"])
 def test_selftest_passes(command: str, word_bits: int, cc: Compiler) -> None:
     """Strictly compiled, with sanitizers, in an arena of exactly the stated size."""
-    for program in (mlp(word_bits=word_bits), branches(word_bits=word_bits)):
+    for program in (mlp(word_bits=word_bits), branches(word_bits=word_bits), maps(word_bits=word_bits)):
         name = program.name
         body = f"    void *arena = malloc({name.upper()}_ARENA_SIZE);\n    int bad = {name}_selftest(arena);\n"
         body += '    printf("%d\\n", bad);\n    free(arena);'
@@ -127,7 +129,7 @@ def test_only_the_model_s_names_are_external(command: str, cc: Compiler) -> None
 
 @pytest.mark.parametrize("word_bits", WORD_BITS)
 def test_source_is_also_cpp_and_fits_16_bit_int(word_bits: int, cc: Compiler) -> None:
-    programs = (mlp(word_bits=word_bits), branches(word_bits=word_bits))
+    programs = (mlp(word_bits=word_bits), branches(word_bits=word_bits), maps(word_bits=word_bits))
     for program in programs:
         for name, text in emit(program).items():
             (cc.folder / name).write_text(text)
@@ -174,11 +176,11 @@ def test_selftest_can_be_left_out(cc: Compiler) -> None:
 
 
 def test_bytes_are_the_same_in_every_run() -> None:
-    for program in (mlp, branches):
+    for program in (mlp, branches, maps):
         assert emit(program()) == emit(program())
 
 
-@pytest.mark.parametrize("program", [mlp(), mlp(word_bits=64), branches()], ids=["mlp", "mlp64", "branches"])
+@pytest.mark.parametrize("program", [mlp(), mlp(word_bits=64), branches(), maps()], ids=["mlp", "mlp64", "branches", "maps"])
 def test_text_is_ascii_of_at_most_100_columns_and_ends_in_a_newline(program: Program) -> None:
     for text in emit(program, notes=("größer */ ??/ \\" + "x" * 200,), options="--name '\n/*'").values():
         assert text.isascii() and text.endswith("\n") and not text.endswith("\n\n")

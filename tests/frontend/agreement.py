@@ -28,9 +28,7 @@ def check(model: ModelProto, feeds: Mapping[str, Array], tolerance: float = 1e-5
         for name in outputs:
             np.testing.assert_array_equal(reference[name], original[name])
     samples = len(next(iter(feeds.values())))
-    values = interpreter.run(
-        imported.graph, {i.name: feeds[i.name].reshape(samples, *i.type.shape) for i in imported.graph.inputs}
-    )
+    values = interpreter.run(imported.graph, in_graph_order(imported, feeds))
     for name in names:
         view = imported.views[name]
         ours = values[view.base].reshape(samples, -1)[:, view.index.reshape(-1)].reshape(samples, *view.index.shape)
@@ -40,3 +38,14 @@ def check(model: ModelProto, feeds: Mapping[str, Array], tolerance: float = 1e-5
         )
     assert set(imported.origins) >= {i.name for i in imported.graph.inputs}
     return imported
+
+
+def in_graph_order(imported: Imported, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """Values of the graph's inputs as they lie in the graph."""
+    placed = {}
+    for node in imported.graph.inputs:
+        given, index = feeds[node.name], imported.views[node.name].index.reshape(-1)
+        flat = np.empty((len(given), index.size), given.dtype)
+        flat[:, index] = given.reshape(len(given), -1)
+        placed[node.name] = flat.reshape(len(given), *node.type.shape)
+    return placed

@@ -235,7 +235,8 @@ def test_unknown_batch_of_old_exporters() -> None:
 @pytest.mark.parametrize(
     ("op", "words"),
     [
-        ("Conv", "convolutions"),
+        ("ConvTranspose", "use Conv"),
+        ("ConvInteger", "QDQ"),
         ("Loop", "unroll"),
         ("MatMulInteger", "QDQ"),
         ("NonZero", "torch.where"),

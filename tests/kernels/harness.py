@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bnncompiler import program
+from bnncompiler import calls, map_calls
 from bnncompiler.ir import Array
 from bnncompiler.program import Buffer, Call, Memory, Table, Typed
 
 KERNELS = Path(__file__).parents[2] / "backends" / "kernels"
-CALLS: list[type[Call]] = sorted(Call.__subclasses__(), key=lambda c: c.__name__)
+CALLS: list[type[Call]] = sorted(set(Call.__subclasses__()) - {map_calls.PixelLoop}, key=lambda c: c.__name__)
 TYPES = ["uint8_t", "int8_t", "uint16_t", "int16_t", "int32_t"]
 
 _SOURCE = r"""
@@ -51,9 +51,9 @@ static void *block(int64_t bytes)
 int main(void)
 {
     for (;;) {
-        void *b[16] = {0};
-        bnn_type t[16];
-        int64_t n[16];
+        void *b[24] = {0};
+        bnn_type t[24];
+        int64_t n[24];
         const int64_t kernel = number(), in_place = number(), count = number(), x = number(), y = number();
         int64_t written = 0, i;
         if (kernel < 0)
@@ -90,7 +90,7 @@ def _dispatch() -> str:
     for k, kind in enumerate(CALLS):
         arguments = []
         for i, f in enumerate(fields(kind)[3:]):
-            arguments += {"Typed": [f"b[{i}]", f"t[{i}]"], "int": [f"n[{i}]"]}.get(str(f.type), [f"b[{i}]"])
+            arguments += {"Typed": [f"b[{i}]", f"t[{i}]"], "int": [f"n[{i}]"], "int | Index": [f"n[{i}]"]}.get(str(f.type), [f"b[{i}]"])
         cases.append(f"        case {k}: {kind.kernel()}({', '.join(arguments)}); break;")
     return "\n".join(cases)
 
@@ -185,4 +185,4 @@ def limits(ctype: str) -> tuple[int, int]:
     return int(info.min), int(info.max)
 
 
-__all__ = ["CALLS", "TYPES", "Harness", "build", "limits", "program", "table"]
+__all__ = ["CALLS", "TYPES", "Harness", "build", "calls", "limits", "table"]

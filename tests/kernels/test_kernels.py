@@ -8,12 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnncompiler.ir import Array
-from bnncompiler.packing import pack_bits, pack_planes, words
-from bnncompiler.program import (
+from bnncompiler.calls import (
     Argmax,
-    Buffer,
-    Call,
     DenseBipolar,
     DenseInteger,
     DenseSelect,
@@ -22,14 +18,15 @@ from bnncompiler.program import (
     DenseXnor,
     LoadBits,
     Lookup,
-    Memory,
     Requantize,
     Slice,
     Steps,
     Threshold,
-    Typed,
     Unpack,
 )
+from bnncompiler.ir import Array
+from bnncompiler.packing import pack_bits, pack_planes, words
+from bnncompiler.program import Buffer, Call, Memory, Typed
 from tests.conftest import SANITIZERS, need
 from tests.kernels.harness import CALLS, TYPES, Harness, build, limits, table
 

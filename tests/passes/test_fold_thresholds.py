@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests import graphs
 
 from bnncompiler import interpreter, ops, sampling
 from bnncompiler.errors import UnsupportedModel
@@ -12,6 +11,7 @@ from bnncompiler.ir import Domain, Graph, Node, rows
 from bnncompiler.oracle import ChannelFunction
 from bnncompiler.passes import FoldThresholds
 from bnncompiler.passes.fold_thresholds import fold
+from tests import graphs
 
 ACCUMULATOR = Domain(rows(1), rows(0), rows(-9), rows(9))
 
@@ -133,7 +133,7 @@ def test_looking_at_breakpoints_finds_what_looking_everywhere_finds(
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from(["Sign", "Round"]))
 def test_folding_keeps_what_onnxruntime_computes(seed: int, scaled: bool, activation: str) -> None:
-    """Every fold of a random network equals the region it came from, on every accumulator outside of the undecided ones."""
+    """Every fold of a random network equals its region on every accumulator that is decided."""
     rng = np.random.default_rng(seed)
     from bnncompiler.passes import BinarizeWeights
 

@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests import graphs
 
 from bnncompiler import interpreter, ops, sampling
 from bnncompiler.ir import Domain, Graph, rows
 from bnncompiler.oracle import ChannelFunction
 from bnncompiler.passes import BinarizeWeights, QuantizeActivations, QuantizeWeights, pipeline, run_pipeline
 from bnncompiler.passes.quantize_activations import quantize
+from tests import graphs
 
 
 def worst_error(node: ops.Requantize | ops.Lookup) -> float:

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests import graphs
 
 from bnncompiler import interpreter, ops
 from bnncompiler.ir import Graph
 from bnncompiler.passes import AbsorbPolarity, BinarizeWeights, Canonicalize, FoldThresholds
 from bnncompiler.passes.binarize_weights import integer_rows
+from tests import graphs
 
 
 @pytest.mark.parametrize("levels", [[-1, 1], [-1, 0, 1], [-3, -1, 1, 3], [0, 1], [-2, -1, 0, 1], [-3, -2, 2, 3]])

@@ -12,14 +12,15 @@ import pytest
 from onnx import ModelProto
 
 import bnncompiler
-from bnncompiler import Compilation, compare, exhaustive, interpreter, memory, stimuli
+from bnncompiler import Compilation, compare, exhaustive, host, interpreter, memory, stimuli
 from bnncompiler.backends.base import About
-from bnncompiler.errors import UsageError, VerificationError
+from bnncompiler.errors import ToolError, UsageError, VerificationError
 from bnncompiler.ir import Array, Graph, Node
 from bnncompiler.lower import lower
 from bnncompiler.ops import IntegerDense, Requantize, Steps
 from bnncompiler.report import VerifyFacts
-from bnncompiler.verify import DIRECTED, Verification
+from bnncompiler.verification import DIRECTED, Verification
+from tests.conftest import missing
 from tests.models import Builder
 
 RNG = np.random.default_rng(7)
@@ -49,6 +50,14 @@ def mlp(*, softmax: bool = False, real_first: bool = False) -> ModelProto:
     h = b("Sign", batch_norm(b, b("MatMul", h, signs(HIDDEN, HIDDEN)), HIDDEN), name="h2")
     y = b("Add", b("MatMul", h, signs(HIDDEN, CLASSES)), floats(CLASSES), name="y")
     return b.model(b("Softmax", y) if softmax else y)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiler() -> None:
+    try:
+        host.find_compiler()
+    except ToolError:
+        missing("a C compiler")
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +199,26 @@ def test_real_weights() -> None:
     result = bnncompiler.verify(bnncompiler.compile(mlp(real_first=True), name="net"))
     assert result.passed, result.failures
     assert result.bits_compared > 0 and result.bits_differing == 0
+
+
+@pytest.mark.parametrize("ctype", ["uint8", "int8", "int16", "bits"])
+@pytest.mark.parametrize("real_first", [False, True])
+def test_input_types(ctype: str, real_first: bool) -> None:
+    compilation = bnncompiler.compile(mlp(real_first=real_first), name="net", input=ctype)
+    assert compilation.grids[0].ctype == ctype
+    result = bnncompiler.verify(compilation, samples=32)
+    assert result.passed, result.failures
+
+
+def test_several_inputs() -> None:
+    b = Builder()
+    left = b("MatMul", b("Sign", b("Sub", b.input("a", ["N", INS]), np.float32(0.5))), signs(INS, 3), name="y")
+    right = b("MatMul", b("Sign", b("Sub", b.input("b", ["N", 9]), np.float32(0.1))), signs(9, 4), name="z")
+    compilation = bnncompiler.compile(b.model(left, right), name="net", input="int8")
+    result = bnncompiler.verify(compilation)
+    assert result.passed, result.failures
+    given = {"a": RNG.uniform(0, 1, (6, INS)), "b": RNG.integers(-128, 128, (6, 9))}
+    assert bnncompiler.verify(compilation, given).passed
 
 
 @pytest.mark.parametrize("target", ["8", "32"])

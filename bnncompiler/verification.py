@@ -102,7 +102,7 @@ class Verification:
             f"{self.samples:,} samples on {self.ran_on}, {self.samples - self.given:,} generated; {self.reference}",
             f"C: {self.values_compared:,} integers equal to the graph's" if not self._failed("C:") else "C: differs",
             f"hidden values: {self.bits_compared:,} compared, {self.bits_differing:,} differ; "
-            f"at {self.undecided_points:,} more float32 rounding decides",
+            f"at {self.undecided_points:,} more rounding decides",
             f"tables: {points:,} points of {len(self.tables)} tables checked, {every}",
             f"outputs: worst error {self.max_abs_error:.3g}, stated bound {self.error_bound:.3g}{exact}; "
             f"{self.end_to_end:,} samples compared end to end, too",

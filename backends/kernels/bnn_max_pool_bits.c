@@ -1,0 +1,31 @@
+/* The OR of the bits under each window, channel by channel. Taps outside of the map do not
+ * count. */
+#include "bnn_kernels.h"
+#include "bnn_bits.h"
+
+BNN_KERNEL void bnn_max_pool_bits(const bnn_word *x, bnn_size height, bnn_size width,
+                                  bnn_size channels, bnn_size rows, bnn_size columns,
+                                  bnn_size kernel_h, bnn_size kernel_w, bnn_size stride_h,
+                                  bnn_size stride_w, bnn_size dilation_h, bnn_size dilation_w,
+                                  bnn_size before_h, bnn_size before_w, bnn_word *y)
+{
+    for (bnn_size pixel = 0; pixel < rows * columns; ++pixel) {
+        const bnn_size row = pixel / columns;
+        const bnn_size column = pixel % columns;
+        for (bnn_size c = 0; c < channels; c += BNN_WORD_BITS) {
+            const bnn_size lanes = bnn_lanes(channels, c);
+            bnn_word bits = 0;
+            for (bnn_size i = 0; i < kernel_h; ++i) {
+                const bnn_size h = bnn_tap(row, stride_h, i, dilation_h, before_h, height);
+                for (bnn_size j = 0; j < kernel_w; ++j) {
+                    const bnn_size w = bnn_tap(column, stride_w, j, dilation_w, before_w, width);
+                    if (h < height && w < width) {
+                        const bnn_size at = (h * width + w) * channels + c;
+                        bits = (bnn_word)(bits | bnn_take(x, at, lanes));
+                    }
+                }
+            }
+            bnn_append(y, pixel * channels + c, bits, lanes);
+        }
+    }
+}

@@ -1,0 +1,292 @@
+"""Kernel calls on flat values: thresholds, changes of form, dense layers, requantisation, tables.
+
+Adding a kernel is adding a class here (or in `bnncompiler.map_calls`) and a C file in `kernels/`; tests run both on the same
+data. Contents of buffers are ``[..., elements]``: each ``run`` works on any axes before the elements.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from bnncompiler.ir import Array
+from bnncompiler.packing import pack_bits, pack_planes, unpack_bits, unpack_planes
+from bnncompiler.program import Buffer, Call, Memory, Table, Typed, store, values_of
+
+
+def _reached(x: Array, at: Array, rows: int) -> Array:
+    """For each element of ``x [..., n]``, how many of its row's thresholds it reaches."""
+    by_row = x.reshape(*x.shape[:-1], -1, rows, 1)
+    reached: Array = (by_row >= at.reshape(rows, -1)).sum(axis=-1).reshape(x.shape)
+    return reached
+
+
+@dataclass(frozen=True, eq=False)
+class Threshold(Call):
+    """Bit ``i`` of ``y`` is ``x[i] >= at[i % rows]``."""
+
+    in_place: ClassVar[bool] = True
+
+    x: Typed
+    n: int
+    at: Typed
+    rows: int
+    y: Buffer
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        bits = _reached(values_of(self.x, memory), values_of(self.at, memory), self.rows)
+        memory[self.y.name] = pack_bits(bits, word_bits)
+
+
+@dataclass(frozen=True, eq=False)
+class Steps(Call):
+    """Code ``i`` of ``y`` is ``levels[i % rows][k]``, ``k`` the count of the row's thresholds that ``x[i]`` reaches.
+
+    ``levels`` is None where the code is ``k`` itself. Codes are unsigned and stored as ``planes`` bit planes.
+    """
+
+    x: Typed
+    n: int
+    at: Typed
+    rows: int
+    count: int
+    levels: Table | None
+    planes: int
+    y: Buffer
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        codes = _reached(values_of(self.x, memory), values_of(self.at, memory), self.rows)
+        if self.levels is not None:
+            table = self.levels.values.reshape(self.rows, self.count + 1)
+            codes = table[np.arange(self.n) % self.rows, codes]
+        memory[self.y.name] = pack_planes(codes, self.planes, word_bits)
+
+
+@dataclass(frozen=True, eq=False)
+class LoadBits(Call):
+    """Packed input bytes (bit ``i`` is bit ``i % 8`` of byte ``i // 8``) into words."""
+
+    x: Buffer
+    n: int
+    y: Buffer
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        memory[self.y.name] = pack_bits(unpack_bits(memory[self.x.name].astype(np.uint8), self.n), word_bits)
+
+
+@dataclass(frozen=True, eq=False)
+class Slice(Call):
+    """The ``planes`` low bits of each integer of ``x``, as bit planes."""
+
+    x: Typed
+    n: int
+    planes: int
+    y: Buffer
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        memory[self.y.name] = pack_planes(values_of(self.x, memory), self.planes, word_bits)
+
+
+@dataclass(frozen=True, eq=False)
+class Unpack(Call):
+    """Integers from bit planes: ``y[i] = lo + step * code[i]``."""
+
+    x: Buffer
+    n: int
+    planes: int
+    lo: int
+    step: int
+    y: Buffer
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        codes = unpack_planes(memory[self.x.name], self.planes, self.n, signed=False)
+        memory[self.y.name] = (self.lo + self.step * codes).astype(self.y.dtype(word_bits))
+
+
+@dataclass(frozen=True, eq=False)
+class DenseThreshold(Call):
+    """Bipolar by bipolar dense layer with its threshold: bit ``o`` of ``y`` is ``n - 2 popcount(x ^ w[o]) >= at[o]``."""
+
+    x: Buffer
+    w: Table
+    at: Typed
+    n: int
+    outs: int
+    y: Buffer
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        acc = _xnor(memory[self.x.name], self.w, self.n, self.outs)
+        memory[self.y.name] = pack_bits(acc >= values_of(self.at, memory), word_bits)
+
+
+@dataclass(frozen=True, eq=False)
+class DenseXnor(Call):
+    """Bipolar by bipolar dense layer: ``y[o] = n - 2 popcount(x ^ w[o])``."""
+
+    x: Buffer
+    w: Table
+    n: int
+    outs: int
+    y: Buffer
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        memory[self.y.name] = _xnor(memory[self.x.name], self.w, self.n, self.outs).astype(np.int32)
+
+
+def _xnor(x: Array, w: Table, n: int, outs: int) -> Array:
+    signs, weights = (2 * unpack_bits(bits, n).astype(np.int64) - 1 for bits in (x, w.values.reshape(outs, -1)))
+    return _product(signs, weights)
+
+
+def _product(x: Array, w: Array) -> Array:
+    """``x [..., n]`` times each row of ``w [outs, n]``, modulo 2**64; in floats, which are faster, where they are exact."""
+    largest = int(np.abs(x).max(initial=0)) * int(np.abs(w).max(initial=0)) * x.shape[-1]
+    dtype = np.float64 if largest < 2**53 else np.int64
+    product: Array = x.astype(dtype) @ w.astype(dtype).T
+    return product.astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class DenseBipolar(Call):
+    """Dense layer of ``planes`` bit planes by bipolar weights: ``y[o] = bias[o] + sum_i code[i] * (2 w[o][i] - 1)``.
+
+    ``x_signed`` is 1 where the codes are two's complement. ``bias`` is None where it is zero.
+    """
+
+    x: Buffer
+    planes: int
+    x_signed: int
+    w: Table
+    bias: Table | None
+    n: int
+    outs: int
+    y: Buffer
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        codes = unpack_planes(memory[self.x.name], self.planes, self.n, bool(self.x_signed))
+        signs = 2 * unpack_bits(self.w.values.reshape(self.outs, -1), self.n).astype(np.int64) - 1
+        memory[self.y.name] = _biased(_product(codes, signs), self.bias)
+
+
+@dataclass(frozen=True, eq=False)
+class DenseTernary(Call):
+    """Dense layer of bit planes by ternary weights: ``y[o] = bias[o] + sum_i code[i] * (plus[o][i] - minus[o][i])``."""
+
+    x: Buffer
+    planes: int
+    x_signed: int
+    plus: Table
+    minus: Table
+    bias: Table | None
+    n: int
+    outs: int
+    y: Buffer
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        codes = unpack_planes(memory[self.x.name], self.planes, self.n, bool(self.x_signed))
+        plus, minus = (unpack_bits(t.values.reshape(self.outs, -1), self.n).astype(np.int64) for t in (self.plus, self.minus))
+        memory[self.y.name] = _biased(_product(codes, plus - minus), self.bias)
+
+
+@dataclass(frozen=True, eq=False)
+class DenseSelect(Call):
+    """Dense layer of bit planes by integer weights: ``y[o] = bias[o] + sum_i code[i] * w[o][i]``."""
+
+    x: Buffer
+    planes: int
+    x_signed: int
+    w: Typed
+    bias: Table | None
+    n: int
+    outs: int
+    y: Buffer
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        codes = unpack_planes(memory[self.x.name], self.planes, self.n, bool(self.x_signed))
+        memory[self.y.name] = _biased(_product(codes, values_of(self.w, memory).reshape(self.outs, -1)), self.bias)
+
+
+@dataclass(frozen=True, eq=False)
+class DenseInteger(Call):
+    """Dense layer of integers by integer weights: ``y[o] = sum_i x[i] * w[o][i]``."""
+
+    x: Typed
+    w: Typed
+    n: int
+    outs: int
+    y: Buffer
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        w = values_of(self.w, memory).reshape(self.outs, -1)
+        memory[self.y.name] = _product(values_of(self.x, memory), w).astype(np.int32)
+
+
+def _biased(acc: Array, bias: Table | None) -> Array:
+    return (acc if bias is None else acc + bias.values.astype(np.int64)).astype(np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class Requantize(Call):
+    """``y[i] = clamp((x[i] * multiplier + bias) >> shift, lo, hi)`` with the row's piece that ``x[i]`` falls into.
+
+    Piece ``k`` of row ``r`` (``r = i % rows``) is entry ``r * pieces + k`` of the tables and begins at ``start``; the
+    first one's ``start`` is not read. The product is taken in 64 bits, and ``>>`` floors.
+    """
+
+    in_place: ClassVar[bool] = True
+
+    x: Typed
+    n: int
+    start: Table
+    multiplier: Table
+    bias: Table
+    rows: int
+    pieces: int
+    shift: int
+    lo: int
+    hi: int
+    y: Typed
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        x = values_of(self.x, memory)
+        row = np.arange(self.n) % self.rows
+        start, multiplier, bias = (t.values.astype(np.int64).reshape(self.rows, -1) for t in (self.start, self.multiplier, self.bias))
+        piece = (x[..., None] >= start[row, 1:]).sum(axis=-1)
+        product = x * multiplier[row, piece] + bias[row, piece]
+        store(self.y, np.clip(product >> self.shift, self.lo, self.hi), memory, word_bits)
+
+
+@dataclass(frozen=True, eq=False)
+class Lookup(Call):
+    """``y[i] = table[(i % rows) * entries + (x[i] - lo) / step]``."""
+
+    in_place: ClassVar[bool] = True
+
+    x: Typed
+    n: int
+    lo: int
+    step: int
+    table: Typed
+    rows: int
+    entries: int
+    y: Typed
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        index = (np.arange(self.n) % self.rows) * self.entries + (values_of(self.x, memory) - self.lo) // self.step
+        store(self.y, values_of(self.table, memory)[index], memory, word_bits)
+
+
+@dataclass(frozen=True, eq=False)
+class Argmax(Call):
+    """``y[0]`` is the index of the first of the largest of ``x[0..n-1]``."""
+
+    in_place: ClassVar[bool] = True
+
+    x: Typed
+    n: int
+    y: Buffer
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        memory[self.y.name] = np.argmax(values_of(self.x, memory), axis=-1)[..., None].astype(np.int32)

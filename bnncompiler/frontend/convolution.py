@@ -1,0 +1,126 @@
+"""Convolutions, and what is one in disguise: average pools, and means and sums over height and width.
+
+The one idea: a mean is a linear map, so AveragePool, GlobalAveragePool, ReduceMean and ReduceSum over a map are
+depthwise convolutions with equal weights, 1 / (number of taps) or 1, and nothing behind the frontend has to know them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from onnx import NodeProto
+
+from bnncompiler.errors import ModelError, UnsupportedModel
+from bnncompiler.frontend.maps import FeatureMap, feature_map
+from bnncompiler.frontend.nodes import attribute, label
+from bnncompiler.frontend.scope import Scope, Tensor
+from bnncompiler.frontend.windows import kernel_shape, window
+from bnncompiler.ir import Array, Node
+from bnncompiler.ops import Conv, Pad
+from bnncompiler.window import Window
+
+
+def conv(scope: Scope, node: NodeProto) -> list[Tensor]:
+    """Import a convolution with constant weights ``[out, in / group, *kernel]``."""
+    x = feature_map(scope, node)
+    weight, bias = scope.constant(node, 1), scope.operand(node, 2)
+    group = attribute(node, "group", 1)
+    if isinstance(bias, Tensor):
+        raise UnsupportedModel(f"{label(node)}: its bias is not constant, which is not supported; write Conv and Add")
+    kernel = list(weight.shape[2:])
+    channels = x.node.type.channels
+    fits = weight.ndim == x.rank and group > 0 and weight.shape[1] * group == channels and len(weight) % group == 0
+    if not fits or not weight.size:
+        raise ModelError(
+            f"{label(node)} has weights {list(weight.shape)} in {group} groups, but reads {channels} channels: "
+            "the shapes do not fit"
+        )
+    if list(attribute(node, "kernel_shape", kernel)) != kernel or (bias is not None and bias.shape != weight.shape[:1]):
+        raise ModelError(f"{label(node)}: kernel_shape or bias do not fit its weights {list(weight.shape)}")
+    maps = weight if weight.ndim == 4 else weight[:, :, None]
+    return [_convolved(scope, node, x, maps, bias, window(node, kernel, x.sizes), group)]
+
+
+def average_pool(scope: Scope, node: NodeProto) -> list[Tensor]:
+    """Import AveragePool as a depthwise convolution.
+
+    Raises:
+        UnsupportedModel: padding does not count, so that the weights differ from position to position.
+    """
+    x = feature_map(scope, node)
+    kernel = kernel_shape(node)
+    found = window(node, kernel, x.sizes)
+    rounded_up = window(node, kernel, x.sizes, ceil=bool(attribute(node, "ceil_mode", 0)))
+    uncounted = not attribute(node, "count_include_pad", 0) and found.reaches_out(x.node.type.shape)
+    if uncounted or found != rounded_up:
+        raise UnsupportedModel(
+            f"{label(node)} reaches over the border by its {'pads' if found == rounded_up else 'ceil_mode'}, where "
+            "nothing counts, so its divisor depends on the position, which is not supported; "
+            "use count_include_pad=1 without ceil_mode"
+        )
+    return [_pooled(scope, node, x, found, mean=True)]
+
+
+def global_average_pool(scope: Scope, node: NodeProto) -> list[Tensor]:
+    """Import GlobalAveragePool as a depthwise convolution with a kernel of the map's size."""
+    x = feature_map(scope, node)
+    height, width, _ = x.node.type.shape
+    return [_pooled(scope, node, x, Window((height, width)), mean=True)]
+
+
+def reduce_linear(scope: Scope, node: NodeProto) -> list[Tensor]:
+    """Import ReduceMean or ReduceSum over height, width or both as a depthwise convolution."""
+    x, kernel, axes = reduced_map(scope, node)
+    y = _pooled(scope, node, x, Window(kernel), mean=node.op_type == "ReduceMean")
+    return [y if attribute(node, "keepdims", 1) else Tensor(y.base, y.index.squeeze(axes))]
+
+
+def reduced_map(scope: Scope, node: NodeProto) -> tuple[FeatureMap, tuple[int, int], tuple[int, ...]]:
+    """What a reduction over spatial axes reads, the kernel (height, width) that covers them, and those axes.
+
+    Raises:
+        UnsupportedModel: it runs over the channels or the batch.
+    """
+    given = scope.operand(node, 1)
+    if isinstance(given, Tensor):
+        raise UnsupportedModel(f"{label(node)}: its axes are not constant; export with constant axes")
+    rank = scope.tensor(node).index.ndim
+    listed = attribute(node, "axes", ()) if given is None else given.tolist()
+    axes = tuple(sorted({a % rank for a in listed})) or tuple(range(rank))
+    x = feature_map(scope, node, axes)
+    lengths = [n if a in axes else 1 for a, n in zip(x.spatial, x.sizes, strict=True)]
+    height, width = (1, *lengths)[-2:]
+    return x, (height, width), axes
+
+
+def _pooled(scope: Scope, node: NodeProto, x: FeatureMap, over: Window, *, mean: bool) -> Tensor:
+    taps, channels = over.kernel[0] * over.kernel[1], x.node.type.channels
+    kind = np.dtype(x.node.type.dtype)
+    if kind.kind != "f":
+        raise UnsupportedModel(f"{label(node)} sums {kind} integers; cast to float32 before it")
+    value = kind.type(1) / kind.type(taps) if mean else kind.type(1)
+    return _convolved(scope, node, x, np.full((channels, 1, *over.kernel), value, kind), None, over, channels)
+
+
+def _convolved(
+    scope: Scope, node: NodeProto, x: FeatureMap, weight: Array, bias: Array | None, over: Window, group: int
+) -> Tensor:
+    """The convolution of ``x`` by ``weight [out, in / group, height, width]``; a Pad before it becomes its padding."""
+    if weight.dtype.kind != "f":
+        raise UnsupportedModel(f"{label(node)} multiplies {weight.dtype} integers; export the model with float weights")
+    name = scope.record(node)
+    source, over, value = _without_pad(x.node, over)
+    if source is not x.node:
+        scope.origins[name] = tuple(dict.fromkeys([*scope.origins[x.node.name], *scope.origins[name]]))
+    last = np.ascontiguousarray(np.moveaxis(weight, 1, -1))
+    return x.like(scope, Conv(name, source, last, bias, over, group, value, source.type.dtype))
+
+
+def _without_pad(x: Node, over: Window) -> tuple[Node, Window, float]:
+    """What a window on ``x`` reads before the Pad that ``x`` may be, the window there, and the padding's value."""
+    padded = any((*over.before, *over.after))
+    if not isinstance(x, Pad) or (padded and x.value != 0):
+        return x, over, 0.0
+    before, after = ((a[0] + b[0], a[1] + b[1]) for a, b in ((x.before, over.before), (x.after, over.after)))
+    return x.x, replace(over, before=before, after=after), x.value

@@ -1,0 +1,147 @@
+"""Feature maps: where height, width and channels of an ONNX value are, and the node that has them channels last.
+
+The one idea: whether a value already lies channels last is read off its index, whatever Transposes and Reshapes have
+made of it. Where it does not, and only a graph input and elementwise operators stand behind it, the input itself is
+laid out that way and the import begins again (`Relayout`); else a `Permute` moves the elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import NodeProto
+
+from bnncompiler.errors import ModelError, UnsupportedModel
+from bnncompiler.frontend.nodes import label
+from bnncompiler.frontend.scope import Scope, Tensor
+from bnncompiler.frontend.views import per_sample
+from bnncompiler.ir import Array, Node
+from bnncompiler.ops import Input, Permute
+from bnncompiler.oracle import sources
+
+LARGEST = 2**28  # elements of a map; more is a damaged shape
+
+
+class Relayout(Exception):
+    """The import has to begin again with other layouts of inputs.
+
+    Attributes:
+        orders: by input, which element in ONNX's order stands where: ``[height, width, channels]``.
+    """
+
+    def __init__(self, orders: Mapping[str, Array]) -> None:
+        super().__init__(*orders)
+        self.orders = orders
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureMap:
+    """An ONNX value as a map.
+
+    Attributes:
+        node: its elements ``[height, width, channels]``; height is 1 where ONNX has one spatial axis.
+        channels: the channel axis of the ONNX value, which has the batch as axis 0.
+        rank: how many axes the ONNX value has.
+    """
+
+    node: Node
+    channels: int
+    rank: int
+
+    @property
+    def spatial(self) -> tuple[int, ...]:
+        """The ONNX value's spatial axes, in order."""
+        return tuple(a for a in range(1, self.rank) if a != self.channels)
+
+    @property
+    def sizes(self) -> list[int]:
+        """The lengths of the spatial axes."""
+        return list(self.node.type.shape[2 - len(self.spatial) : 2])
+
+    def like(self, scope: Scope, base: Node) -> Tensor:
+        """All of another map ``base`` as an ONNX value with the axes of this one.
+
+        Raises:
+            ModelError: that is too large to be a network.
+        """
+        if base.type.size > LARGEST:
+            raise ModelError(f'"{base.name}" would have the shape {base.type.shape}; the model\'s shapes are damaged')
+        index = scope.whole(base)
+        index = index if self.rank == 4 else index[:, 0]
+        return Tensor(base, np.moveaxis(index, -1, self.channels))
+
+
+def feature_map(scope: Scope, node: NodeProto, among: Collection[int] | None = None) -> FeatureMap:
+    """The first input of ``node`` as a map.
+
+    Args:
+        scope: the import.
+        node: an operator on maps.
+        among: the axes over which it runs, for an operator that would also take channels; by default the channels are
+            axis 1, as Conv and the pools have it.
+
+    Raises:
+        UnsupportedModel: the value is no map, it mixes samples, or ``among`` has its channels.
+        Relayout: an input has to be laid out in another way.
+    """
+    x = scope.tensor(node)
+    rank = x.index.ndim
+    if rank not in (3, 4):
+        raise UnsupportedModel(
+            f"{label(node)} reads a value of {rank} axes; maps have a batch, channels, and one or two spatial axes"
+        )
+    local = per_sample(x.index, x.base.type.size, scope.batch)
+    if local is None:
+        raise UnsupportedModel(
+            f"{label(node)} mixes the samples of a batch; the first axis of every input is taken for the batch, "
+            "and each sample has to be computed alone"
+        )
+    candidates = [1] if among is None else sorted((1, rank - 1), key=lambda axis: axis in among)
+    channels = candidates[0]
+    in_place = next((c for c in candidates if _in_place(x.base, _channels_last(local, c))), channels)
+    inputs = _inputs(x.base)
+    if not inputs or (set(inputs) & scope.layouts.keys() and in_place not in (among or ())):
+        channels = in_place  # an input alone says nothing about its axes
+    if among is not None and (channels in among or 0 in among):
+        raise UnsupportedModel(
+            f"{label(node)} runs over the {'channels' if channels in among else 'batch'}; "
+            "only the height and width of a map are supported"
+        )
+    return FeatureMap(_placed(scope, node, x, _channels_last(local, channels)), channels, rank)
+
+
+def _channels_last(local: Array, channels: int) -> Array:
+    """The index of one sample as ``[height, width, channels]``; ``channels`` counts the batch axis."""
+    moved = np.moveaxis(local, channels - 1, -1)
+    return moved if moved.ndim == 3 else moved[None]
+
+
+def _in_place(base: Node, order: Array) -> bool:
+    return base.type.shape == order.shape and bool((order.reshape(-1) == np.arange(order.size)).all())
+
+
+def _inputs(base: Node) -> list[str]:
+    """The names of the inputs behind ``base`` where it is elementwise of nothing else."""
+    behind = sources(base)
+    names = [s.name for s in behind if isinstance(s, Input)]
+    return names if len(names) == len(behind) else []
+
+
+def _placed(scope: Scope, node: NodeProto, x: Tensor, order: Array) -> Node:
+    """A node whose element ``i`` is element ``order.flat[i]`` of ``x``'s base."""
+    inputs = _inputs(x.base)
+    undecided = inputs if scope.layouts.keys().isdisjoint(inputs) else []
+    if _in_place(x.base, order):
+        scope.layouts.update(dict.fromkeys(undecided, order))
+        return x.base
+    if undecided and (np.sort(order, axis=None) == np.arange(x.base.type.size)).all():
+        raise Relayout(dict.fromkeys(undecided, order))
+    name = f"{node.input[0]}.channels_last"
+    known = next((p for p in scope.permuted.get(name, ()) if np.array_equal(p.index, order)), None)
+    if known is None:
+        known = Permute(name, x.base, np.ascontiguousarray(order))
+        scope.permuted.setdefault(name, []).append(known)
+        scope.origins[name] = x.origin or (scope.origin(node),)
+    return known

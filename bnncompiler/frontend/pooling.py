@@ -1,0 +1,94 @@
+"""Max-pools and explicit padding of maps.
+
+The one idea: both only choose among elements that are there (or one constant), so they work on the map as it lies and
+keep its element type; how they see the border is the window's business (`windows`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from onnx import NodeProto
+
+from bnncompiler.errors import ModelError, UnsupportedModel
+from bnncompiler.frontend.convolution import reduced_map
+from bnncompiler.frontend.maps import FeatureMap, feature_map
+from bnncompiler.frontend.nodes import attribute, label
+from bnncompiler.frontend.scope import Scope, Tensor
+from bnncompiler.frontend.windows import kernel_shape, window
+from bnncompiler.ops import MaxPool, Pad
+from bnncompiler.window import Window
+
+
+def max_pool(scope: Scope, node: NodeProto) -> list[Tensor | None]:
+    """Import MaxPool; its second output, the indices, has to be unused."""
+    if any(o in scope.wanted for o in node.output[1:]):
+        raise UnsupportedModel(f"{label(node)}: the indices of the largest are used, which is not supported")
+    x = feature_map(scope, node)
+    ceil = bool(attribute(node, "ceil_mode", 0))
+    over = window(node, kernel_shape(node), x.sizes, ceil=ceil)
+    if not over.valid(x.node.type.shape).any(axis=(2, 3)).all():
+        raise ModelError(f"{label(node)}: its window {over} has positions that lie in the padding only")
+    return [_largest(scope, node, x, over)]
+
+
+def global_max_pool(scope: Scope, node: NodeProto) -> list[Tensor]:
+    """Import GlobalMaxPool: a window of the map's size."""
+    x = feature_map(scope, node)
+    height, width, _ = x.node.type.shape
+    return [_largest(scope, node, x, Window((height, width)))]
+
+
+def reduce_max(scope: Scope, node: NodeProto) -> list[Tensor]:
+    """Import ReduceMax over height, width or both."""
+    x, kernel, axes = reduced_map(scope, node)
+    y = _largest(scope, node, x, Window(kernel))
+    return [y if attribute(node, "keepdims", 1) else Tensor(y.base, y.index.squeeze(axes))]
+
+
+def pad(scope: Scope, node: NodeProto) -> list[Tensor]:
+    """Import Pad with a constant value around the height and width of a map.
+
+    Raises:
+        UnsupportedModel: another mode, other axes, or negative pads.
+    """
+    mode = attribute(node, "mode", "constant")
+    if mode != "constant":
+        raise UnsupportedModel(f'{label(node)} has mode="{mode}"; only constant padding compiles')
+    rank = scope.tensor(node).index.ndim
+    before, after = _pads(scope, node, rank)
+    if min(*before, *after) < 0:
+        raise UnsupportedModel(f"{label(node)} has negative pads {before}, {after}; use a Slice instead")
+    axes = [a for a in range(rank) if before[a] or after[a]]
+    if not axes:
+        value = scope.tensor(node)
+        return [Tensor(value.base, value.index, (*value.origin, scope.origin(node)))]
+    x = feature_map(scope, node, axes)
+    top, left = (0, *(before[a] for a in x.spatial))[-2:]
+    bottom, right = (0, *(after[a] for a in x.spatial))[-2:]
+    return [x.like(scope, Pad(scope.record(node), x.node, (top, left), (bottom, right), _value(scope, node)))]
+
+
+def _pads(scope: Scope, node: NodeProto, rank: int) -> tuple[list[int], list[int]]:
+    """The padding before and after each axis of the value, the batch axis included."""
+    listed = attribute(node, "pads")
+    pads = scope.constant(node, 1).reshape(-1).tolist() if listed is None else list(listed)
+    given = scope.constant(node, 3).reshape(-1).tolist() if len(node.input) > 3 and node.input[3] else range(rank)
+    axes = [a % rank for a in given]
+    if len(pads) != 2 * len(axes):
+        raise ModelError(f"{label(node)}: pads {pads} do not fit a value of {rank} axes")
+    before, after = [0] * rank, [0] * rank
+    for i, axis in enumerate(axes):
+        before[axis], after[axis] = pads[i], pads[i + len(axes)]
+    return before, after
+
+
+def _value(scope: Scope, node: NodeProto) -> float:
+    given = len(node.input) > 2 and node.input[2]
+    value = float(scope.constant(node, 2).item()) if given else float(attribute(node, "value", 0.0))
+    if not np.isfinite(value):
+        raise UnsupportedModel(f"{label(node)} pads with {value}; use the pads of the MaxPool behind it instead")
+    return value
+
+
+def _largest(scope: Scope, node: NodeProto, x: FeatureMap, over: Window) -> Tensor:
+    return x.like(scope, MaxPool(scope.record(node), x.node, over))

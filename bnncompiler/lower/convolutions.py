@@ -1,0 +1,213 @@
+"""Convolutions as kernel calls.
+
+A convolution is a `PixelLoop`: gather the taps of a pixel, run a dense kernel on them, apply the activation that
+follows, put the pixel. A dense layer at several positions is a convolution with a 1x1 window.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bnncompiler import map_calls, ops
+from bnncompiler.ir import Array, Node
+from bnncompiler.lower import functions, layers
+from bnncompiler.lower.layers import Layer, Rows
+from bnncompiler.lower.storage import SIGNED, Lowering, Stored, smallest_ctype
+from bnncompiler.map_calls import Index
+from bnncompiler.packing import words
+from bnncompiler.program import Buffer, Typed
+from bnncompiler.window import Window
+
+
+def _geometry(node: Layer) -> tuple[tuple[int, int, int], Window, Rows]:
+    """Shape of the input map, window, and rows of weights."""
+    if isinstance(node, ops.IntegerConv):
+        height, width, channels = node.x.type.shape
+        return (height, width, channels), node.window, Rows(node.weight.reshape(len(node.weight), -1), node.group)
+    channels = node.x.type.channels
+    return (node.x.type.size // channels, 1, channels), Window((1, 1)), Rows(node.weight)
+
+
+def loop(low: Lowering, node: Layer) -> None:
+    """Append a convolution (or a dense layer at several positions) with the activation, if that is its only reader."""
+    shape, window, rows = _geometry(node)
+    name, outs = low.names[node], len(rows.weight)
+    height, width = window.positions(shape)
+    x = _operand(low, node, rows)
+    act = _activation(low, node)
+    patch = (
+        Buffer(f"{name}_patch", "bnn_word", x.planes * words(rows.ins, low.word_bits))
+        if x.planes
+        else Buffer(f"{name}_patch", x.buffer.ctype, rows.ins)
+    )
+    acc = Buffer(f"{name}_acc", "int32_t", outs)
+    fill, border = _padding(node, x)
+    y, stored = _result(low, node, act, height * width)
+    scratch = [patch]
+    with low.collecting() as body:
+        _gather(low, node, shape, window, rows, x, patch, fill)
+        together = (
+            rows.groups == 1
+            and not border
+            and isinstance(act, ops.Steps)
+            and layers.is_xnor(x, rows)
+            and layers.one_crossing(act)
+        )
+        if not together:
+            sums = layers.product(low, node, rows, Stored(patch, x.planes, x.signed, x.step, x.base), acc)
+            scratch.append(acc)
+    with low.collecting() as tail:
+        if together and isinstance(act, ops.Steps):
+            pixel = low.packed(f"{name}_pixel", outs)
+            layers.with_threshold(low, act, node, rows, patch, pixel)
+            put_bits(low, act, pixel, 1, outs, (height, width), y)
+            scratch.append(pixel)
+        else:
+            if border:
+                assert isinstance(node, ops.IntegerConv)
+                _take_back(low, node, window, shape, acc)
+            scratch += _activate(low, node, act, sums, (height, width), y)
+            stored = stored if act is not None else Stored(y, step=sums.step, base=sums.base)
+    macs = rows.weight.size * height * width
+    owner = node if act is None else act
+    low.calls.append(
+        map_calls.PixelLoop(
+            low.names[owner],
+            low.origin(owner),
+            macs,
+            height,
+            width,
+            rows.groups,
+            tuple(body),
+            tuple(tail),
+            tuple(scratch),
+            x.buffer,
+            y,
+        )
+    )
+    low.stored[owner] = stored
+
+
+def _activation(low: Lowering, node: Layer) -> ops.Steps | ops.Requantize | None:
+    """The channel function to compute with each pixel: the layer's only reader, if its rows are channels."""
+    reader = layers.only_reader(low, node)
+    channels = node.type.channels
+    if isinstance(reader, ops.Steps) and len(reader.at) <= channels and not functions.is_table(reader):
+        return reader
+    if isinstance(reader, ops.Requantize) and len(reader.start) <= channels and not functions.is_identity(reader):
+        return reader
+    return None
+
+
+def _result(low: Lowering, node: Layer, act: ops.Steps | ops.Requantize | None, pixels: int) -> tuple[Buffer, Stored]:
+    """The map that the loop writes."""
+    channels = node.type.channels
+    if isinstance(act, ops.Steps):
+        y = low.packed(low.names[act], pixels * channels, functions.code_planes(act))
+        return y, functions.stored_levels(act, y)
+    owner = node if act is None else act
+    ctype = "int32_t" if act is None else low.output_ctype(act)
+    y = Buffer(low.names[owner], ctype, pixels * channels)
+    return y, Stored(y)
+
+
+def _padding(node: Layer, x: Stored) -> tuple[int, bool]:
+    """The code of padded taps, and whether what it adds must be taken back because padding adds nothing."""
+    if isinstance(node, ops.IntegerDense) or not node.is_padded:
+        return 0, False
+    if node.pad_code is None:
+        return 0, x.is_bipolar
+    code = (node.pad_code - int(x.base[0])) // x.step
+    return (code % (1 << x.planes) if x.planes else code), False
+
+
+def _operand(low: Lowering, node: Layer, rows: Rows) -> Stored:
+    """The input in the form that the kernel reads. Taps that add nothing need a code for 0, or else bipolar weights."""
+    x = layers.operand(low, node, rows)
+    absent = isinstance(node, ops.IntegerConv) and node.is_padded and node.pad_code is None
+    return low.integers(node.x) if absent and x.base.any() and not layers.is_xnor(x, rows) else x
+
+
+def _gather(
+    low: Lowering,
+    node: Layer,
+    shape: tuple[int, int, int],
+    window: Window,
+    rows: Rows,
+    x: Stored,
+    patch: Buffer,
+    fill: int,
+) -> None:
+    height, width, channels = shape
+    group = Index.GROUP if rows.groups > 1 else 0
+    numbers = (
+        height,
+        width,
+        channels,
+        group,
+        channels // rows.groups,
+        *map_calls.geometry(window),
+        fill,
+        Index.ROW,
+        Index.COLUMN,
+    )
+    if x.planes:
+        low.call(map_calls.GatherBits, node, 0, x.buffer, x.planes, *numbers, patch)
+    else:
+        low.call(map_calls.GatherIntegers, node, 0, Typed(x.buffer), *numbers, Typed(patch))
+
+
+def _take_back(low: Lowering, node: ops.IntegerConv, window: Window, shape: tuple[int, int, int], acc: Buffer) -> None:
+    """Append what undoes the bits 0 (-1) in the patch where taps add nothing: ``+ w`` for each of them."""
+    valid = window.valid(shape)
+    row_class = _classes(np.asarray(valid[:, valid.shape[1] // 2].any(axis=2)))
+    column_class = _classes(np.asarray(valid[valid.shape[0] // 2].any(axis=1)))
+    by_tap = node.weight.astype(np.int64).sum(axis=3)
+    count = int(column_class.max()) + 1
+    values = np.zeros(((int(row_class.max()) + 1) * count, len(node.weight)), np.int64)
+    for r in range(len(row_class)):
+        for c in range(len(column_class)):
+            values[row_class[r] * count + column_class[c]] = (by_tap * ~valid[r, c]).sum(axis=(1, 2))
+    tables = [
+        low.table(node, what, v, "uint8_t") for what, v in (("row_class", row_class), ("column_class", column_class))
+    ]
+    border = low.table(node, "border", values[1:], smallest_ctype(values[1:], SIGNED), len(node.weight))
+    low.call(
+        map_calls.AddBorder, node, 0, *tables, count, Typed(border), len(node.weight), Index.ROW, Index.COLUMN, acc
+    )
+
+
+def _classes(reached: Array) -> Array:
+    """Positions ``[positions, taps]`` with the same taps on the map have the same number; all taps on it is 0."""
+    _, number = np.unique(~reached, axis=0, return_inverse=True)
+    number = number.reshape(-1)
+    if reached.all(axis=1).any():
+        inside = number[np.flatnonzero(reached.all(axis=1))[0]]
+        assert inside == 0
+        return np.asarray(number)
+    return np.asarray(number + 1)
+
+
+def _activate(
+    low: Lowering, node: Layer, act: ops.Steps | ops.Requantize | None, sums: Stored, size: tuple[int, int], y: Buffer
+) -> list[Buffer]:
+    """Append the activation of one pixel and its way into the map; returns the scratch that this takes."""
+    outs, name = node.type.channels, low.names[node]
+    if isinstance(act, ops.Steps):
+        planes = functions.code_planes(act)
+        pixel = low.packed(f"{name}_pixel", outs, planes)
+        functions.steps(low, act, sums, outs, pixel)
+        put_bits(low, act, pixel, planes, outs, size, y)
+        return [pixel]
+    if act is None:
+        low.call(map_calls.PutIntegers, node, 0, Typed(sums.buffer), outs, size[1], Index.ROW, Index.COLUMN, Typed(y))
+        return []
+    pixel = Buffer(f"{name}_pixel", y.ctype, outs)
+    functions.requantize(low, act, sums, outs, pixel)
+    low.call(map_calls.PutIntegers, act, 0, Typed(pixel), outs, size[1], Index.ROW, Index.COLUMN, Typed(y))
+    return [pixel]
+
+
+def put_bits(low: Lowering, node: Node, x: Buffer, planes: int, n: int, size: tuple[int, int], y: Buffer) -> None:
+    """Append the call that puts one pixel's bit planes into a map of ``size``."""
+    low.call(map_calls.PutBits, node, 0, x, planes, n, size[0] * size[1] * n, size[1], Index.ROW, Index.COLUMN, y)

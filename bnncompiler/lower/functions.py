@@ -1,0 +1,148 @@
+"""Channel functions as kernel calls: thresholds and levels, requantisation, tables.
+
+Each function here appends the calls that turn one stored value into another, ``n`` elements of it; convolutions use
+them for one pixel, everything else for the whole value.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bnncompiler import calls, interpreter, ops
+from bnncompiler.ir import Array, Node, per_element
+from bnncompiler.lower.storage import LIMITS, Lowering, Stored, smallest_ctype
+from bnncompiler.program import Buffer, Typed
+
+WIDE_STEPS = 16  # more thresholds than this are slower to count than a table is to read
+WIDEST_TABLE = 1 << 12
+
+
+def points(node: Node) -> int:
+    """How many values a node can take, over all rows."""
+    lo, hi = node.domain.bounds
+    return (hi - lo) // node.domain.step + 1
+
+
+def crossings(node: ops.Steps) -> Array | None:
+    """For two levels: thresholds ``[rows, count]`` of which an odd number is reached where the bit is 1.
+
+    A row that begins with 1 has the smallest ``q`` as an additional first threshold; unused ones stand above the
+    largest. None where there are more levels than two.
+    """
+    lo, hi = node.out.bounds
+    if hi - lo > node.out.step:
+        return None
+    least, most = node.x.domain.bounds
+    bits = node.levels > lo if node.out.rows == 1 else node.levels > per_element(node.out.lo, len(node.levels))[:, None]
+    rows = []
+    for at, bit in zip(node.at.tolist(), bits.tolist(), strict=True):
+        found = [least] if bit[0] else []
+        rows.append(
+            found + [t for t, before, now in zip(at, bit, bit[1:], strict=False) if now != before and t <= most]
+        )
+    count = max(1, max(map(len, rows)))
+    return np.array([r + [most + 1] * (count - len(r)) for r in rows], np.int64)
+
+
+def code_planes(node: ops.Steps) -> int:
+    """How many bit planes the codes of the levels take."""
+    lo, hi = node.out.bounds
+    return max(1, ((hi - lo) // node.out.step).bit_length())
+
+
+def stored_levels(node: ops.Steps, y: Buffer) -> Stored:
+    """The levels of ``node`` as bit planes in ``y``."""
+    return Stored(y, code_planes(node), False, node.out.step, np.array([node.out.bounds[0]]))
+
+
+def is_table(node: ops.Steps) -> bool:
+    """Whether levels are better read from a table than counted."""
+    return node.at.shape[1] > WIDE_STEPS and len(node.at) == 1 and points(node.x) <= WIDEST_TABLE
+
+
+def steps(low: Lowering, node: ops.Steps, x: Stored, n: int, y: Buffer) -> None:
+    """Append the call that writes the levels of ``n`` elements of ``x`` to ``y``, as bit planes."""
+    crossed = crossings(node)
+    at = x.on_codes(node.at if crossed is None else crossed)
+    table = Typed(low.table(node, "at", at, None, at.shape[1]))
+    if crossed is not None and at.shape[1] == 1:
+        low.call(calls.Threshold, node, 0, Typed(x.buffer), n, table, len(at), y)
+        return
+    # One plane of a count is its parity, which is what a bit with several crossings is.
+    codes = (node.levels - node.out.bounds[0]) // node.out.step
+    codes = np.repeat(codes, len(at) // len(codes), axis=0)
+    counted = crossed is not None or (codes == np.arange(codes.shape[1])).all()
+    levels = None if counted else low.table(node, "levels", codes, "uint8_t", codes.shape[1])
+    low.call(calls.Steps, node, 0, Typed(x.buffer), n, table, len(at), at.shape[1], levels, code_planes(node), y)
+
+
+def requantize(low: Lowering, node: ops.Requantize, x: Stored, n: int, y: Buffer) -> None:
+    """Append the call that requantises ``n`` elements of ``x`` into ``y``."""
+    rows = max(len(node.start), len(x.base))
+    multiplier, bias = (np.repeat(a, rows // len(a), axis=0) for a in (node.multiplier, node.bias))
+    base = per_element(x.base, rows)[:, None]
+    affine(
+        low,
+        node,
+        "",
+        x.buffer,
+        n,
+        x.on_codes(node.start),
+        multiplier * x.step,
+        bias + multiplier * base,
+        node.shift,
+        node.out.bounds,
+        y,
+    )
+
+
+def affine(
+    low: Lowering,
+    node: Node,
+    what: str,
+    x: Buffer,
+    n: int,
+    start: Array,
+    multiplier: Array,
+    bias: Array,
+    shift: int,
+    bounds: tuple[int, int],
+    y: Buffer,
+) -> None:
+    """Append ``y = clamp((x * multiplier + bias) >> shift)`` by pieces ``[rows, pieces]``."""
+    rows, pieces = start.shape
+    start = np.clip(start, *LIMITS["int32_t"]) if pieces > 1 else np.zeros_like(start)
+    tables = (
+        low.table(node, f"{what}start", start.astype(np.int64), "int32_t", pieces),
+        low.table(node, f"{what}multiplier", multiplier.astype(np.int64), "int32_t", pieces),
+        low.table(node, f"{what}bias", bias.astype(np.int64), "int64_t", pieces),
+    )
+    low.call(calls.Requantize, node, 0, Typed(x), n, *tables, rows, pieces, shift, *bounds, Typed(y))
+
+
+def is_identity(node: ops.Requantize) -> bool:
+    """Whether the integers stay what they are, and only their meaning changes."""
+    return node.shift == 0 and node.start.shape == (1, 1) and node.multiplier[0, 0] == 1 and node.bias[0, 0] == 0
+
+
+def lookup(low: Lowering, node: ops.Lookup | ops.Steps, x: Stored, n: int, y: Buffer) -> None:
+    """Append the call that reads ``n`` elements from a table over all that ``node.x`` can be."""
+    lo, step = node.x.domain.bounds[0], node.x.domain.step
+    if isinstance(node, ops.Steps):
+        values = interpreter.steps(lo + step * np.arange(points(node.x))[:, None], node.at, node.levels).T
+    else:
+        values = node.table
+    table = low.table(node, "table", values, smallest_ctype(values), values.shape[1])
+    base = int(x.base[0])
+    low.call(
+        calls.Lookup,
+        node,
+        0,
+        Typed(x.buffer),
+        n,
+        (lo - base) // x.step,
+        step // x.step,
+        Typed(table),
+        *values.shape,
+        Typed(y),
+    )

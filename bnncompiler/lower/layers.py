@@ -1,0 +1,147 @@
+"""Dense layers as kernel calls.
+
+Which dense kernel a layer gets follows from how its input is stored and which values its weights take. Convolutions use
+the same kernels, on the taps of one pixel (`bnncompiler.lower.convolutions`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bnncompiler import calls, ops
+from bnncompiler.ir import Array, Node
+from bnncompiler.lower import functions
+from bnncompiler.lower.storage import SIGNED, Lowering, Stored, smallest_ctype
+from bnncompiler.packing import words
+from bnncompiler.program import Buffer, Sliced, Table, Typed
+
+Layer = ops.IntegerDense | ops.IntegerConv
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows of weights ``[out, in]`` in ``groups`` groups of equal size, the rows of a group reading the same inputs."""
+
+    weight: Array
+    groups: int = 1
+
+    @property
+    def ins(self) -> int:
+        """How many inputs a row reads."""
+        return int(self.weight.shape[1])
+
+    @property
+    def outs(self) -> int:
+        """How many rows a group has."""
+        return len(self.weight) // self.groups
+
+    @property
+    def kinds(self) -> set[int]:
+        """Which values the weights take."""
+        return set(np.unique(self.weight).tolist())
+
+    @property
+    def wants_planes(self) -> bool:
+        """Whether the kernels for these weights read bit planes."""
+        return self.kinds <= {-1, 0, 1}
+
+
+def dense(low: Lowering, node: ops.IntegerDense) -> None:
+    """Append a dense layer; nothing where the threshold that reads it will compute it (`fused`)."""
+    if _fuses(low, node):
+        return
+    rows = Rows(node.weight)
+    y = Buffer(low.names[node], "int32_t", rows.outs)
+    low.stored[node] = product(low, node, rows, operand(low, node, rows), y)
+
+
+def fused(low: Lowering, node: ops.Steps, layer: ops.IntegerDense) -> None:
+    """Append a bipolar dense layer together with the threshold ``node``."""
+    y = low.packed(low.names[node], node.type.size)
+    with_threshold(low, node, layer, Rows(layer.weight), low.stored[layer.x].buffer, y)
+    low.stored[node] = functions.stored_levels(node, y)
+
+
+def operand(low: Lowering, node: Layer, rows: Rows) -> Stored:
+    """The layer's input in the form that its kernel reads."""
+    return low.planes(node.x) if rows.wants_planes or low.stored[node.x].planes else low.stored[node.x]
+
+
+def _fuses(low: Lowering, node: Layer) -> bool:
+    """Whether the layer's only reader is a threshold that one kernel computes with it."""
+    reader = only_reader(low, node)
+    return (
+        isinstance(reader, ops.Steps)
+        and is_xnor(low.stored[node.x], Rows(node.weight.reshape(len(node.weight), -1)))
+        and one_crossing(reader)
+    )
+
+
+def only_reader(low: Lowering, node: Node) -> Node | None:
+    """The one node that reads ``node``; None where there are more, or where it is an output."""
+    users = low.users[node]
+    return users[0] if len(users) == 1 and node not in low.graph.outputs else None
+
+
+def one_crossing(node: ops.Steps) -> bool:
+    """Whether the levels are two, with one threshold a row between them."""
+    crossed = functions.crossings(node)
+    return crossed is not None and crossed.shape[1] == 1
+
+
+def is_xnor(x: Stored, rows: Rows) -> bool:
+    """Whether input and weights are both bipolar."""
+    return x.is_bipolar and rows.kinds <= {-1, 1}
+
+
+def _part(data: Table | Buffer, stride: int, groups: int) -> Table | Buffer | Sliced:
+    """The current group's part of ``data``."""
+    return data if groups == 1 else Sliced(data, stride)
+
+
+def with_threshold(low: Lowering, node: ops.Steps, layer: Layer, rows: Rows, x: Buffer, y: Buffer) -> None:
+    """Append the kernel that multiplies bipolar ``rows`` with ``x`` and compares with ``node``'s thresholds."""
+    crossed = functions.crossings(node)
+    assert crossed is not None
+    at = np.repeat(crossed, rows.outs // len(crossed), axis=0)
+    w = low.bit_table(layer, "weights", rows.weight > 0)
+    macs = rows.weight.size if isinstance(layer, ops.IntegerDense) else 0
+    low.call(calls.DenseThreshold, node, macs, x, w, Typed(low.table(node, "at", at)), rows.ins, rows.outs, y)
+
+
+def product(low: Lowering, node: Layer, rows: Rows, x: Stored, y: Buffer) -> Stored:
+    """Append the kernel that multiplies ``rows`` with ``x`` (the input, or a patch of it) into ``y``."""
+    macs = rows.weight.size if isinstance(node, ops.IntegerDense) else 0
+    ins, outs, groups = rows.ins, rows.outs, rows.groups
+    row_words = words(ins, low.word_bits)
+    sums = _part(y, outs, groups)
+
+    def bits(what: str, values: Array) -> Table | Buffer | Sliced:
+        return _part(low.bit_table(node, what, values), outs * row_words, groups)
+
+    if is_xnor(x, rows):
+        low.call(calls.DenseXnor, node, macs, x.buffer, bits("weights", rows.weight > 0), ins, outs, sums)
+        return Stored(y)
+    if not x.planes:
+        w = Typed(_part(_weights(low, node, rows), outs * ins, groups))
+        low.call(calls.DenseInteger, node, macs, Typed(x.buffer), w, ins, outs, sums)
+        return Stored(y)
+    plane = (x.buffer, x.planes, int(x.signed))
+    if rows.kinds <= {-1, 1}:
+        low.call(calls.DenseBipolar, node, macs, *plane, bits("weights", rows.weight > 0), None, ins, outs, sums)
+    elif rows.wants_planes:
+        plus, minus = bits("plus", rows.weight > 0), bits("minus", rows.weight < 0)
+        low.call(calls.DenseTernary, node, macs, *plane, plus, minus, None, ins, outs, sums)
+    else:
+        w = Typed(_part(_weights(low, node, rows), outs * ins, groups))
+        low.call(calls.DenseSelect, node, macs, *plane, w, None, ins, outs, sums)
+    total = rows.weight.astype(np.int64).sum(axis=1)
+    base = int(x.base[0])
+    return Stored(y, step=x.step, base=base * total if base else np.zeros(1, np.int64))
+
+
+def _weights(low: Lowering, node: Layer, rows: Rows) -> Table:
+    """The weights as a table of integers."""
+    return low.table(node, "weights", rows.weight, smallest_ctype(rows.weight, SIGNED), rows.ins)

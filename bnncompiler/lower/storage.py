@@ -1,0 +1,180 @@
+"""Storage: how a value of the graph lies in memory, and the state of a lowering.
+
+How a value is stored follows from what it is: levels of `ops.Steps` as bit planes of their codes, everything else as
+the smallest C integer that holds it. Kernels work on codes, so a stored value also says how its codes relate to the
+graph's integers. What the node functions in this package share is the `Lowering`: what was stored where so far, and
+the calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bnncompiler import calls, ops
+from bnncompiler.errors import LoweringError
+from bnncompiler.identifiers import identifiers
+from bnncompiler.ir import Array, Graph, Node, per_element, unique_names
+from bnncompiler.oracle import ChannelFunction
+from bnncompiler.packing import pack_bits, unpack_planes, words
+from bnncompiler.program import Buffer, Call, Table, Typed
+
+LIMITS = {
+    "uint8_t": (0, 255),
+    "int8_t": (-128, 127),
+    "int16_t": (-(2**15), 2**15 - 1),
+    "int32_t": (-(2**31), 2**31 - 1),
+}
+SIGNED = {k: v for k, v in LIMITS.items() if k != "uint8_t"}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How a node's value lies in memory: ``q = base[row] + step * code``.
+
+    ``planes`` is 0 for plain integers; otherwise the codes are that many bit planes.
+    """
+
+    buffer: Buffer
+    planes: int = 0
+    signed: bool = False
+    step: int = 1
+    base: Array = field(default_factory=lambda: np.zeros(1, np.int64))
+
+    def decode(self, content: Array, count: int) -> Array:
+        """The integers ``q [count]`` behind a buffer's content, elements of `Buffer.dtype`."""
+        codes = unpack_planes(content, self.planes, count, self.signed) if self.planes else content.astype(np.int64)
+        return np.asarray(per_element(self.base, count) + self.step * codes)
+
+    @property
+    def is_bipolar(self) -> bool:
+        """Whether it is bits that mean -1 and +1."""
+        return self.planes == 1 and not self.signed and self.step == 2 and self.base.tolist() == [-1]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the graph's integers themselves."""
+        return not self.planes and self.step == 1 and not self.base.any()
+
+    def on_codes(self, q: Array) -> Array:
+        """Thresholds ``[rows, count]`` on ``q`` as those on codes: ``code >= ceil((t - base) / step)``."""
+        rows = max(len(q), len(self.base))
+        return np.asarray(
+            -((per_element(self.base, rows)[:, None] - np.repeat(q, rows // len(q), axis=0)) // self.step)
+        )
+
+
+def smallest_ctype(values: Array, choices: Mapping[str, tuple[int, int]] = LIMITS) -> str:
+    """The smallest C integer type that holds all of ``values``."""
+    lo, hi = (int(values.min()), int(values.max())) if values.size else (0, 0)
+    for ctype, (least, most) in choices.items():
+        if least <= lo and hi <= most:
+            return ctype
+    raise LoweringError(f"no integer type holds {lo}..{hi}")
+
+
+def bounds_ctype(node: Node) -> str:
+    """The smallest C integer type that holds a node's integers."""
+    return smallest_ctype(np.array(node.domain.bounds))
+
+
+class Lowering:
+    """What was stored where so far, and the calls in order."""
+
+    def __init__(self, graph: Graph, word_bits: int, origins: Mapping[str, tuple[str, ...]]) -> None:
+        self.graph = graph
+        self.word_bits = word_bits
+        self.origins = origins
+        self.names = dict(zip(graph.nodes(), identifiers(unique_names(graph.nodes()).values()), strict=True))
+        self.users = graph.users()
+        self.stored: dict[Node, Stored] = {}
+        self.calls: list[Call] = []
+        self._other_forms: dict[tuple[Node, str], Stored] = {}
+
+    # --- buffers, tables, calls
+
+    def packed(self, name: str, count: int, planes: int = 1) -> Buffer:
+        """A new buffer of ``planes`` bit planes of ``count`` elements."""
+        return Buffer(name, "bnn_word", planes * words(count, self.word_bits))
+
+    def output_ctype(self, node: Node) -> str:
+        """The smallest integer that holds the node's values; what the caller gets is 32 bits wide."""
+        return "int32_t" if node in self.graph.outputs else bounds_ctype(node)
+
+    def table(self, node: Node, what: str, values: Array, ctype: str | None = None, columns: int = 0) -> Table:
+        """A constant table that belongs to ``node``."""
+        flat = np.ascontiguousarray(values).reshape(-1)
+        return Table(f"{self.names[node]}_{what}", ctype or smallest_ctype(flat), flat, columns)
+
+    def bit_table(self, node: Node, what: str, bits: Array) -> Table:
+        """Rows of bits, each packed into words of its own."""
+        packed = pack_bits(bits, self.word_bits)
+        return self.table(node, what, packed, "bnn_word", packed.shape[-1])
+
+    def call(self, kind: type[Call], node: Node, macs: int, *arguments: object) -> None:
+        """Append a kernel call for ``node``."""
+        self.calls.append(kind(self.names[node], self.origin(node), macs, *arguments))
+
+    @contextmanager
+    def collecting(self) -> Iterator[list[Call]]:
+        """Within this, calls are collected in the list that it yields: the body of a loop."""
+        outer, self.calls = self.calls, []
+        try:
+            yield self.calls
+        finally:
+            self.calls = outer
+
+    # --- values in another form
+
+    def integers(self, node: Node) -> Stored:
+        """The value as integers, one element each."""
+        stored = self.stored[node]
+        if not stored.planes:
+            return stored
+        key = (node, "integers")
+        if key not in self._other_forms:
+            if stored.signed or len(stored.base) > 1:
+                raise LoweringError(f"{node.name}: a value in two's complement planes is not unpacked")
+            y = Buffer(f"{self.names[node]}_int", "int32_t", node.type.size)
+            self.unpack(node, stored, y)
+            self._other_forms[key] = Stored(y)
+        return self._other_forms[key]
+
+    def unpack(self, node: Node, stored: Stored, y: Buffer) -> None:
+        """Append the call that writes the value's integers to ``y``."""
+        self.call(
+            calls.Unpack, node, 0, stored.buffer, node.type.size, stored.planes, int(stored.base[0]), stored.step, y
+        )
+
+    def planes(self, node: Node) -> Stored:
+        """The value as bit planes."""
+        stored = self.stored[node]
+        if stored.planes:
+            return stored
+        key = (node, "planes")
+        if key not in self._other_forms:
+            lo, hi = node.domain.bounds
+            count = max(1, int(hi).bit_length(), int(-lo - 1).bit_length() if lo < 0 else 0) + (lo < 0)
+            y = self.packed(f"{self.names[node]}_planes", node.type.size, count)
+            self.call(calls.Slice, node, 0, Typed(stored.buffer), node.type.size, count, y)
+            self._other_forms[key] = Stored(y, count, lo < 0)
+        return self._other_forms[key]
+
+    # --- provenance
+
+    def origin(self, node: Node) -> tuple[str, ...]:
+        """The ONNX nodes that went into ``node`` and into the layer that is computed with it, in order."""
+        values = [n.name for n in provenance(node)]
+        before = node.operands[0] if isinstance(node, ops.Steps | ops.Requantize) else None
+        if isinstance(before, ops.IntegerDense | ops.IntegerConv) and before not in self.stored:
+            values.insert(0, before.name)
+        return tuple(dict.fromkeys(o for v in values for o in self.origins.get(v, (v,))))
+
+
+def provenance(node: Node) -> tuple[Node, ...]:
+    """The nodes of the imported graph that ``node`` stands for: a folded region's nodes, else itself."""
+    function = getattr(node, "function", None)
+    return function.nodes if isinstance(function, ChannelFunction) and function.nodes else (node,)

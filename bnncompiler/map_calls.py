@@ -1,0 +1,329 @@
+"""Calls on maps: a convolution is a loop over pixels around the kernels of dense layers.
+
+At each output pixel the taps under the window are gathered into a patch, a dense kernel multiplies it, the activation
+follows at once, and the pixel's result is put behind those before it. So every dense kernel serves convolutions, a map of
+accumulators never exists, and a map is packed without gaps: element ``i`` of it is channel ``i % channels`` of pixel
+``i / channels``, whatever the number of channels.
+
+In numpy a loop runs all pixels at once: the contents of its scratch are ``[pixels, elements]``.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bnncompiler.ir import Array
+from bnncompiler.packing import pack_bits, pack_planes, unpack_bits, unpack_planes
+from bnncompiler.program import Buffer, Call, Memory, Sliced, Table, Typed, data_of, store, values_of
+from bnncompiler.window import Window
+
+
+class Index(enum.Enum):
+    """A variable of a `PixelLoop`; its value is its name in C."""
+
+    ROW = "row"
+    COLUMN = "column"
+    GROUP = "group"
+
+
+@dataclass(frozen=True, eq=False)
+class PixelLoop(Call):
+    """For each pixel of a map: ``body`` for each group, then ``tail``.
+
+    ``scratch`` are the buffers that live within one pixel. ``x`` is what the loop reads, ``y`` what it writes. In place of
+    a number the calls can have an `Index`, and in place of a buffer or table a `Sliced`.
+    """
+
+    rows: int
+    columns: int
+    groups: int
+    body: tuple[Call, ...]
+    tail: tuple[Call, ...]
+    scratch: tuple[Buffer, ...]
+    x: Buffer
+    y: Buffer
+
+    @property
+    def inner(self) -> tuple[Call, ...]:
+        """The calls in the loop."""
+        return (*self.body, *self.tail)
+
+    def kernels(self) -> list[str]:
+        """The kernels that the loop calls."""
+        return [k for c in self.inner for k in c.kernels()]
+
+    def arguments(self) -> Iterator[tuple[str, Any]]:
+        """What the loop reads and writes; its numbers are in the calls."""
+        yield "x", self.x
+        yield from ((f"scratch{i}", b) for i, b in enumerate(self.scratch))
+        yield "y", self.y
+
+    @property
+    def tables(self) -> list[Table]:
+        """The tables of the inner calls."""
+        return [t for c in self.inner for t in c.tables]
+
+    def with_buffers(self, placed: Mapping[Buffer, Buffer]) -> PixelLoop:
+        """The loop on planned buffers."""
+        body, tail = (tuple(c.with_buffers(placed) for c in calls) for calls in (self.body, self.tail))
+        scratch = tuple(placed.get(b, b) for b in self.scratch)
+        return PixelLoop(self.layer, self.origin, self.macs, self.rows, self.columns, self.groups, body, tail, scratch,
+                         placed.get(self.x, self.x), placed.get(self.y, self.y))
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        """All pixels at once; scratch is gone afterwards."""
+        row, column = np.indices((self.rows, self.columns)).reshape(2, -1)
+        pixel = {Index.ROW: row, Index.COLUMN: column}
+        for group in range(self.groups):
+            for call in self.body:
+                _run(call, group, {**pixel, Index.GROUP: group}, memory, word_bits)
+        for call in self.tail:
+            _run(call, 0, pixel, memory, word_bits)
+        for buffer in self.scratch:
+            memory.pop(buffer.name, None)
+
+
+def _run(call: Call, group: int, here: Mapping[Index, Any], memory: Memory, word_bits: int) -> None:
+    """Run ``call`` with the loop's variables in place, and on shares of what is sliced."""
+    shares: dict[Buffer, tuple[Buffer, slice]] = {}
+
+    def share(s: Sliced) -> Buffer | Table:
+        span = slice(group * s.stride, (group + 1) * s.stride)
+        if isinstance(s.data, Table):
+            return replace(s.data, values=s.data.values[span])
+        part = replace(s.data, name=f"{s.data.name}[{span.start}]", count=s.stride)
+        shares[part] = s.data, span
+        return part
+
+    def value(v: Any) -> Any:
+        if isinstance(v, Typed):
+            return Typed(value(v.data))
+        return share(v) if isinstance(v, Sliced) else here[v] if isinstance(v, Index) else v
+
+    fixed = replace(call, **{name: value(v) for name, v in call.arguments()})
+    for part, (whole, span) in shares.items():
+        if whole.name in memory:
+            memory[part.name] = memory[whole.name][..., span]
+    fixed.run(memory, word_bits)
+    for part, (whole, span) in shares.items():
+        content = memory.pop(part.name)
+        if part == fixed.buffers["y"]:
+            empty = np.zeros((*content.shape[:-1], whole.count), content.dtype)
+            memory.setdefault(whole.name, empty)[..., span] = content
+
+
+@dataclass(frozen=True, eq=False)
+class GatherBits(Call):
+    """The taps under the window at pixel ``(row, column)``: the codes of the ``count`` channels of a group of each, packed.
+
+    The group's first channel is ``group * count``. ``x`` is a map of ``planes`` bit planes; taps outside of it get the code ``fill``.
+    """
+
+    x: Buffer
+    planes: int
+    height: int
+    width: int
+    channels: int
+    group: int | Index
+    count: int
+    kernel_h: int
+    kernel_w: int
+    stride_h: int
+    stride_w: int
+    dilation_h: int
+    dilation_w: int
+    before_h: int
+    before_w: int
+    fill: int
+    row: int | Index
+    column: int | Index
+    y: Buffer
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        codes = unpack_planes(memory[self.x.name], self.planes, self.height * self.width * self.channels, signed=False)
+        memory[self.y.name] = pack_planes(_patch(self, codes), self.planes, word_bits)
+
+
+@dataclass(frozen=True, eq=False)
+class GatherIntegers(Call):
+    """As `GatherBits`, on a map of integers."""
+
+    x: Typed
+    height: int
+    width: int
+    channels: int
+    group: int | Index
+    count: int
+    kernel_h: int
+    kernel_w: int
+    stride_h: int
+    stride_w: int
+    dilation_h: int
+    dilation_w: int
+    before_h: int
+    before_w: int
+    fill: int
+    row: int | Index
+    column: int | Index
+    y: Typed
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        store(self.y, _patch(self, values_of(self.x, memory)), memory, word_bits)
+
+
+def _patch(call: GatherBits | GatherIntegers, codes: Array) -> Array:
+    """The taps of each pixel ``[..., taps * count]``, in the order of the weights."""
+    first = np.asarray(call.group) * call.count
+    x = codes.reshape(call.height, call.width, call.channels)[..., first : first + call.count]
+    rows = np.asarray(call.row)[..., None] * call.stride_h - call.before_h + np.arange(call.kernel_h) * call.dilation_h
+    columns = np.asarray(call.column)[..., None] * call.stride_w - call.before_w + np.arange(call.kernel_w) * call.dilation_w
+    down, across = (rows >= 0) & (rows < call.height), (columns >= 0) & (columns < call.width)
+    inside = down[..., :, None] & across[..., None, :]
+    picked = x[np.clip(rows, 0, call.height - 1)[..., :, None], np.clip(columns, 0, call.width - 1)[..., None, :]]
+    return np.where(inside[..., None], picked, call.fill).reshape(*rows.shape[:-1], -1)
+
+
+def _elements(call: PutBits | PutIntegers) -> Array:
+    """Which elements of the map the pixels are: ``[..., n]``."""
+    pixel = np.asarray(call.row) * call.columns + np.asarray(call.column)
+    return np.asarray(pixel[..., None] * call.n + np.arange(call.n))
+
+
+@dataclass(frozen=True, eq=False)
+class PutBits(Call):
+    """``n`` codes in ``planes`` bit planes, as pixel ``row * columns + column`` of a map of ``total`` codes.
+
+    Pixels must come in order: bits behind the last one put are written as 0.
+    """
+
+    x: Buffer
+    planes: int
+    n: int
+    total: int
+    columns: int
+    row: int | Index
+    column: int | Index
+    y: Buffer
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        elements = _elements(self)
+        codes = np.zeros(self.total, np.int64)
+        if kept := int(elements.min()):
+            codes[:kept] = unpack_planes(memory[self.y.name], self.planes, self.total, signed=False)[:kept]
+        codes[elements] = unpack_planes(memory[self.x.name], self.planes, self.n, signed=False)
+        memory[self.y.name] = pack_planes(codes, self.planes, word_bits)
+
+
+@dataclass(frozen=True, eq=False)
+class PutIntegers(Call):
+    """``n`` integers as pixel ``row * columns + column`` of a map."""
+
+    x: Typed
+    n: int
+    columns: int
+    row: int | Index
+    column: int | Index
+    y: Typed
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        y = data_of(self.y)
+        assert isinstance(y, Buffer)
+        target = memory.setdefault(y.name, np.zeros(y.count, y.dtype(word_bits)))
+        target[_elements(self)] = values_of(self.x, memory)
+
+
+@dataclass(frozen=True, eq=False)
+class AddBorder(Call):
+    """What padded taps would have added at pixel ``(row, column)`` is taken back: ``y[o] += values[class][o]``.
+
+    Pixels over which the window reaches out of the map in the same way are one class: ``row_class[row] * classes +
+    column_class[column]``. Class 0 is the inside, for which ``values`` has no entries.
+    """
+
+    row_class: Table
+    column_class: Table
+    classes: int
+    values: Typed
+    n: int
+    row: int | Index
+    column: int | Index
+    y: Buffer
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        values = values_of(self.values, memory).reshape(-1, self.n)
+        by_class = np.concatenate([np.zeros((1, self.n), np.int64), values])
+        border = self.row_class.values[np.asarray(self.row)].astype(np.int64) * self.classes + self.column_class.values[np.asarray(self.column)]
+        memory[self.y.name] = (memory[self.y.name] + by_class[border]).astype(np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPoolBits(Call):
+    """The OR of the bits under each window; taps outside of the map do not count."""
+
+    x: Buffer
+    height: int
+    width: int
+    channels: int
+    rows: int
+    columns: int
+    kernel_h: int
+    kernel_w: int
+    stride_h: int
+    stride_w: int
+    dilation_h: int
+    dilation_w: int
+    before_h: int
+    before_w: int
+    y: Buffer
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        bits = unpack_bits(memory[self.x.name], self.height * self.width * self.channels)
+        memory[self.y.name] = pack_bits(_pooled(self, bits, 0), word_bits)
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPoolIntegers(Call):
+    """The largest integer under each window; taps outside of the map do not count."""
+
+    x: Typed
+    height: int
+    width: int
+    channels: int
+    rows: int
+    columns: int
+    kernel_h: int
+    kernel_w: int
+    stride_h: int
+    stride_w: int
+    dilation_h: int
+    dilation_w: int
+    before_h: int
+    before_w: int
+    y: Typed
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        store(self.y, _pooled(self, values_of(self.x, memory), -(2**31)), memory, word_bits)
+
+
+def _pooled(call: MaxPoolBits | MaxPoolIntegers, x: Array, lowest: int) -> Array:
+    shape = (1, call.height, call.width, call.channels)
+    after = tuple(
+        (n - 1) * stride + dilation * (kernel - 1) + 1 - before - size
+        for n, stride, dilation, kernel, before, size in (
+            (call.rows, call.stride_h, call.dilation_h, call.kernel_h, call.before_h, call.height),
+            (call.columns, call.stride_w, call.dilation_w, call.kernel_w, call.before_w, call.width),
+        )
+    )
+    window = Window((call.kernel_h, call.kernel_w), (call.stride_h, call.stride_w), (call.before_h, call.before_w),
+                    (after[0], after[1]), (call.dilation_h, call.dilation_w))
+    return np.asarray(window.patches(x.astype(np.int64).reshape(shape), lowest).max(axis=(3, 4)).reshape(-1))
+
+
+def geometry(window: Window) -> tuple[int, ...]:
+    """Kernel, stride, dilation and padding before, as the kernels take them: height first, then width."""
+    return (*window.kernel, *window.stride, *window.dilation, *window.before)
