@@ -21,7 +21,7 @@ def available() -> tuple[str, ...]:
 
 
 def find(name: str) -> Backend:
-    """The backend called ``name``; raises ``UsageError`` where it is unknown, ``CompileError`` where it fails to load."""
+    """The backend called ``name``; ``UsageError`` where there is none, ``CompileError`` where it fails to load."""
     installed = _installed()
     if name not in installed:
         raise UsageError(f"there is no backend {name!r}; installed are {', '.join(installed)}")

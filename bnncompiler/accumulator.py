@@ -7,7 +7,7 @@ Algorithms" (2002), chapters 3 and 4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -38,16 +38,15 @@ def readable(x: Domain | None, *, unit_input: bool) -> Domain | None:
     return x if x.is_uniform else None
 
 
-def domain(name: str, x: Domain, weights: Weights, dtype: str, *, skipped: bool = False, run: int = 0) -> Domain:
+def domain(name: str, x: Domain, weights: Weights, dtype: str, pad: Padding | None = None) -> Domain:
     """The domain of ``sum_i x[i] * weights[o, i]``, by output.
 
     Args:
         name: the node, for messages.
         x: domain of the inputs, with one scale and offset.
-        weights: the weights.
+        weights: weights ``[out, in]``.
         dtype: the reference's element type.
-        skipped: some inputs may be missing (zero padding); they are then missing in runs of ``run``.
-        run: see ``skipped``.
+        pad: what may stand in the place of inputs; None where nothing does.
 
     Raises:
         IRError: the sum can leave 32 bits.
@@ -56,20 +55,48 @@ def domain(name: str, x: Domain, weights: Weights, dtype: str, *, skipped: bool 
     w = weights.q.astype(np.int64)
     lo, hi = per_element(x.lo, ins), per_element(x.hi, ins)
     least, most = np.where(w > 0, w * lo, w * hi), np.where(w > 0, w * hi, w * lo)
-    if skipped:
-        least, most = np.minimum(least, 0), np.maximum(most, 0)
-    low, high = least.sum(axis=1), most.sum(axis=1)
+    if pad is not None:
+        least, most = (
+            np.rint(bound(side, w * pad.q)).astype(np.int64)
+            for bound, side in ((np.minimum, least), (np.maximum, most))
+        )
+    low, high = least.sum(axis=1) - (pad is not None), most.sum(axis=1) + (pad is not None)
+    if pad is not None and pad.is_integer:
+        low, high = low + 1, high - 1
     if max(-int(low.min()), int(high.max())) >= 2**31:
         raise IRError(f"{name}: accumulators of {ins} inputs leave 32 bits")
-    # All inputs odd (or all even): each moves the sum by an even amount. So does a missing run of even weight.
-    step = x.step if x.step == 2 and not (skipped and (w.reshape(outs, -1, max(1, run)).sum(axis=2) % 2).any()) else 1
+    # All inputs odd (or all even): each moves the sum by an even amount. So must what a padded tap puts in their place.
+    step = x.step if x.step == 2 and (pad is None or pad.keeps_parity(w, int(x.bounds[0]))) else 1
+    if step == 2:
+        low = low + (low - (w * lo).sum(axis=1)) % 2
     scale = per_element(weights.scale, outs)
     bias = np.zeros(outs) if weights.bias is None else np.asarray(weights.bias, np.float64)
     offset = scale * w.sum(axis=1) * x.offset[0] + bias
-    return Domain(scale * x.scale[0], offset, low, high, step, _error(x, weights, dtype, bias, np.maximum(-low, high)))
+    error = _error(x, weights, dtype, bias, np.maximum(-low, high))
+    if pad is not None and not pad.is_integer:
+        error = error + 0.5 * np.abs(scale * x.scale[0])  # what the border adds is rounded
+    return Domain(scale * x.scale[0], offset, low, high, step, error)
 
 
-def conv_domain(name: str, x: Domain, weights: Weights, dtype: str, group: int, absent: Array | None) -> Domain:
+@dataclass(frozen=True, eq=False)
+class Padding:
+    """What stands in the place of padded taps where that is not on the input's grid: ``q [in]``, in runs of channels."""
+
+    q: Array
+    run: int
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether sums over padded taps are integers."""
+        return bool((self.q == np.rint(self.q)).all())
+
+    def keeps_parity(self, weight: Array, lo: int) -> bool:
+        """Whether padding moves the sums ``weight [out, in]`` of odd (or even) inputs by an even amount."""
+        moves = (weight * (self.q - lo)).reshape(len(weight), -1, self.run).sum(axis=2)
+        return self.is_integer and not (moves % 2).any()
+
+
+def conv_domain(name: str, x: Domain, weights: Weights, dtype: str, group: int, pad: Array | None) -> Domain:
     """The domain of a convolution's sums.
 
     Args:
@@ -78,7 +105,7 @@ def conv_domain(name: str, x: Domain, weights: Weights, dtype: str, group: int, 
         weights: weights ``[out, height, width, in / group]``.
         dtype: the reference's element type.
         group: number of groups.
-        absent: which taps ``[rows, columns, height, width]`` add nothing; None where all of them add something.
+        pad: the ``q`` of padded taps, by channel, where it is not on the grid; None where it is, or nothing is padded.
     """
     w = weights.q
     outs, channels = len(w) // group, w.shape[3]
@@ -90,14 +117,15 @@ def conv_domain(name: str, x: Domain, weights: Weights, dtype: str, group: int, 
         scale, error = (per_element(a, len(w))[block] for a in (weights.scale, weights.error))
         flat = Weights(w[block].reshape(outs, -1), scale, error, None if bias is None else bias[block])
         inputs = mine.repeated(w.shape[1] * w.shape[2])
-        parts.append(domain(name, inputs, flat, dtype, skipped=absent is not None, run=channels))
-    whole = Domain.concatenate(parts, [outs] * group)
-    if absent is None or x.offset[0] == 0:
-        return whole
-    # A tap that adds nothing takes the input's offset with it: the offset depends on the position.
-    by_tap = per_element(weights.scale, len(w))[:, None, None] * w.astype(np.int64).sum(axis=3)
-    lost = np.einsum("phw,ohw->po", absent.reshape(-1, *w.shape[1:3]).astype(np.float64), by_tap) * x.offset[0]
-    return replace(whole, offset=(per_element(whole.offset, len(w))[None, :] - lost).reshape(-1))
+        padding = None if pad is None else _padding(pad, channels, g, w.shape[1] * w.shape[2])
+        parts.append(domain(name, inputs, flat, dtype, padding))
+    return Domain.concatenate(parts, [outs] * group)
+
+
+def _padding(q: Array, channels: int, group: int, taps: int) -> Padding:
+    """The padding of one group's inputs."""
+    mine = q if len(q) == 1 else q[group * channels : (group + 1) * channels]
+    return Padding(np.tile(per_element(mine, channels), taps), channels)
 
 
 def _error(x: Domain, weights: Weights, dtype: str, bias: Array, largest: Array) -> Array:

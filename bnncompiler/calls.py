@@ -1,7 +1,7 @@
 """Kernel calls on flat values: thresholds, changes of form, dense layers, requantisation, tables.
 
-Adding a kernel is adding a class here (or in `bnncompiler.map_calls`) and a C file in `kernels/`; tests run both on the same
-data. Contents of buffers are ``[..., elements]``: each ``run`` works on any axes before the elements.
+Adding a kernel is adding a class here (or in `bnncompiler.map_calls`) and a C file in `kernels/`; tests run both on
+the same data. Contents of buffers are ``[..., elements]``: each ``run`` works on any axes before the elements.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ def _reached(x: Array, at: Array, rows: int) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Threshold(Call):
-    """Bit ``i`` of ``y`` is ``x[i] >= at[i % rows]``."""
+    """Bit ``i`` of ``y`` is 1 where ``x[i]`` reaches an odd number of the ``count`` thresholds ``at[i % rows]``.
+
+    One threshold is a comparison, ``x[i] >= at[i % rows]``; two are a window, and so on.
+    """
 
     in_place: ClassVar[bool] = True
 
@@ -33,11 +36,12 @@ class Threshold(Call):
     n: int
     at: Typed
     rows: int
+    count: int
     y: Buffer
 
     def run(self, memory: Memory, word_bits: int) -> None:
-        bits = _reached(values_of(self.x, memory), values_of(self.at, memory), self.rows)
-        memory[self.y.name] = pack_bits(bits, word_bits)
+        reached = _reached(values_of(self.x, memory), values_of(self.at, memory), self.rows)
+        memory[self.y.name] = pack_bits(reached & 1, word_bits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,27 +102,28 @@ class Unpack(Call):
     planes: int
     lo: int
     step: int
-    y: Buffer
+    y: Typed
 
     def run(self, memory: Memory, word_bits: int) -> None:
         codes = unpack_planes(memory[self.x.name], self.planes, self.n, signed=False)
-        memory[self.y.name] = (self.lo + self.step * codes).astype(self.y.dtype(word_bits))
+        store(self.y, self.lo + self.step * codes, memory, word_bits)
 
 
 @dataclass(frozen=True, eq=False)
 class DenseThreshold(Call):
-    """Bipolar by bipolar dense layer with its threshold: bit ``o`` of ``y`` is ``n - 2 popcount(x ^ w[o]) >= at[o]``."""
+    """`Threshold` of a bipolar by bipolar dense layer: bit ``o`` of ``y`` is that for ``n - 2 popcount(x ^ w[o])``."""
 
     x: Buffer
     w: Table
     at: Typed
+    count: int
     n: int
     outs: int
     y: Buffer
 
     def run(self, memory: Memory, word_bits: int) -> None:
         acc = _xnor(memory[self.x.name], self.w, self.n, self.outs)
-        memory[self.y.name] = pack_bits(acc >= values_of(self.at, memory), word_bits)
+        memory[self.y.name] = pack_bits(_reached(acc, values_of(self.at, memory), self.outs) & 1, word_bits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +146,7 @@ def _xnor(x: Array, w: Table, n: int, outs: int) -> Array:
 
 
 def _product(x: Array, w: Array) -> Array:
-    """``x [..., n]`` times each row of ``w [outs, n]``, modulo 2**64; in floats, which are faster, where they are exact."""
+    """``x [..., n]`` times each row of ``w [outs, n]``, modulo 2**64; in floats, which is faster, where exact."""
     largest = int(np.abs(x).max(initial=0)) * int(np.abs(w).max(initial=0)) * x.shape[-1]
     dtype = np.float64 if largest < 2**53 else np.int64
     product: Array = x.astype(dtype) @ w.astype(dtype).T
@@ -186,8 +191,8 @@ class DenseTernary(Call):
 
     def run(self, memory: Memory, word_bits: int) -> None:
         codes = unpack_planes(memory[self.x.name], self.planes, self.n, bool(self.x_signed))
-        plus, minus = (unpack_bits(t.values.reshape(self.outs, -1), self.n).astype(np.int64) for t in (self.plus, self.minus))
-        memory[self.y.name] = _biased(_product(codes, plus - minus), self.bias)
+        plus, minus = (unpack_bits(t.values.reshape(self.outs, -1), self.n) for t in (self.plus, self.minus))
+        memory[self.y.name] = _biased(_product(codes, plus.astype(np.int64) - minus), self.bias)
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,14 +237,15 @@ class Requantize(Call):
     """``y[i] = clamp((x[i] * multiplier + bias) >> shift, lo, hi)`` with the row's piece that ``x[i]`` falls into.
 
     Piece ``k`` of row ``r`` (``r = i % rows``) is entry ``r * pieces + k`` of the tables and begins at ``start``; the
-    first one's ``start`` is not read. The product is taken in 64 bits, and ``>>`` floors.
+    first one's ``start`` is not read, and ``start`` is None where there is no other. The product is taken in 64 bits,
+    and ``>>`` floors.
     """
 
     in_place: ClassVar[bool] = True
 
     x: Typed
     n: int
-    start: Table
+    start: Table | None
     multiplier: Table
     bias: Table
     rows: int
@@ -252,10 +258,32 @@ class Requantize(Call):
     def run(self, memory: Memory, word_bits: int) -> None:
         x = values_of(self.x, memory)
         row = np.arange(self.n) % self.rows
-        start, multiplier, bias = (t.values.astype(np.int64).reshape(self.rows, -1) for t in (self.start, self.multiplier, self.bias))
-        piece = (x[..., None] >= start[row, 1:]).sum(axis=-1)
+        multiplier, bias = (t.values.astype(np.int64).reshape(self.rows, -1) for t in (self.multiplier, self.bias))
+        piece = np.zeros_like(x)
+        if self.start is not None:
+            start = self.start.values.astype(np.int64).reshape(self.rows, -1)
+            piece = (x[..., None] >= start[row, 1:]).sum(axis=-1)
         product = x * multiplier[row, piece] + bias[row, piece]
         store(self.y, np.clip(product >> self.shift, self.lo, self.hi), memory, word_bits)
+
+
+@dataclass(frozen=True, eq=False)
+class Scale(Call):
+    """``y[i] = x[i] * multiplier[i % rows] + bias[i % rows]``, modulo 2**32: what fits is exact."""
+
+    in_place: ClassVar[bool] = True
+
+    x: Typed
+    n: int
+    multiplier: Typed
+    bias: Typed
+    rows: int
+    y: Typed
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        row = np.arange(self.n) % self.rows
+        multiplier, bias = (values_of(t, memory)[row] for t in (self.multiplier, self.bias))
+        store(self.y, values_of(self.x, memory) * multiplier + bias, memory, word_bits)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from bnncompiler.frontend.imported import Imported
 from bnncompiler.host import HostRun
 from bnncompiler.ir import Array, Graph, Node, per_element
 from bnncompiler.lower import Lowered, Stored
-from bnncompiler.ops import ArgMax, Constant, Elementwise, Steps
+from bnncompiler.ops import ArgMax, Constant, Elementwise, MaxPool, Steps
 from bnncompiler.packing import unpack_bits
 from bnncompiler.program import Program
 from bnncompiler.reference import in_onnx_order
@@ -67,9 +67,14 @@ def forced_values(imported: Imported, graph: Graph) -> dict[str, Node]:
     for node in graph.nodes():
         view = imported.views.get(node.name)
         same = view is not None and view.base.name == node.name and view.base.type.size == node.type.size
-        if isinstance(node, Steps) and same and node.name not in {i.name for i in graph.inputs}:
+        if _is_discrete(node) and same and node.name not in {i.name for i in graph.inputs}:
             found[node.name] = node
     return found
+
+
+def _is_discrete(node: Node) -> bool:
+    """Whether a node has levels for values: thresholds, or a pool of them."""
+    return isinstance(node, Steps) or (isinstance(node, MaxPool) and isinstance(node.x, Steps))
 
 
 def loose(imported: Imported, graph: Graph, forced: Mapping[str, Node]) -> frozenset[Node]:
@@ -91,8 +96,9 @@ def loose(imported: Imported, graph: Graph, forced: Mapping[str, Node]) -> froze
         number[node] = seen.setdefault(key, len(number))
     counts = Counter(number.values())
     twins = {n.name for n in imported.graph.nodes() if counts[number[n]] > 1}
-    steps = (n for n in graph.nodes() if isinstance(n, Steps))
-    return frozenset(n for n in steps if n.name not in forced or n.name in twins)
+    pooled = {n.x for n in forced.values() if isinstance(n, MaxPool)}
+    levels = (n for n in graph.nodes() if _is_discrete(n) and n not in pooled)
+    return frozenset(n for n in levels if n.name not in forced or n.name in twins)
 
 
 def c_against_graph(
@@ -140,13 +146,16 @@ def decode(stored: Stored, raw: Array, count: int) -> Array:
 
 def undecided(graph: Graph, values: Values) -> dict[Node, Array]:
     """Where float32 rounding decides: ``[samples, elements]`` for each node that has such points at all."""
-    found = {}
+    found: dict[Node, Array] = {}
     for node in graph.nodes():
         mask = None
         if isinstance(node, Steps):
             mask = _in_intervals(node, values[node.x])
         elif isinstance(node, ArgMax):
             mask = _ties(node.x, values[node.x])
+        elif isinstance(node, MaxPool) and node.x in found:
+            open_taps = found[node.x].reshape(-1, *node.x.type.shape)
+            mask = node.window.patches(open_taps, False).any(axis=(3, 4)).reshape(len(open_taps), -1)
         if mask is not None and mask.any():
             found[node] = mask
     return found
@@ -225,7 +234,7 @@ def outputs(
     for node, out, expected in zip(graph.outputs, imported.outputs, reference, strict=True):
         real, error = _reference_form(imported, out.reference, node, values[node])
         mask = np.repeat(skip[:, None], real.shape[1], axis=1)
-        if isinstance(node, ArgMax | Steps) and node in open_points:
+        if node in open_points and (isinstance(node, ArgMax) or _is_discrete(node)):
             mask = mask | in_onnx_order(imported, out.reference, open_points[node])
         counts.append(_within(out.name, real, expected, error, mask))
     return tuple(counts)

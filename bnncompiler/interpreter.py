@@ -62,10 +62,12 @@ def evaluate(node: Node, values: Mapping[Node, Array]) -> Array:
         case ops.IntegerConv(x=x, weight=weight):
             if node.type.domain is None:
                 return _real_conv(node, values)
-            y = convolve(
-                values[x].astype(np.float64), weight.astype(np.float64), node.window, node.group, node.pad_code or 0
-            )
-            return y.astype(np.int64)
+            exact = (values[x].astype(np.float64), weight.astype(np.float64), node.window, node.group)
+            if not node.is_padded or node.pad_code is not None:
+                return convolve(*exact, node.pad_code or 0 if node.is_padded else 0).astype(np.int64)
+            return np.asarray(convolve(*exact, 0).astype(np.int64) + node.border)
+        case ops.IntegerAdd(x=x, y=other):
+            return np.asarray(values[x] + values[other])
         case ops.MaxPool(x=x, window=window):
             pooled = values[x] if node.type.domain is not None else _reference(x, values)
             lowest = -np.inf if pooled.dtype.kind == "f" else np.iinfo(pooled.dtype).min
@@ -158,7 +160,8 @@ def _shaped(y: Array, node: Node) -> Array:
 def _real_conv(node: ops.IntegerConv, values: Mapping[Node, Array]) -> Array:
     """As `_real_dense`."""
     weight = node.weight * per_element(node.scale, len(node.weight))[:, None, None, None]
-    y = convolve(real(node.x, values[node.x]).astype(np.float64), weight, node.window, node.group, node.pad_value)
+    fill = float(np.asarray(node.pad_value).reshape(-1)[0])
+    y = convolve(real(node.x, values[node.x]).astype(np.float64), weight, node.window, node.group, fill)
     return np.asarray(y if node.bias is None else y + node.bias, node.dtype)
 
 

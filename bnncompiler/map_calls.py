@@ -1,9 +1,9 @@
 """Calls on maps: a convolution is a loop over pixels around the kernels of dense layers.
 
 At each output pixel the taps under the window are gathered into a patch, a dense kernel multiplies it, the activation
-follows at once, and the pixel's result is put behind those before it. So every dense kernel serves convolutions, a map of
-accumulators never exists, and a map is packed without gaps: element ``i`` of it is channel ``i % channels`` of pixel
-``i / channels``, whatever the number of channels.
+follows at once, and the pixel's result is put behind those before it. So every dense kernel serves convolutions, a map
+of accumulators never exists, and a map is packed without gaps: element ``i`` of it is channel ``i % channels`` of
+pixel ``i / channels``, whatever the number of channels.
 
 In numpy a loop runs all pixels at once: the contents of its scratch are ``[pixels, elements]``.
 """
@@ -35,8 +35,8 @@ class Index(enum.Enum):
 class PixelLoop(Call):
     """For each pixel of a map: ``body`` for each group, then ``tail``.
 
-    ``scratch`` are the buffers that live within one pixel. ``x`` is what the loop reads, ``y`` what it writes. In place of
-    a number the calls can have an `Index`, and in place of a buffer or table a `Sliced`.
+    ``scratch`` are the buffers that live within one pixel. ``x`` is what the loop reads, ``y`` what it writes. In place
+    of a number the calls can have an `Index`, and in place of a buffer or table a `Sliced`.
     """
 
     rows: int
@@ -119,9 +119,10 @@ def _run(call: Call, group: int, here: Mapping[Index, Any], memory: Memory, word
 
 @dataclass(frozen=True, eq=False)
 class GatherBits(Call):
-    """The taps under the window at pixel ``(row, column)``: the codes of the ``count`` channels of a group of each, packed.
+    """The taps under the window at pixel ``(row, column)``: the codes of one group's ``count`` channels of each.
 
-    The group's first channel is ``group * count``. ``x`` is a map of ``planes`` bit planes; taps outside of it get the code ``fill``.
+    The group's first channel is ``group * count``. ``x`` is a map of ``planes`` bit planes; taps outside of it get the
+    code ``fill``.
     """
 
     x: Buffer
@@ -151,7 +152,10 @@ class GatherBits(Call):
 
 @dataclass(frozen=True, eq=False)
 class GatherIntegers(Call):
-    """As `GatherBits`, on a map of integers."""
+    """The taps under the window at pixel ``(row, column)``: one group's ``count`` channels of each.
+
+    As `GatherBits`, on a map of integers.
+    """
 
     x: Typed
     height: int
@@ -180,8 +184,9 @@ def _patch(call: GatherBits | GatherIntegers, codes: Array) -> Array:
     """The taps of each pixel ``[..., taps * count]``, in the order of the weights."""
     first = np.asarray(call.group) * call.count
     x = codes.reshape(call.height, call.width, call.channels)[..., first : first + call.count]
-    rows = np.asarray(call.row)[..., None] * call.stride_h - call.before_h + np.arange(call.kernel_h) * call.dilation_h
-    columns = np.asarray(call.column)[..., None] * call.stride_w - call.before_w + np.arange(call.kernel_w) * call.dilation_w
+    row, column = (np.asarray(i)[..., None] for i in (call.row, call.column))
+    rows = row * call.stride_h - call.before_h + np.arange(call.kernel_h) * call.dilation_h
+    columns = column * call.stride_w - call.before_w + np.arange(call.kernel_w) * call.dilation_w
     down, across = (rows >= 0) & (rows < call.height), (columns >= 0) & (columns < call.width)
     inside = down[..., :, None] & across[..., None, :]
     picked = x[np.clip(rows, 0, call.height - 1)[..., :, None], np.clip(columns, 0, call.width - 1)[..., None, :]]
@@ -257,7 +262,8 @@ class AddBorder(Call):
     def run(self, memory: Memory, word_bits: int) -> None:
         values = values_of(self.values, memory).reshape(-1, self.n)
         by_class = np.concatenate([np.zeros((1, self.n), np.int64), values])
-        border = self.row_class.values[np.asarray(self.row)].astype(np.int64) * self.classes + self.column_class.values[np.asarray(self.column)]
+        down, across = self.row_class.values[np.asarray(self.row)], self.column_class.values[np.asarray(self.column)]
+        border = down.astype(np.int64) * self.classes + across
         memory[self.y.name] = (memory[self.y.name] + by_class[border]).astype(np.int32)
 
 
@@ -324,6 +330,6 @@ def _pooled(call: MaxPoolBits | MaxPoolIntegers, x: Array, lowest: int) -> Array
     return np.asarray(window.patches(x.astype(np.int64).reshape(shape), lowest).max(axis=(3, 4)).reshape(-1))
 
 
-def geometry(window: Window) -> tuple[int, ...]:
+def geometry(window: Window) -> tuple[int, int, int, int, int, int, int, int]:
     """Kernel, stride, dilation and padding before, as the kernels take them: height first, then width."""
     return (*window.kernel, *window.stride, *window.dilation, *window.before)

@@ -1,22 +1,49 @@
 """The vocabulary: every operation that a graph can hold.
 
-Two groups. What the frontend writes is real and keeps ONNX's meaning: `Input`, `Constant`, `Elementwise`, `Dense`,
-`Conv`, `MaxPool`, `Pad`, `Permute`, `ArgMax`. What the passes put in their place works on integer grids:
-`IntegerDense`, `IntegerConv`, `Steps`, `Requantize`, `Lookup`. Lowering accepts only values with a domain, so
+What the frontend writes is real and keeps ONNX's meaning; it is here. What the passes put in its place works on integer
+grids (`bnncompiler.integer_ops`); both are to be had from this module. Lowering accepts only values with a domain, so
 whatever is left real is what could not be compiled, by name.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from bnncompiler import accumulator
 from bnncompiler.errors import IRError
+from bnncompiler.integer_ops import (
+    IntegerAdd,
+    IntegerConv,
+    IntegerDense,
+    Lookup,
+    Requantize,
+    Steps,
+    conv_shape,
+    dense_shape,
+)
 from bnncompiler.ir import Array, Domain, Node, TensorType, per_element, rows
 from bnncompiler.window import Window
+
+__all__ = [
+    "ArgMax",
+    "Concat",
+    "Constant",
+    "Conv",
+    "Dense",
+    "Elementwise",
+    "Input",
+    "IntegerAdd",
+    "IntegerConv",
+    "IntegerDense",
+    "Lookup",
+    "MaxPool",
+    "Pad",
+    "Permute",
+    "Requantize",
+    "Steps",
+]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -73,16 +100,6 @@ class Elementwise(Node):
 
     def attributes(self) -> dict[str, object]:
         return dict(self.attrs)
-
-
-def dense_shape(name: str, x: TensorType, weight: Array) -> tuple[int, ...]:
-    """The shape of ``x @ weight.T``: over the whole of ``x``, or over its last axis at each position."""
-    outs, ins = weight.shape
-    if x.size == ins:
-        return (outs,)
-    if x.channels == ins:
-        return (*x.shape[:-1], outs)
-    raise IRError(f"{name}: a dense layer of {ins} inputs cannot read {x}")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -218,180 +235,20 @@ class Permute(Node):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class IntegerDense(Node):
-    """A dense layer whose weights are integers: ``q_y = q_x @ weight.T``.
+class Concat(Node):
+    """Maps of one height and width, or vectors, side by side: the channels of the first, then those of the next."""
 
-    The real weights are ``scale[o] * weight[o]``, within ``weight_error[o]`` each. ``bias`` is real and stays in the
-    domain: it moves thresholds, not accumulators. Where the input's grid differs from element to element the value
-    stays real, until `passes.quantize_weights` has moved the input's scales into the weights (``unit_input``: the real
-    weights multiply ``q_x`` itself).
-    """
-
-    x: Node
-    weight: Array
-    scale: Array
-    bias: Array | None = None
-    weight_error: Array = field(default_factory=lambda: rows(0.0))
-    dtype: str = "float32"
-    unit_input: bool = False
+    parts: tuple[Node, ...]
 
     @cached_property
     def type(self) -> TensorType:
-        shape = dense_shape(self.name, self.x.type, self.weight)
-        x = accumulator.readable(self.x.type.domain, unit_input=self.unit_input)
-        if x is None:
-            return TensorType(shape, self.dtype)
-        weights = accumulator.Weights(self.weight, self.scale, self.weight_error, self.bias)
-        return TensorType(shape, self.dtype, accumulator.domain(self.name, x, weights, self.dtype))
-
-    def attributes(self) -> dict[str, object]:
-        return {"weight": _kinds(self.weight)}
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class IntegerConv(Node):
-    """A convolution whose weights are integers, as `IntegerDense` is a dense layer.
-
-    ``pad_code`` is the ``q`` of padded taps. Where it is None they add nothing: a real 0 that the input's grid lacks.
-    """
-
-    x: Node
-    weight: Array
-    scale: Array
-    bias: Array | None
-    window: Window
-    group: int = 1
-    pad_value: float = 0.0
-    weight_error: Array = field(default_factory=lambda: rows(0.0))
-    dtype: str = "float32"
-    unit_input: bool = False
-
-    @cached_property
-    def type(self) -> TensorType:
-        shape = conv_shape(self.name, self.x.type, self.weight, self.window, self.group)
-        x = accumulator.readable(self.x.type.domain, unit_input=self.unit_input)
-        if x is None or x.rows > self.x.type.channels:
-            return TensorType(shape, self.dtype)
-        if self.is_padded and self.pad_code is None and self.pad_value != 0:
-            raise IRError(f"{self.name}: padding with {self.pad_value:g}, which is not on the input's grid {x}")
-        weights = accumulator.Weights(self.weight, self.scale, self.weight_error, self.bias)
-        absent = ~self.window.valid(self.x.type.shape) if self.is_padded and self.pad_code is None else None
-        known = accumulator.conv_domain(self.name, x, weights, self.dtype, self.group, absent)
-        return TensorType(shape, self.dtype, known)
-
-    @cached_property
-    def is_padded(self) -> bool:
-        """Whether any window reaches over the border."""
-        return self.window.reaches_out(self.x.type.shape)
-
-    @cached_property
-    def pad_code(self) -> int | None:
-        """The ``q`` of padded taps; None where they add nothing."""
-        x = accumulator.readable(self.x.domain, unit_input=self.unit_input)
-        if x is None or not self.is_padded:
-            return None
-        q = (self.pad_value - float(x.offset[0])) / float(x.scale[0]) if x.scale[0] else 0.5
-        lo, hi = x.bounds
-        return int(q) if q == int(q) and lo <= q <= hi and (int(q) - lo) % x.step == 0 else None
-
-    def attributes(self) -> dict[str, object]:
-        return {"weight": _kinds(self.weight), "window": self.window}
-
-
-def conv_shape(name: str, x: TensorType, weight: Array, window: Window, group: int) -> tuple[int, ...]:
-    """The shape ``[height, width, out]`` of a convolution of ``x``."""
-    if len(x.shape) != 3 or x.channels != weight.shape[3] * group or len(weight) % group:
-        raise IRError(f"{name}: a convolution with weights {weight.shape} in {group} groups cannot read {x}")
-    return (*window.positions(x.shape), len(weight))
-
-
-def _kinds(weight: Array) -> str:
-    """Which values integer weights take, for printed graphs."""
-    values = sorted(set(np.unique(weight).tolist()))
-    kind = str(values) if len(values) <= 4 else f"{values[0]}..{values[-1]}"
-    return f"{kind}{list(weight.shape)}"
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Steps(Node):
-    """A channel function with few values: thresholds and the levels between them.
-
-    ``y = levels[r, k]`` where ``k`` counts the thresholds ``at[r, :]`` (ascending) that ``q_x`` reaches (``q_x >=
-    at``). One threshold between -1 and +1 is the usual binary activation; none is a constant; two are a window or a
-    ternary value; ``2**b - 1`` a ``b``-bit activation. Unused thresholds stand above the largest ``q_x``.
-
-    Attributes:
-        at: thresholds ``[rows, count]``.
-        levels: levels ``[rows, count + 1]`` on the grid ``out``.
-        out: the domain of the result.
-        undecided: ``[rows, count, 2]``: the accumulators ``first <= q_x < last`` at which the reference's own float32
-            rounding decides; empty (first == last) everywhere when the accumulator is exact.
-        function: the elementwise nodes that this came from, to check against (an `oracle.ChannelFunction`).
-    """
-
-    x: Node
-    at: Array
-    levels: Array
-    out: Domain
-    undecided: Array
-    function: object = None
-    dtype: str = "float32"
-
-    @cached_property
-    def type(self) -> TensorType:
-        if self.levels.shape != (len(self.at), self.at.shape[1] + 1):
-            raise IRError(f"{self.name}: {self.at.shape} thresholds do not go with {self.levels.shape} levels")
-        if self.x.type.size % len(self.at):
-            raise IRError(f"{self.name}: {len(self.at)} rows of thresholds over {self.x.type}")
-        return TensorType(self.x.type.shape, self.dtype, self.out)
-
-    def attributes(self) -> dict[str, object]:
-        return {"at": list(self.at.shape), "levels": np.unique(self.levels).tolist()}
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Requantize(Node):
-    """A piecewise linear channel function: ``y = (q_x * multiplier + bias) >> shift``, clamped to ``out``.
-
-    ``multiplier`` and ``bias`` (``[rows, pieces]``) are those of the piece whose ``start`` (``[rows, pieces]``,
-    ascending, the first below every ``q_x``) is the last that ``q_x`` reaches. ``>>`` floors.
-    """
-
-    x: Node
-    start: Array
-    multiplier: Array
-    bias: Array
-    shift: int
-    out: Domain
-    function: object = None
-    dtype: str = "float32"
-
-    @cached_property
-    def type(self) -> TensorType:
-        if not self.start.shape == self.multiplier.shape == self.bias.shape:
-            raise IRError(f"{self.name}: pieces of different counts")
-        return TensorType(self.x.type.shape, self.dtype, self.out)
-
-    def attributes(self) -> dict[str, object]:
-        return {"pieces": list(self.start.shape), "shift": self.shift}
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Lookup(Node):
-    """A channel function as a table: ``y = table[r, (q_x - lo) / step]`` with ``lo`` and ``step`` of ``x``'s domain."""
-
-    x: Node
-    table: Array
-    out: Domain
-    function: object = None
-    dtype: str = "float32"
-
-    @cached_property
-    def type(self) -> TensorType:
-        lo, hi = self.x.domain.bounds
-        if self.table.shape[1] != (hi - lo) // self.x.domain.step + 1:
-            raise IRError(f"{self.name}: a table of {self.table.shape[1]} entries for {self.x.type}")
-        return TensorType(self.x.type.shape, self.dtype, self.out)
-
-    def attributes(self) -> dict[str, object]:
-        return {"table": list(self.table.shape)}
+        first = self.parts[0].type
+        if any(p.type.shape[:-1] != first.shape[:-1] or p.type.dtype != first.dtype for p in self.parts):
+            raise IRError(f"{self.name}: Concat of {', '.join(str(p.type) for p in self.parts)}")
+        shape = (*first.shape[:-1], sum(p.type.channels for p in self.parts))
+        known = [
+            p.type.domain for p in self.parts if p.type.domain is not None and p.type.domain.rows <= p.type.channels
+        ]
+        if len(known) < len(self.parts):
+            return TensorType(shape, first.dtype)
+        return TensorType(shape, first.dtype, Domain.concatenate(known, [p.type.channels for p in self.parts]))

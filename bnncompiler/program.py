@@ -1,7 +1,7 @@
 """The program: what a backend prints. A straight list of kernel calls over planned buffers and constant tables.
 
-A call is a dataclass whose fields, in order, are the arguments of the C kernel of the same name (`kernels/*.c`), and whose
-``run`` is that kernel's meaning in numpy (`bnncompiler.calls`, `bnncompiler.map_calls`).
+A call is a dataclass whose fields, in order, are the arguments of the C kernel of the same name (`kernels/*.c`), and
+whose ``run`` is that kernel's meaning in numpy (`bnncompiler.calls`, `bnncompiler.map_calls`).
 
 Nothing here knows a graph: by now every value is a buffer of integers or of packed bits (`bnncompiler.packing`).
 """
@@ -58,9 +58,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Sliced:
-    """The share of a table or buffer that belongs to group ``g`` of a convolution: ``stride`` elements from ``g * stride`` on.
+    """What of a table or buffer belongs to a convolution's group ``g``: ``stride`` elements from ``g * stride`` on.
 
-    Only calls in a loop over groups have such arguments; the loop puts the share of the group in their place.
+    Only calls in a loop over groups have such arguments; the loop puts the share in their place.
     """
 
     data: Buffer | Table
@@ -187,7 +187,8 @@ class Program:
     def run(self, inputs: dict[str, Array]) -> Memory:
         """Every buffer's last content, by name, for one sample of ``inputs`` by buffer name.
 
-        Buffers that share a place in the arena are kept apart here; `memory.check` proves that this makes no difference.
+        Buffers that share a place in the arena are kept apart here; `memory.check` proves that this makes no
+        difference.
         """
         memory: Memory = dict(inputs)
         for call in self.calls:
@@ -205,6 +206,7 @@ class Program:
                 return f"{value.name}:{value.ctype}[{len(value.values)}]"
             return str(value)
 
-        head = f"program {self.name}: {self.word_bits}-bit words, {self.arena_size} B of arena, {self.flash_bytes} B of tables"
+        head = f"program {self.name}: {self.word_bits}-bit words, {self.arena_size} B of arena"
+        head += f", {self.flash_bytes} B of tables"
         body = [f"  {c.kernel()}({', '.join(f'{k}={show(v)}' for k, v in c.arguments())})" for c in self.calls]
         return "\n".join([head, *body])

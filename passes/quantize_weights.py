@@ -11,11 +11,10 @@ the offsets into the bias, and the layer reads the integers themselves::
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bnncompiler.errors import UnsupportedModel
 from bnncompiler.ir import Array, Graph, Node, per_element
 from bnncompiler.ops import Conv, Dense, IntegerConv, IntegerDense
 from bnncompiler.passes.binarize_weights import integer_rows
@@ -52,23 +51,18 @@ class QuantizeWeights:
     def _quantize(self, node: Real | Integer, weight: Array, error: float) -> Integer:
         domain, bias = node.x.domain, node.bias
         if not domain.is_uniform:
-            if (
-                isinstance(node, Conv | IntegerConv)
-                and node.window.reaches_out(node.x.type.shape)
-                and (domain.offset.any() or node.pad_value)
-            ):
-                raise UnsupportedModel(
-                    f"{node.name}: a padded convolution of a map whose levels differ by channel "
-                    f"({node.x.name} is {domain}); "
-                    "use the same two levels for all channels, or no padding"
-                )
             offset = (weight * input_rows(node, domain.offset)).sum(axis=1)
             bias = offset if bias is None else bias + offset
             weight = weight * input_rows(node, domain.scale)
             error = error * float(np.abs(domain.scale).max())
         x_max = np.maximum(np.abs(input_rows(node, domain.lo)), np.abs(input_rows(node, domain.hi)))
         q, scale, rounding = self._integers(weight, np.broadcast_to(x_max, weight.shape))
-        return integer(node, q, scale, rounding + error, bias, unit_input=not domain.is_uniform)
+        layer = integer(node, q, scale, rounding + error, bias, unit_input=not domain.is_uniform)
+        if isinstance(layer, IntegerConv) and not domain.is_uniform:
+            # The weights multiply q itself, and so padded taps are given in its units, too.
+            pad_q = (layer.pad_value - domain.offset) / np.where(domain.scale == 0, np.inf, domain.scale)
+            layer = replace(layer, pad_value=pad_q)
+        return layer
 
     def _integers(self, weight: Array, x_max: Array) -> tuple[Array, Array, Array]:
         """Integers, scales and errors of the rows of ``weight``, for inputs of at most ``x_max``."""

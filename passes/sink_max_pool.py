@@ -48,10 +48,10 @@ class SinkMaxPool:
 
 def sink(node: Elementwise, pool: MaxPool) -> Node | None:
     """``node``, a channel function of ``pool``, as a pool of a channel function; None where that is not the same."""
-    before = sources(pool.x) if isinstance(pool.x, Elementwise) else (pool.x,)
-    if len(before) != 1 or before[0].type.domain is None or (before[0].domain.scale <= 0).any():
+    found = sources(pool.x) if isinstance(pool.x, Elementwise) else (pool.x,)
+    if len(found) != 1 or found[0].type.domain is None or (found[0].domain.scale <= 0).any():
         return None
-    source = before[0]
+    source = found[0]
     if max(ChannelFunction(pool, node).rows, source.domain.rows) > source.type.channels:
         return None
     moved: dict[Node, Node] = {pool: pool.x}
@@ -62,7 +62,8 @@ def sink(node: Elementwise, pool: MaxPool) -> Node | None:
     folded = None if falls is None else fold(composed)
     if folded is None or falls is None:
         return None
-    return MaxPool(pool.name, _turned(folded, falls), pool.window, on_codes=True)
+    before = replace(_turned(folded, falls), name=f"{node.name}.before_pool")
+    return MaxPool(node.name, before, pool.window, on_codes=True)
 
 
 def _falls(inner: ChannelFunction, composed: ChannelFunction) -> Array | None:

@@ -18,30 +18,22 @@ SHARED = ROOT.parent / "shared"
 CORPUS = SHARED / "corpus"
 TRAINED = SHARED / "models"
 
-# The families with dense networks; the others are convolutional.
-FAMILIES = (
-    "binarynet_mlp",
-    "brevitas_finn",
-    "brevitas_qcdq",
-    "brevitas_qonnx",
-    "coregeist",
-    "coregeist_external",
-    "idioms_act",
-    "idioms_weight",
-    "idioms_weight_notie",
-    "larq_quantizers",
-    "misc",
-    "opset_sweep",
-    "postprocessed",
-)
+# Networks for 224x224 images: minutes each.
+FULL_SIZE = ("larq_zoo_full",)
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A model file and its samples: ``path`` without a suffix, ``name`` as in ``corpus_refused.REFUSED``."""
+    """A model file and its samples: ``path`` without a suffix, ``name`` as in `corpus_refused`."""
 
     name: str
     path: Path
+
+    @property
+    def data(self) -> bytes:
+        """The model, unpacked; one with external data needs `unpack`."""
+        plain, packed = (self.path.with_name(self.path.name + suffix) for suffix in (".onnx", ".onnx.xz"))
+        return plain.read_bytes() if plain.exists() else lzma.decompress(packed.read_bytes())
 
     @property
     def samples(self) -> Path | None:
@@ -49,23 +41,34 @@ class Exported:
         samples = self.path.with_name(self.path.name + ".input.npz")
         return samples if samples.exists() else None
 
+    @property
+    def expected(self) -> Path | None:
+        """What the model computed from the samples where it was exported, where that is known."""
+        expected = self.path.with_name(self.path.name + ".output.npz")
+        return expected if expected.exists() else None
+
     def unpack(self, folder: Path) -> Path:
         """The model as a file that can be opened: itself, or unpacked into ``folder``."""
         plain = self.path.with_name(self.path.name + ".onnx")
         if plain.exists():
             return plain
         target = folder / plain.name
-        target.write_bytes(lzma.decompress(plain.with_name(plain.name + ".xz").read_bytes()))
+        target.write_bytes(self.data)
         external = plain.with_name(plain.name + ".data")
         if external.exists():
             shutil.copyfile(external, folder / external.name)
         return target
 
 
-def models(root: Path, families: Iterable[str]) -> list[Exported]:
+def families(root: Path) -> list[str]:
+    """The folders below ``root``, in order; none where it is not there."""
+    return sorted(p.name for p in root.iterdir() if p.is_dir()) if root.exists() else []
+
+
+def models(root: Path, chosen: Iterable[str]) -> list[Exported]:
     """The models of some families below ``root``, in order."""
     found = set()
-    for family in families:
+    for family in chosen:
         for path in (root / family).glob("*.onnx*"):
             name = path.name.removesuffix(".xz")
             if name.endswith(".onnx"):
@@ -75,9 +78,14 @@ def models(root: Path, families: Iterable[str]) -> list[Exported]:
 
 def selection() -> list[Exported]:
     """The models that every clone has."""
-    return models(SELECTION, sorted(p.name for p in SELECTION.iterdir() if p.is_dir()))
+    return models(SELECTION, families(SELECTION))
 
 
 def corpus() -> list[Exported]:
-    """The corpus beside the repository; empty where it is not there."""
-    return models(CORPUS, FAMILIES)
+    """The corpus beside the repository without the full-size networks; empty where it is not there."""
+    return models(CORPUS, [f for f in families(CORPUS) if f not in FULL_SIZE])
+
+
+def full_size() -> list[Exported]:
+    """The full-size networks of the corpus."""
+    return models(CORPUS, FULL_SIZE)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnncompiler import interpreter, memory, ops, program
+from bnncompiler import interpreter, memory, ops
 from bnncompiler.errors import CompileError, LoweringError
 from bnncompiler.ir import Array, Domain, Graph, bipolar, rows
 from bnncompiler.lower import lower
@@ -118,4 +118,3 @@ def test_a_planned_program_can_be_drawn() -> None:
     text = memory.drawing(memory.plan(lower(graph, 32, 4).program))
     assert text.startswith("arena ")
     assert text.count("#") >= 4
-    assert isinstance(program.Threshold.kernel(), str)

@@ -32,19 +32,19 @@
 
 /* Between integers and bits. */
 BNN_KERNEL void bnn_threshold(const void *x, bnn_type x_type, bnn_size n, const void BNN_ROM *at,
-                              bnn_type at_type, bnn_size rows, bnn_word *y);
+                              bnn_type at_type, bnn_size rows, bnn_size count, bnn_word *y);
 BNN_KERNEL void bnn_steps(const void *x, bnn_type x_type, bnn_size n, const void BNN_ROM *at,
                           bnn_type at_type, bnn_size rows, bnn_size count,
                           const uint8_t BNN_ROM *levels, unsigned planes, bnn_word *y);
 BNN_KERNEL void bnn_load_bits(const uint8_t *x, bnn_size n, bnn_word *y);
 BNN_KERNEL void bnn_slice(const void *x, bnn_type x_type, bnn_size n, unsigned planes, bnn_word *y);
 BNN_KERNEL void bnn_unpack(const bnn_word *x, bnn_size n, unsigned planes, int32_t lo, int32_t step,
-                           int32_t *y);
+                           void *y, bnn_type y_type);
 
 /* Dense layers. */
 BNN_KERNEL void bnn_dense_threshold(const bnn_word *x, const bnn_word BNN_ROM *w,
-                                    const void BNN_ROM *at, bnn_type at_type, bnn_size n,
-                                    bnn_size outs, bnn_word *y);
+                                    const void BNN_ROM *at, bnn_type at_type,
+                                    bnn_size count, bnn_size n, bnn_size outs, bnn_word *y);
 BNN_KERNEL void bnn_dense_xnor(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size n,
                                bnn_size outs, int32_t *y);
 BNN_KERNEL void bnn_dense_bipolar(const bnn_word *x, unsigned planes, int x_signed,
@@ -66,6 +66,10 @@ BNN_KERNEL void bnn_requantize(const void *x, bnn_type x_type, bnn_size n,
                                const int32_t BNN_ROM *start, const int32_t BNN_ROM *multiplier,
                                const int64_t BNN_ROM *bias, bnn_size rows, bnn_size pieces,
                                unsigned shift, int32_t lo, int32_t hi, void *y, bnn_type y_type);
+BNN_KERNEL void bnn_scale(const void *x, bnn_type x_type, bnn_size n,
+                          const void BNN_ROM *multiplier, bnn_type multiplier_type,
+                          const void BNN_ROM *bias, bnn_type bias_type, bnn_size rows, void *y,
+                          bnn_type y_type);
 BNN_KERNEL void bnn_lookup(const void *x, bnn_type x_type, bnn_size n, int32_t lo, int32_t step,
                            const void BNN_ROM *table, bnn_type table_type, bnn_size rows,
                            bnn_size entries, void *y, bnn_type y_type);

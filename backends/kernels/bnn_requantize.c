@@ -2,8 +2,8 @@
  * y[i] = clamp(floor((x[i] * multiplier + bias) / 2^shift), lo, hi).
  *
  * Row i % rows has `pieces` entries in each table; the piece is the last one whose start x[i]
- * reaches, and the first one's start is not read. Product and sum are taken in 64 bits and must
- * fit; shift is below 63.
+ * reaches. The first one's start is not read; where it is the only one, start may be NULL. Product
+ * and sum are taken in 64 bits and must fit; shift is below 63.
  *
  * y may begin where x begins if its elements are not larger: y[i] is written after x[i] is read. */
 #include "bnn_kernels.h"

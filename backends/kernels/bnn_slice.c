@@ -10,7 +10,7 @@ BNN_KERNEL void bnn_slice(const void *x, bnn_type x_type, bnn_size n, unsigned p
             const bnn_size lanes = bnn_lanes(n, i);
             bnn_word bits = 0;
             for (bnn_size j = 0; j < lanes; ++j) {
-                bits |= bnn_bit((int)((uint32_t)bnn_load(x, x_type, i + j) >> p & 1u), j);
+                bits |= bnn_bit((uint32_t)bnn_load(x, x_type, i + j) >> p & 1u, j);
             }
             y[p * words + i / BNN_WORD_BITS] = bits;
         }

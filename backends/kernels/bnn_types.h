@@ -90,7 +90,7 @@ BNN_INLINE bnn_size bnn_lanes(bnn_size n, bnn_size i)
 }
 
 /* A word whose bit `lane` is `bit` (0 or 1) and whose other bits are 0. */
-BNN_INLINE bnn_word bnn_bit(int bit, bnn_size lane)
+BNN_INLINE bnn_word bnn_bit(uint32_t bit, bnn_size lane)
 {
     return (bnn_word)((bnn_word)bit << lane);
 }

@@ -89,7 +89,18 @@ def _output(low: Lowering, node: Node) -> Port:
         base = stored.base[:, None]
         step = np.full(base.shape, stored.step)
         functions.affine(
-            low, node, "out_", stored.buffer, size, np.zeros(base.shape), step, base, 0, LIMITS["int32_t"], y
+            low,
+            node,
+            "out_",
+            stored.buffer,
+            size,
+            np.zeros(base.shape),
+            step,
+            base,
+            0,
+            LIMITS["int32_t"],
+            y,
+            exact=True,
         )
     return Port(node.name, y, node.type)
 

@@ -51,7 +51,7 @@ def loop(low: Lowering, node: Layer) -> None:
             and not border
             and isinstance(act, ops.Steps)
             and layers.is_xnor(x, rows)
-            and layers.one_crossing(act)
+            and functions.crossings(act) is not None
         )
         if not together:
             sums = layers.product(low, node, rows, Stored(patch, x.planes, x.signed, x.step, x.base), acc)
@@ -65,7 +65,7 @@ def loop(low: Lowering, node: Layer) -> None:
         else:
             if border:
                 assert isinstance(node, ops.IntegerConv)
-                _take_back(low, node, window, shape, acc)
+                _add_border(low, node, window, shape, x, acc)
             scratch += _activate(low, node, act, sums, (height, width), y)
             stored = stored if act is not None else Stored(y, step=sums.step, base=sums.base)
     macs = rows.weight.size * height * width
@@ -116,7 +116,7 @@ def _padding(node: Layer, x: Stored) -> tuple[int, bool]:
     if isinstance(node, ops.IntegerDense) or not node.is_padded:
         return 0, False
     if node.pad_code is None:
-        return 0, x.is_bipolar
+        return 0, bool(_border(node, x).any())
     code = (node.pad_code - int(x.base[0])) // x.step
     return (code % (1 << x.planes) if x.planes else code), False
 
@@ -125,7 +125,12 @@ def _operand(low: Lowering, node: Layer, rows: Rows) -> Stored:
     """The input in the form that the kernel reads. Taps that add nothing need a code for 0, or else bipolar weights."""
     x = layers.operand(low, node, rows)
     absent = isinstance(node, ops.IntegerConv) and node.is_padded and node.pad_code is None
-    return low.integers(node.x) if absent and x.base.any() and not layers.is_xnor(x, rows) else x
+    return low.integers(node.x) if absent and x.step != 1 and not layers.is_xnor(x, rows) else x
+
+
+def _border(node: ops.IntegerConv, x: Stored) -> Array:
+    """What padded taps must add to the sums beyond what code 0 (``q = base``), which stands in their place, adds."""
+    return np.asarray(node.border - np.rint(node.over_border(x.base[:1])).astype(np.int64))
 
 
 def _gather(
@@ -157,24 +162,24 @@ def _gather(
         low.call(map_calls.GatherIntegers, node, 0, Typed(x.buffer), *numbers, Typed(patch))
 
 
-def _take_back(low: Lowering, node: ops.IntegerConv, window: Window, shape: tuple[int, int, int], acc: Buffer) -> None:
-    """Append what undoes the bits 0 (-1) in the patch where taps add nothing: ``+ w`` for each of them."""
+def _add_border(
+    low: Lowering, node: ops.IntegerConv, window: Window, shape: tuple[int, int, int], x: Stored, acc: Buffer
+) -> None:
+    """Append what padded taps add, by class of pixels: those whose windows reach over the border in the same way."""
+    border = _border(node, x)
     valid = window.valid(shape)
     row_class = _classes(np.asarray(valid[:, valid.shape[1] // 2].any(axis=2)))
     column_class = _classes(np.asarray(valid[valid.shape[0] // 2].any(axis=1)))
-    by_tap = node.weight.astype(np.int64).sum(axis=3)
     count = int(column_class.max()) + 1
     values = np.zeros(((int(row_class.max()) + 1) * count, len(node.weight)), np.int64)
     for r in range(len(row_class)):
         for c in range(len(column_class)):
-            values[row_class[r] * count + column_class[c]] = (by_tap * ~valid[r, c]).sum(axis=(1, 2))
+            values[row_class[r] * count + column_class[c]] = border[r, c]
     tables = [
         low.table(node, what, v, "uint8_t") for what, v in (("row_class", row_class), ("column_class", column_class))
     ]
-    border = low.table(node, "border", values[1:], smallest_ctype(values[1:], SIGNED), len(node.weight))
-    low.call(
-        map_calls.AddBorder, node, 0, *tables, count, Typed(border), len(node.weight), Index.ROW, Index.COLUMN, acc
-    )
+    table = low.table(node, "border", values[1:], smallest_ctype(values[1:], SIGNED), len(node.weight))
+    low.call(map_calls.AddBorder, node, 0, *tables, count, Typed(table), len(node.weight), Index.ROW, Index.COLUMN, acc)
 
 
 def _classes(reached: Array) -> Array:

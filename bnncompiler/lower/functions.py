@@ -65,15 +65,14 @@ def steps(low: Lowering, node: ops.Steps, x: Stored, n: int, y: Buffer) -> None:
     crossed = crossings(node)
     at = x.on_codes(node.at if crossed is None else crossed)
     table = Typed(low.table(node, "at", at, None, at.shape[1]))
-    if crossed is not None and at.shape[1] == 1:
-        low.call(calls.Threshold, node, 0, Typed(x.buffer), n, table, len(at), y)
+    if crossed is not None:
+        low.call(calls.Threshold, node, 0, Typed(x.buffer), n, table, *at.shape, y)
         return
-    # One plane of a count is its parity, which is what a bit with several crossings is.
     codes = (node.levels - node.out.bounds[0]) // node.out.step
     codes = np.repeat(codes, len(at) // len(codes), axis=0)
-    counted = crossed is not None or (codes == np.arange(codes.shape[1])).all()
+    counted = (codes == np.arange(codes.shape[1])).all()
     levels = None if counted else low.table(node, "levels", codes, "uint8_t", codes.shape[1])
-    low.call(calls.Steps, node, 0, Typed(x.buffer), n, table, len(at), at.shape[1], levels, code_planes(node), y)
+    low.call(calls.Steps, node, 0, Typed(x.buffer), n, table, *at.shape, levels, code_planes(node), y)
 
 
 def requantize(low: Lowering, node: ops.Requantize, x: Stored, n: int, y: Buffer) -> None:
@@ -93,7 +92,17 @@ def requantize(low: Lowering, node: ops.Requantize, x: Stored, n: int, y: Buffer
         node.shift,
         node.out.bounds,
         y,
+        _is_exact(node),
     )
+
+
+def _is_exact(node: ops.Requantize) -> bool:
+    """Whether products are results as they are: one piece, nothing shifted, nothing clamped."""
+    domain, (lo, hi) = node.x.domain, node.out.bounds
+    count = max(len(node.multiplier), len(domain.lo), len(domain.hi))
+    multiplier, bias = (per_element(a[:, 0], count) for a in (node.multiplier, node.bias))
+    ends = [multiplier * per_element(end, count) + bias for end in (domain.lo, domain.hi)]
+    return node.start.shape[1] == 1 and node.shift == 0 and lo <= int(np.min(ends)) and int(np.max(ends)) <= hi
 
 
 def affine(
@@ -108,12 +117,20 @@ def affine(
     shift: int,
     bounds: tuple[int, int],
     y: Buffer,
+    exact: bool,
 ) -> None:
-    """Append ``y = clamp((x * multiplier + bias) >> shift)`` by pieces ``[rows, pieces]``."""
+    """Append ``y = clamp((x * multiplier + bias) >> shift)`` by pieces ``[rows, pieces]``.
+
+    Where it is ``exact``, there is one piece, no shift and nothing to clamp.
+    """
     rows, pieces = start.shape
-    start = np.clip(start, *LIMITS["int32_t"]) if pieces > 1 else np.zeros_like(start)
+    if exact and all(LIMITS["int32_t"][0] <= a.min() and a.max() <= LIMITS["int32_t"][1] for a in (multiplier, bias)):
+        factors = (Typed(low.table(node, f"{what}{k}", a)) for k, a in (("multiplier", multiplier), ("bias", bias)))
+        low.call(calls.Scale, node, 0, Typed(x), n, *factors, rows, Typed(y))
+        return
+    start = np.clip(start, *LIMITS["int32_t"]).astype(np.int64)
     tables = (
-        low.table(node, f"{what}start", start.astype(np.int64), "int32_t", pieces),
+        low.table(node, f"{what}start", start, "int32_t", pieces) if pieces > 1 else None,
         low.table(node, f"{what}multiplier", multiplier.astype(np.int64), "int32_t", pieces),
         low.table(node, f"{what}bias", bias.astype(np.int64), "int64_t", pieces),
     )

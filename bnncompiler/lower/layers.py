@@ -75,7 +75,8 @@ def _fuses(low: Lowering, node: Layer) -> bool:
     return (
         isinstance(reader, ops.Steps)
         and is_xnor(low.stored[node.x], Rows(node.weight.reshape(len(node.weight), -1)))
-        and one_crossing(reader)
+        and functions.crossings(reader) is not None
+        and not functions.is_table(reader)
     )
 
 
@@ -83,12 +84,6 @@ def only_reader(low: Lowering, node: Node) -> Node | None:
     """The one node that reads ``node``; None where there are more, or where it is an output."""
     users = low.users[node]
     return users[0] if len(users) == 1 and node not in low.graph.outputs else None
-
-
-def one_crossing(node: ops.Steps) -> bool:
-    """Whether the levels are two, with one threshold a row between them."""
-    crossed = functions.crossings(node)
-    return crossed is not None and crossed.shape[1] == 1
 
 
 def is_xnor(x: Stored, rows: Rows) -> bool:
@@ -106,9 +101,10 @@ def with_threshold(low: Lowering, node: ops.Steps, layer: Layer, rows: Rows, x: 
     crossed = functions.crossings(node)
     assert crossed is not None
     at = np.repeat(crossed, rows.outs // len(crossed), axis=0)
+    table = Typed(low.table(node, "at", at, None, at.shape[1]))
     w = low.bit_table(layer, "weights", rows.weight > 0)
     macs = rows.weight.size if isinstance(layer, ops.IntegerDense) else 0
-    low.call(calls.DenseThreshold, node, macs, x, w, Typed(low.table(node, "at", at)), rows.ins, rows.outs, y)
+    low.call(calls.DenseThreshold, node, macs, x, w, table, at.shape[1], rows.ins, rows.outs, y)
 
 
 def product(low: Lowering, node: Layer, rows: Rows, x: Stored, y: Buffer) -> Stored:

@@ -138,16 +138,15 @@ class Lowering:
         if key not in self._other_forms:
             if stored.signed or len(stored.base) > 1:
                 raise LoweringError(f"{node.name}: a value in two's complement planes is not unpacked")
-            y = Buffer(f"{self.names[node]}_int", "int32_t", node.type.size)
+            y = Buffer(f"{self.names[node]}_int", bounds_ctype(node), node.type.size)
             self.unpack(node, stored, y)
             self._other_forms[key] = Stored(y)
         return self._other_forms[key]
 
     def unpack(self, node: Node, stored: Stored, y: Buffer) -> None:
         """Append the call that writes the value's integers to ``y``."""
-        self.call(
-            calls.Unpack, node, 0, stored.buffer, node.type.size, stored.planes, int(stored.base[0]), stored.step, y
-        )
+        numbers = (node.type.size, stored.planes, int(stored.base[0]), stored.step)
+        self.call(calls.Unpack, node, 0, stored.buffer, *numbers, Typed(y))
 
     def planes(self, node: Node) -> Stored:
         """The value as bit planes."""

@@ -59,9 +59,9 @@ def mlp(name: str = "tiny", word_bits: int = 8, n: int = 9, hidden: int = 21, ou
     at2 = Table("fc2_at", "int8_t", rng.integers(-5, 6, hidden).astype(np.int8))
     calls: tuple[Call, ...] = (
         DenseInteger("fc1", ("/fc1/Gemm:Gemm",), n * hidden, Typed(x), Typed(w1), n, hidden, acc),
-        Threshold("fc1", ("/bn1:BatchNormalization", "/sign1:Sign"), 0, Typed(acc), hidden, Typed(at1), hidden, h1),
+        Threshold("fc1", ("/bn1:BatchNormalization", "/sign1:Sign"), 0, Typed(acc), hidden, Typed(at1), hidden, 1, h1),
         DenseThreshold(
-            "fc2", ("/fc2/Gemm:Gemm", "/sign2:Sign"), hidden * hidden, h1, w2, Typed(at2), hidden, hidden, h2
+            "fc2", ("/fc2/Gemm:Gemm", "/sign2:Sign"), hidden * hidden, h1, w2, Typed(at2), 1, hidden, hidden, h2
         ),
         DenseXnor("fc3", ("/fc3/Gemm:Gemm",), hidden * outs, h2, w3, hidden, outs, y),
     )
@@ -133,16 +133,14 @@ def _integers(rng: np.random.Generator, x: Buffer) -> tuple[Call, ...]:
     patch, acc = Buffer("group", "uint8_t", 18), Buffer("acc1", "int32_t", 6)
     pixel, h1, h2 = Buffer("pixel1", "int8_t", 6), Buffer("h1", "int8_t", 7 * 6 * 6), Buffer("h2", "int8_t", 3 * 3 * 6)
     w = Table("conv1_weights", "int8_t", rng.integers(-9, 10, 6 * 18).astype(np.int8), 18)
-    start, multiplier, bias = (
-        Table(f"conv1_{what}", ctype, np.array(values))
-        for what, ctype, values in (("start", "int32_t", [0]), ("multiplier", "int32_t", [3]), ("bias", "int64_t", [9]))
-    )
+    multiplier = Table("conv1_multiplier", "int32_t", np.array([3]))
+    bias = Table("conv1_bias", "int64_t", np.array([9]))
     gather = GatherIntegers(
         "conv1", (), 0, Typed(x), 7, 6, 4, Index.GROUP, 2, *geometry(window), 0, *HERE, Typed(patch)
     )
     dense = DenseInteger("conv1", (), 0, Typed(patch), Typed(Sliced(w, 3 * 18)), 18, 3, share(acc, 3))
     scale = Requantize(
-        "conv1", (), 0, Typed(acc), 6, start, multiplier, bias, 1, 1, 5, -128, 127, Typed(pixel)
+        "conv1", (), 0, Typed(acc), 6, None, multiplier, bias, 1, 1, 5, -128, 127, Typed(pixel)
     )
     put = PutIntegers("conv1", (), 0, Typed(pixel), 6, 6, *HERE, Typed(h1))
     loop = PixelLoop(
@@ -169,10 +167,10 @@ def _bits(rng: np.random.Generator, word_bits: int) -> tuple[Call, ...]:
     )
     tail = (
         AddBorder("conv2", (), 0, classes[0], classes[1], 3, Typed(border), 5, *HERE, acc),
-        Threshold("conv2", (), 0, Typed(acc), 5, Typed(at), 5, pixel),
+        Threshold("conv2", (), 0, Typed(acc), 5, Typed(at), 5, 1, pixel),
         PutBits("conv2", (), 0, pixel, 1, 5, 45, 3, *HERE, h3),
     )
-    sign = Threshold("sign", (), 0, Typed(h2), 54, Typed(zero), 1, bits)
+    sign = Threshold("sign", (), 0, Typed(h2), 54, Typed(zero), 1, 1, bits)
     return sign, PixelLoop("conv2", ("/conv2/Conv:Conv",), 2430, 3, 3, 1, body, tail, (patch, acc, pixel), bits, h3)
 
 
@@ -185,9 +183,9 @@ def _depthwise(rng: np.random.Generator, word_bits: int) -> tuple[Call, ...]:
     at = Table("conv3_at", "int8_t", np.array([-2, 2], np.int8))
     gather = GatherBits("conv3", (), 0, h3, 1, 3, 3, 5, Index.GROUP, 1, *geometry(Window((2, 2))), 0, *HERE, patch)
     dense = DenseXnor("conv3", (), 0, patch, share(w, words(4, word_bits)), 4, 1, share(acc, 1))
-    steps = Steps("conv3", (), 0, Typed(acc), 5, Typed(at), 1, 2, None, 1, pixel)
+    window = Threshold("conv3", (), 0, Typed(acc), 5, Typed(at), 1, 2, pixel)
     put = PutBits("conv3", (), 0, pixel, 1, 5, 20, 2, *HERE, h5)
     loop = PixelLoop(
-        "conv3", ("/conv3/Conv:Conv",), 80, 2, 2, 5, (gather, dense), (steps, put), (patch, acc, pixel), h3, h5
+        "conv3", ("/conv3/Conv:Conv",), 80, 2, 2, 5, (gather, dense), (window, put), (patch, acc, pixel), h3, h5
     )
     return loop, MaxPoolBits("pool3", (), 0, h5, 2, 2, 5, 1, 1, *geometry(Window((2, 2))), h6)

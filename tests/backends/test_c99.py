@@ -180,7 +180,10 @@ def test_bytes_are_the_same_in_every_run() -> None:
         assert emit(program()) == emit(program())
 
 
-@pytest.mark.parametrize("program", [mlp(), mlp(word_bits=64), branches(), maps()], ids=["mlp", "mlp64", "branches", "maps"])
+PROGRAMS = [mlp(), mlp(word_bits=64), branches(), maps()]
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: f"{p.name}-{p.word_bits}")
 def test_text_is_ascii_of_at_most_100_columns_and_ends_in_a_newline(program: Program) -> None:
     for text in emit(program, notes=("größer */ ??/ \\" + "x" * 200,), options="--name '\n/*'").values():
         assert text.isascii() and text.endswith("\n") and not text.endswith("\n\n")
@@ -288,7 +291,7 @@ def test_a_program_without_arena(cc: Compiler) -> None:
     port = Port("x", x, TensorType((40,), "float32", PIXELS))
     at = Table("at", "uint8_t", np.arange(40, dtype=np.uint8))
     bits = Buffer("bits", "bnn_word", 1)
-    call = Threshold("t", (), 0, Typed(x), 40, Typed(at), 40, bits)
+    call = Threshold("t", (), 0, Typed(x), 40, Typed(at), 40, 1, bits)
     assert plan(Program("none", 64, (port,), (), (call,), 0, 1)).arena_size == 8
     dense = DenseXnor("d", (), 0, bits, Table("w", "bnn_word", np.zeros(40, np.uint64)), 40, 40, y)
     whole = plan(Program("none", 64, (port,), (output(y, PIXELS),), (call, dense), 0, 1))

@@ -516,6 +516,10 @@ def test_pads_and_pools_need_a_value_that_is_a_number() -> None:
 
 def test_max_pool_nodes_keep_the_type_of_what_they_read() -> None:
     b = Builder()
-    y = b("MaxPool", b("Conv", b.input("x", ["N", 2, 5, 4], np.float16), floats(3, 2, 2, 2).astype(np.float16)),
-          kernel_shape=[2, 2], name="y")
+    y = b(
+        "MaxPool",
+        b("Conv", b.input("x", ["N", 2, 5, 4], np.float16), floats(3, 2, 2, 2).astype(np.float16)),
+        kernel_shape=[2, 2],
+        name="y",
+    )
     assert single(load(b.model(y)), MaxPool).type.dtype == "float16"

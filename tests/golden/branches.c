@@ -172,7 +172,7 @@ BNN_INLINE bnn_size bnn_lanes(bnn_size n, bnn_size i)
 }
 
 /* A word whose bit `lane` is `bit` (0 or 1) and whose other bits are 0. */
-BNN_INLINE bnn_word bnn_bit(int bit, bnn_size lane)
+BNN_INLINE bnn_word bnn_bit(uint32_t bit, bnn_size lane)
 {
     return (bnn_word)((bnn_word)bit << lane);
 }
@@ -276,11 +276,23 @@ BNN_KERNEL void bnn_argmax(const void *x, bnn_type x_type, bnn_size n, int32_t *
     y[0] = (int32_t)best;
 }
 
+/* Counting thresholds. */
+
+/* How many of the thresholds at[first..first+count-1] the value reaches (value >= threshold). All
+ * are looked at, so that the time does not depend on the data. */
+BNN_INLINE unsigned bnn_reached(int32_t value, const void BNN_ROM *at, bnn_type at_type,
+                                bnn_size first, bnn_size count)
+{
+    unsigned reached = 0;
+    for (bnn_size k = 0; k < count; ++k) {
+        reached += value >= bnn_rom_load(at, at_type, first + k);
+    }
+    return reached;
+}
+
 /* Integers to small codes: code i of y is levels[row][k], where k counts the thresholds
  * at[row][0..count-1] that x[i] reaches (x[i] >= threshold) and row = i % rows. Without levels
- * (NULL) the code is k itself. The `planes` low bits of the codes leave as bit planes: all of an
- * unsigned code, or with one plane the parity of k. All thresholds are looked at, so that the time
- * does not depend on the data. */
+ * (NULL) the code is k itself. The `planes` low bits of the codes leave as bit planes. */
 
 BNN_KERNEL void bnn_steps(const void *x, bnn_type x_type, bnn_size n, const void BNN_ROM *at,
                           bnn_type at_type, bnn_size rows, bnn_size count,
@@ -293,15 +305,12 @@ BNN_KERNEL void bnn_steps(const void *x, bnn_type x_type, bnn_size n, const void
     }
     for (bnn_size i = 0; i < n; ++i) {
         const int32_t value = bnn_load(x, x_type, i);
-        bnn_size code = 0;
-        for (bnn_size k = 0; k < count; ++k) {
-            code += value >= bnn_rom_load(at, at_type, row * count + k);
-        }
+        unsigned code = bnn_reached(value, at, at_type, row * count, count);
         if (levels != NULL) {
             code = bnn_rom_u8(levels + row * (count + 1u) + code);
         }
         for (unsigned p = 0; p < planes; ++p) {
-            y[p * words + i / BNN_WORD_BITS] |= bnn_bit((int)(code >> p & 1u), i % BNN_WORD_BITS);
+            y[p * words + i / BNN_WORD_BITS] |= bnn_bit(code >> p & 1u, i % BNN_WORD_BITS);
         }
         row = row + 1u < rows ? row + 1u : 0u;
     }
@@ -311,8 +320,8 @@ BNN_KERNEL void bnn_steps(const void *x, bnn_type x_type, bnn_size n, const void
  * y[i] = clamp(floor((x[i] * multiplier + bias) / 2^shift), lo, hi).
  *
  * Row i % rows has `pieces` entries in each table; the piece is the last one whose start x[i]
- * reaches, and the first one's start is not read. Product and sum are taken in 64 bits and must
- * fit; shift is below 63.
+ * reaches. The first one's start is not read; where it is the only one, start may be NULL. Product
+ * and sum are taken in 64 bits and must fit; shift is below 63.
  *
  * y may begin where x begins if its elements are not larger: y[i] is written after x[i] is read. */
 

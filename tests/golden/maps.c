@@ -172,7 +172,7 @@ BNN_INLINE bnn_size bnn_lanes(bnn_size n, bnn_size i)
 }
 
 /* A word whose bit `lane` is `bit` (0 or 1) and whose other bits are 0. */
-BNN_INLINE bnn_word bnn_bit(int bit, bnn_size lane)
+BNN_INLINE bnn_word bnn_bit(uint32_t bit, bnn_size lane)
 {
     return (bnn_word)((bnn_word)bit << lane);
 }
@@ -335,8 +335,8 @@ BNN_KERNEL void bnn_dense_integer(const void *x, bnn_type x_type, const void BNN
  * y[i] = clamp(floor((x[i] * multiplier + bias) / 2^shift), lo, hi).
  *
  * Row i % rows has `pieces` entries in each table; the piece is the last one whose start x[i]
- * reaches, and the first one's start is not read. Product and sum are taken in 64 bits and must
- * fit; shift is below 63.
+ * reaches. The first one's start is not read; where it is the only one, start may be NULL. Product
+ * and sum are taken in 64 bits and must fit; shift is below 63.
  *
  * y may begin where x begins if its elements are not larger: y[i] is written after x[i] is read. */
 
@@ -407,19 +407,35 @@ BNN_KERNEL void bnn_max_pool_integers(const void *x, bnn_type x_type, bnn_size h
     }
 }
 
-/* Integers to bits: bit i of y is x[i] >= at[i % rows].
+/* Counting thresholds. */
+
+/* How many of the thresholds at[first..first+count-1] the value reaches (value >= threshold). All
+ * are looked at, so that the time does not depend on the data. */
+BNN_INLINE unsigned bnn_reached(int32_t value, const void BNN_ROM *at, bnn_type at_type,
+                                bnn_size first, bnn_size count)
+{
+    unsigned reached = 0;
+    for (bnn_size k = 0; k < count; ++k) {
+        reached += value >= bnn_rom_load(at, at_type, first + k);
+    }
+    return reached;
+}
+
+/* Integers to bits: bit i of y is 1 where x[i] reaches an odd number of the thresholds
+ * at[i % rows][0..count-1].
  *
  * y may begin where x begins: a word is written when the integers that lie there have been read. */
 
 BNN_KERNEL void bnn_threshold(const void *x, bnn_type x_type, bnn_size n, const void BNN_ROM *at,
-                              bnn_type at_type, bnn_size rows, bnn_word *y)
+                              bnn_type at_type, bnn_size rows, bnn_size count, bnn_word *y)
 {
     bnn_size row = 0;
     for (bnn_size i = 0; i < n; i += BNN_WORD_BITS) {
         const bnn_size lanes = bnn_lanes(n, i);
         bnn_word bits = 0;
         for (bnn_size j = 0; j < lanes; ++j) {
-            bits |= bnn_bit(bnn_load(x, x_type, i + j) >= bnn_rom_load(at, at_type, row), j);
+            const int32_t value = bnn_load(x, x_type, i + j);
+            bits |= bnn_bit(bnn_reached(value, at, at_type, row * count, count) & 1u, j);
             row = row + 1u < rows ? row + 1u : 0u;
         }
         y[i / BNN_WORD_BITS] = bits;
@@ -552,37 +568,6 @@ BNN_KERNEL void bnn_put_bits(const bnn_word *x, unsigned planes, bnn_size n, bnn
     }
 }
 
-/* Integers to small codes: code i of y is levels[row][k], where k counts the thresholds
- * at[row][0..count-1] that x[i] reaches (x[i] >= threshold) and row = i % rows. Without levels
- * (NULL) the code is k itself. The `planes` low bits of the codes leave as bit planes: all of an
- * unsigned code, or with one plane the parity of k. All thresholds are looked at, so that the time
- * does not depend on the data. */
-
-BNN_KERNEL void bnn_steps(const void *x, bnn_type x_type, bnn_size n, const void BNN_ROM *at,
-                          bnn_type at_type, bnn_size rows, bnn_size count,
-                          const uint8_t BNN_ROM *levels, unsigned planes, bnn_word *y)
-{
-    const bnn_size words = bnn_words(n);
-    bnn_size row = 0;
-    for (bnn_size i = 0; i < words * planes; ++i) {
-        y[i] = 0;
-    }
-    for (bnn_size i = 0; i < n; ++i) {
-        const int32_t value = bnn_load(x, x_type, i);
-        bnn_size code = 0;
-        for (bnn_size k = 0; k < count; ++k) {
-            code += value >= bnn_rom_load(at, at_type, row * count + k);
-        }
-        if (levels != NULL) {
-            code = bnn_rom_u8(levels + row * (count + 1u) + code);
-        }
-        for (unsigned p = 0; p < planes; ++p) {
-            y[p * words + i / BNN_WORD_BITS] |= bnn_bit((int)(code >> p & 1u), i % BNN_WORD_BITS);
-        }
-        row = row + 1u < rows ? row + 1u : 0u;
-    }
-}
-
 /* The OR of the bits under each window, channel by channel. Taps outside of the map do not
  * count. */
 
@@ -624,10 +609,6 @@ static const int8_t BNN_TABLE conv1_weights[108] = {
     -6,  5,  0, -9, -5,  4,  0, -2, -5, -8,  2,  3,  0,  8,  8, -6,  2,  2,
     -5, -4,  0,  5, -4,  4,  3, -5, -2,  6,  7,  3, -9,  3, -5,  6,  8, -1,
      9,  5, -3,  7, -2, -8,  2,  7,  3, -2,  8,  0, -2, -7, -5,  4,  6, -4
-};
-
-static const int32_t BNN_TABLE conv1_start[1] = {
-    0
 };
 
 static const int32_t BNN_TABLE conv1_multiplier[1] = {
@@ -718,8 +699,8 @@ void maps_run(const uint8_t *input, int32_t *logits, void *arena)
                 bnn_dense_integer(group_2, BNN_U8, conv1_weights + group * 54, BNN_S8, 18, 3,
                                   acc1 + group * 3);
             }
-            bnn_requantize(acc1, BNN_S32, 6, conv1_start, conv1_multiplier, conv1_bias, 1, 1, 5,
-                           -128, 127, pixel1, BNN_S8);
+            bnn_requantize(acc1, BNN_S32, 6, NULL, conv1_multiplier, conv1_bias, 1, 1, 5, -128, 127,
+                           pixel1, BNN_S8);
             bnn_put_integers(pixel1, BNN_S8, 6, 6, row, column, h1, BNN_S8);
         }
     }
@@ -731,8 +712,9 @@ void maps_run(const uint8_t *input, int32_t *logits, void *arena)
     BNN_TRACE(1, h2, 54);
 
     /* sign: 54 x int8 -> 54 x 1 bit
-     *   Bit `i` of `y` is `x[i] >= at[i % rows]`. */
-    bnn_threshold(h2, BNN_S8, 54, sign_at, BNN_S8, 1, bits);
+     *   Bit `i` of `y` is 1 where `x[i]` reaches an odd number of the `count` thresholds `at[i %
+     *   rows]`. */
+    bnn_threshold(h2, BNN_S8, 54, sign_at, BNN_S8, 1, 1, bits);
     BNN_TRACE(2, bits, 8);
 
     /* conv2: 3x3x6 x 1 bit -> 3x3x5 x 1 bit, 2,430 MACs
@@ -743,7 +725,8 @@ void maps_run(const uint8_t *input, int32_t *logits, void *arena)
      *     Bipolar by bipolar dense layer: `y[o] = n - 2 popcount(x ^ w[o])`.
      *     What padded taps would have added at pixel `(row, column)` is taken back: `y[o] +=
      *     values[class][o]`.
-     *     Bit `i` of `y` is `x[i] >= at[i % rows]`.
+     *     Bit `i` of `y` is 1 where `x[i]` reaches an odd number of the `count` thresholds `at[i
+     *     % rows]`.
      *     `n` codes in `planes` bit planes, as pixel `row * columns + column` of a map of
      *     `total` codes. */
     for (bnn_size row = 0; row < 3; ++row) {
@@ -752,7 +735,7 @@ void maps_run(const uint8_t *input, int32_t *logits, void *arena)
             bnn_dense_xnor(patch2, conv2_weights, 54, 5, acc2);
             bnn_add_border(conv2_row_class, conv2_column_class, 3, conv2_border, BNN_S8, 5, row,
                            column, acc2);
-            bnn_threshold(acc2, BNN_S32, 5, conv2_at, BNN_S8, 5, pixel2);
+            bnn_threshold(acc2, BNN_S32, 5, conv2_at, BNN_S8, 5, 1, pixel2);
             bnn_put_bits(pixel2, 1, 5, 45, 3, row, column, h3);
         }
     }
@@ -765,8 +748,8 @@ void maps_run(const uint8_t *input, int32_t *logits, void *arena)
      *     of a group of each, packed.
      *     Bipolar by bipolar dense layer: `y[o] = n - 2 popcount(x ^ w[o])`.
      *   Then for the pixel:
-     *     Code `i` of `y` is `levels[i % rows][k]`, `k` the count of the row's thresholds that
-     *     `x[i]` reaches.
+     *     Bit `i` of `y` is 1 where `x[i]` reaches an odd number of the `count` thresholds `at[i
+     *     % rows]`.
      *     `n` codes in `planes` bit planes, as pixel `row * columns + column` of a map of
      *     `total` codes. */
     for (bnn_size row = 0; row < 2; ++row) {
@@ -776,7 +759,7 @@ void maps_run(const uint8_t *input, int32_t *logits, void *arena)
                                 patch3);
                 bnn_dense_xnor(patch3, conv3_weights + group * 1, 4, 1, row_2 + group * 1);
             }
-            bnn_steps(row_2, BNN_S32, 5, conv3_at, BNN_S8, 1, 2, NULL, 1, column_2);
+            bnn_threshold(row_2, BNN_S32, 5, conv3_at, BNN_S8, 1, 2, column_2);
             bnn_put_bits(column_2, 1, 5, 20, 2, row, column, h5);
         }
     }

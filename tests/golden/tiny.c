@@ -172,7 +172,7 @@ BNN_INLINE bnn_size bnn_lanes(bnn_size n, bnn_size i)
 }
 
 /* A word whose bit `lane` is `bit` (0 or 1) and whose other bits are 0. */
-BNN_INLINE bnn_word bnn_bit(int bit, bnn_size lane)
+BNN_INLINE bnn_word bnn_bit(uint32_t bit, bnn_size lane)
 {
     return (bnn_word)((bnn_word)bit << lane);
 }
@@ -245,19 +245,35 @@ BNN_KERNEL void bnn_dense_integer(const void *x, bnn_type x_type, const void BNN
     }
 }
 
-/* Integers to bits: bit i of y is x[i] >= at[i % rows].
+/* Counting thresholds. */
+
+/* How many of the thresholds at[first..first+count-1] the value reaches (value >= threshold). All
+ * are looked at, so that the time does not depend on the data. */
+BNN_INLINE unsigned bnn_reached(int32_t value, const void BNN_ROM *at, bnn_type at_type,
+                                bnn_size first, bnn_size count)
+{
+    unsigned reached = 0;
+    for (bnn_size k = 0; k < count; ++k) {
+        reached += value >= bnn_rom_load(at, at_type, first + k);
+    }
+    return reached;
+}
+
+/* Integers to bits: bit i of y is 1 where x[i] reaches an odd number of the thresholds
+ * at[i % rows][0..count-1].
  *
  * y may begin where x begins: a word is written when the integers that lie there have been read. */
 
 BNN_KERNEL void bnn_threshold(const void *x, bnn_type x_type, bnn_size n, const void BNN_ROM *at,
-                              bnn_type at_type, bnn_size rows, bnn_word *y)
+                              bnn_type at_type, bnn_size rows, bnn_size count, bnn_word *y)
 {
     bnn_size row = 0;
     for (bnn_size i = 0; i < n; i += BNN_WORD_BITS) {
         const bnn_size lanes = bnn_lanes(n, i);
         bnn_word bits = 0;
         for (bnn_size j = 0; j < lanes; ++j) {
-            bits |= bnn_bit(bnn_load(x, x_type, i + j) >= bnn_rom_load(at, at_type, row), j);
+            const int32_t value = bnn_load(x, x_type, i + j);
+            bits |= bnn_bit(bnn_reached(value, at, at_type, row * count, count) & 1u, j);
             row = row + 1u < rows ? row + 1u : 0u;
         }
         y[i / BNN_WORD_BITS] = bits;
@@ -310,14 +326,15 @@ BNN_INLINE uint32_t bnn_plane_weight(unsigned plane, unsigned planes, int x_sign
     return x_signed && plane + 1u == planes ? (uint32_t)0 - weight : weight;
 }
 
-/* Bipolar by bipolar dense layer with its threshold: bit o of y is sum_i x[i] * w[o][i] >= at[o].
+/* Bipolar by bipolar dense layer with its thresholds: bit o of y is 1 where sum_i x[i] * w[o][i]
+ * reaches an odd number of the thresholds at[o][0..count-1].
  *
  * A product of two bipolar values is +1 where their bits are equal and -1 where they differ, so
  * that the sum is n - 2 * (number of differing bits). */
 
 BNN_KERNEL void bnn_dense_threshold(const bnn_word *x, const bnn_word BNN_ROM *w,
-                                    const void BNN_ROM *at, bnn_type at_type, bnn_size n,
-                                    bnn_size outs, bnn_word *y)
+                                    const void BNN_ROM *at, bnn_type at_type,
+                                    bnn_size count, bnn_size n, bnn_size outs, bnn_word *y)
 {
     const bnn_size words = bnn_words(n);
     for (bnn_size o = 0; o < outs; o += BNN_WORD_BITS) {
@@ -326,7 +343,7 @@ BNN_KERNEL void bnn_dense_threshold(const bnn_word *x, const bnn_word BNN_ROM *w
         for (bnn_size j = 0; j < lanes; ++j) {
             const bnn_size differing = bnn_differing(x, w + (o + j) * words, words);
             const int32_t sum = (int32_t)n - 2 * (int32_t)differing;
-            bits |= bnn_bit(sum >= bnn_rom_load(at, at_type, o + j), j);
+            bits |= bnn_bit(bnn_reached(sum, at, at_type, (o + j) * count, count) & 1u, j);
         }
         y[o / BNN_WORD_BITS] = bits;
     }
@@ -399,18 +416,19 @@ void tiny_run(const uint8_t *input, int32_t *logits, void *arena)
      *   steps: bipolar[21]
      *   from /fc1/Gemm:Gemm, /bn1:BatchNormalization, /sign1:Sign
      *   Dense layer of integers by integer weights: `y[o] = sum_i x[i] * w[o][i]`.
-     *   Bit `i` of `y` is `x[i] >= at[i % rows]`. */
+     *   Bit `i` of `y` is 1 where `x[i]` reaches an odd number of the `count` thresholds `at[i %
+     *   rows]`. */
     bnn_dense_integer(input, BNN_U8, fc1_weights, BNN_S8, 9, 21, fc1);
     BNN_TRACE(0, fc1, 84);
-    bnn_threshold(fc1, BNN_S32, 21, fc1_at, BNN_S16, 21, h1);
+    bnn_threshold(fc1, BNN_S32, 21, fc1_at, BNN_S16, 21, 1, h1);
     BNN_TRACE(1, h1, 3);
 
     /* fc2: 21 x 1 bit -> 21 x 1 bit, 441 MACs
      *   steps: bipolar[21]
      *   from /fc2/Gemm:Gemm, /sign2:Sign
-     *   Bipolar by bipolar dense layer with its threshold: bit `o` of `y` is `n - 2 popcount(x ^
-     *   w[o]) >= at[o]`. */
-    bnn_dense_threshold(h1, fc2_weights, fc2_at, BNN_S8, 21, 21, h2);
+     *   Bipolar by bipolar dense layer with its thresholds: bit `o` of `y` is that of
+     *   `Threshold` for the sum `o`. */
+    bnn_dense_threshold(h1, fc2_weights, fc2_at, BNN_S8, 1, 21, 21, h2);
     BNN_TRACE(2, h2, 3);
 
     /* fc3: 21 x 1 bit -> 3 x int32, 63 MACs

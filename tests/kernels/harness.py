@@ -17,7 +17,7 @@ import numpy as np
 
 from bnncompiler import calls, map_calls
 from bnncompiler.ir import Array
-from bnncompiler.program import Buffer, Call, Memory, Table, Typed
+from bnncompiler.program import Buffer, Call, Memory, Table, Typed, data_of
 
 KERNELS = Path(__file__).parents[2] / "backends" / "kernels"
 CALLS: list[type[Call]] = sorted(set(Call.__subclasses__()) - {map_calls.PixelLoop}, key=lambda c: c.__name__)
@@ -88,9 +88,15 @@ DISPATCH
 def _dispatch() -> str:
     cases = []
     for k, kind in enumerate(CALLS):
-        arguments = []
+        arguments: list[str] = []
         for i, f in enumerate(fields(kind)[3:]):
-            arguments += {"Typed": [f"b[{i}]", f"t[{i}]"], "int": [f"n[{i}]"], "int | Index": [f"n[{i}]"]}.get(str(f.type), [f"b[{i}]"])
+            match str(f.type):
+                case "Typed":
+                    arguments += [f"b[{i}]", f"t[{i}]"]
+                case "int" | "int | Index":
+                    arguments += [f"n[{i}]"]
+                case _:
+                    arguments += [f"b[{i}]"]
         cases.append(f"        case {k}: {kind.kernel()}({', '.join(arguments)}); break;")
     return "\n".join(cases)
 
@@ -136,7 +142,7 @@ class Harness:
             dtype, size = y.dtype(self.word_bits), y.bytes(self.word_bits)
             got = np.frombuffer(done.stdout[at : at + size], dtype)
             at += size
-            expected = dict(memory)
+            expected = {name: content.copy() for name, content in memory.items()}
             call.run(expected, self.word_bits)
             np.testing.assert_array_equal(got, expected[y.name], err_msg=_show(call))
         assert at == len(done.stdout)
@@ -144,9 +150,8 @@ class Harness:
     def _case(self, call: Call, memory: Memory, in_place: bool) -> bytes:
         arguments = list(call.arguments())
         names = [name for name, _ in arguments]
-        parts = [
-            struct.pack("<5q", CALLS.index(type(call)), in_place, len(arguments), names.index("x"), names.index("y"))
-        ]
+        x = names.index("x") if in_place else 0
+        parts = [struct.pack("<5q", CALLS.index(type(call)), in_place, len(arguments), x, names.index("y"))]
         for name, value in arguments:
             if isinstance(value, int):
                 parts.append(struct.pack("<2q", -1, value))
@@ -154,7 +159,8 @@ class Harness:
             if value is None:
                 parts.append(struct.pack("<2q", 0, -1))
                 continue
-            data = value.data if isinstance(value, Typed) else value
+            data = data_of(value)
+            assert data is not None
             kind = TYPES.index(data.ctype) if isinstance(value, Typed) else 0
             content = self._content(call, name, data, memory, in_place)
             parts += [struct.pack("<2q", kind, len(content)), content]
@@ -164,7 +170,7 @@ class Harness:
         if isinstance(data, Table):
             return np.ascontiguousarray(data.values, Buffer("", data.ctype, 0).dtype(self.word_bits)).tobytes()
         size = data.bytes(self.word_bits)
-        if name == "y":
+        if name == "y" and data.name not in memory:
             return b"\xa5" * size
         content = np.ascontiguousarray(memory[data.name], data.dtype(self.word_bits)).tobytes()
         assert len(content) == size

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bnncompiler import map_calls
 from bnncompiler.calls import (
     Argmax,
     DenseBipolar,
@@ -19,18 +20,31 @@ from bnncompiler.calls import (
     LoadBits,
     Lookup,
     Requantize,
+    Scale,
     Slice,
     Steps,
     Threshold,
     Unpack,
 )
 from bnncompiler.ir import Array
+from bnncompiler.map_calls import (
+    AddBorder,
+    GatherBits,
+    GatherIntegers,
+    MaxPoolBits,
+    MaxPoolIntegers,
+    PutBits,
+    PutIntegers,
+    geometry,
+)
 from bnncompiler.packing import pack_bits, pack_planes, words
 from bnncompiler.program import Buffer, Call, Memory, Typed
+from bnncompiler.window import Window
 from tests.conftest import SANITIZERS, need
 from tests.kernels.harness import CALLS, TYPES, Harness, build, limits, table
 
 WIDTHS = [*range(1, 131), 191, 192, 193, 784]
+CHANNELS = range(1, 71)
 Case = tuple[Call, Memory]
 ABOUT = ("layer", (), 0)
 
@@ -110,9 +124,9 @@ def a_bias(rng: np.random.Generator, outs: int) -> object:
 
 def threshold(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     x, _ = source(rng, n, memory)
-    rows, at_type = a_rows(rng, n), any_type(rng)
-    at = Typed(table(near(rng, memory["x"], rows, at_type), at_type))
-    return Threshold(*ABOUT, x, n, at, rows, Buffer("y", "bnn_word", words(n, word_bits)))
+    rows, count, at_type = a_rows(rng, n), int(rng.choice([1, 1, 2, 3])), any_type(rng)
+    at = Typed(table(near(rng, memory["x"], rows * count, at_type), at_type))
+    return Threshold(*ABOUT, x, n, at, rows, count, Buffer("y", "bnn_word", words(n, word_bits)))
 
 
 def steps(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
@@ -139,7 +153,7 @@ def slice_(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> 
 def unpack(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     x, planes, _ = planes_of(rng, n, word_bits, memory)
     lo, step = (-1, 2) if rng.random() < 0.5 else map(int, rng.integers(-(2**31), 2**31, 2))
-    return Unpack(*ABOUT, x, n, planes, lo, step, Buffer("y", "int32_t", n))
+    return Unpack(*ABOUT, x, n, planes, lo, step, Typed(Buffer("y", any_type(rng), n)))
 
 
 def dense_threshold(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
@@ -147,8 +161,10 @@ def dense_threshold(rng: np.random.Generator, n: int, word_bits: int, memory: Me
     w, at_type = weights(rng, outs, n, word_bits), any_type(rng)
     probe = {"x": memory["x"]}
     DenseXnor(*ABOUT, x, table(w, "bnn_word"), n, outs, Buffer("y", "int32_t", outs)).run(probe, word_bits)
-    at = Typed(table(near(rng, probe["y"], outs, at_type), at_type))
-    return DenseThreshold(*ABOUT, x, table(w, "bnn_word"), at, n, outs, Buffer("y", "bnn_word", words(outs, word_bits)))
+    count = int(rng.choice([1, 1, 2, 3]))
+    at = Typed(table(near(rng, probe["y"], outs * count, at_type), at_type))
+    y = Buffer("y", "bnn_word", words(outs, word_bits))
+    return DenseThreshold(*ABOUT, x, table(w, "bnn_word"), at, count, n, outs, y)
 
 
 def dense_xnor(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
@@ -193,8 +209,17 @@ def requantize(rng: np.random.Generator, n: int, word_bits: int, memory: Memory)
     bias = rng.integers(-(2**61), 2**61, rows * pieces) >> int(rng.integers(0, 62))
     y_type = str(rng.choice([t for t in TYPES if limits(t)[1] <= 2 * limits(ctype)[1] + 1]))
     lo, hi = sorted(int(v) for v in integers(rng, y_type, 2))
-    tables = table(start, "int32_t"), table(multiplier, "int32_t"), table(bias, "int64_t")
+    begin = table(start, "int32_t") if pieces > 1 or rng.random() < 0.5 else None
+    tables = begin, table(multiplier, "int32_t"), table(bias, "int64_t")
     return Requantize(*ABOUT, x, n, *tables, rows, pieces, shift, lo, hi, Typed(Buffer("y", y_type, n)))
+
+
+def scale(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    x, ctype = source(rng, n, memory)
+    rows, m_type, b_type = a_rows(rng, n), any_type(rng), any_type(rng)
+    multiplier, bias = (Typed(table(integers(rng, t, rows), t)) for t in (m_type, b_type))
+    y_type = str(rng.choice([t for t in TYPES if limits(t)[1] <= 2 * limits(ctype)[1] + 1]))
+    return Scale(*ABOUT, x, n, multiplier, bias, rows, Typed(Buffer("y", y_type, n)))
 
 
 def lookup(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
@@ -213,16 +238,115 @@ def argmax(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> 
     return Argmax(*ABOUT, x, n, Buffer("y", "int32_t", 1))
 
 
+# --- maps: n is the number of channels
+
+
+def a_window(rng: np.random.Generator, *size: int) -> Window:
+    """One that has an output on a map of ``size``, with any padding that leaves a tap on the map."""
+    kernel = tuple(int(k) for k in rng.integers(1, 5, 2))
+    dilation = tuple(int(d) for d in rng.integers(1, 3, 2))
+    stride = tuple(int(s) for s in rng.integers(1, 4, 2))
+    reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+    before = [int(rng.integers(0, k)) * d for d, k in zip(dilation, kernel, strict=True)]
+    after = [max(0, r + 1 - b - s) + int(rng.integers(0, 3)) for r, b, s in zip(reach, before, size, strict=True)]
+    return Window(kernel, stride, (before[0], before[1]), (after[0], after[1]), dilation)  # type: ignore[arg-type]
+
+
+def a_place(rng: np.random.Generator, window: Window, *size: int) -> tuple[int, int]:
+    rows, columns = window.positions(size)
+    return int(rng.integers(rows)), int(rng.integers(columns))
+
+
+def a_group(rng: np.random.Generator, channels: int) -> tuple[int, int]:
+    """A group, and how many channels each has."""
+    count = channels // a_rows(rng, channels)
+    return int(rng.integers(channels // count)), count
+
+
+def gather_bits(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    height, width, planes = map(int, rng.integers(1, [6, 6, 5]))
+    codes = rng.integers(0, 2**planes, height * width * n)
+    memory["x"] = pack_planes(codes, planes, word_bits)
+    x = Buffer("x", "bnn_word", planes * words(codes.size, word_bits))
+    window, (group, count) = a_window(rng, height, width), a_group(rng, n)
+    y = Buffer("y", "bnn_word", planes * words(window.kernel[0] * window.kernel[1] * count, word_bits))
+    fill, place = int(rng.integers(2**planes)), a_place(rng, window, height, width)
+    return GatherBits(*ABOUT, x, planes, height, width, n, group, count, *geometry(window), fill, *place, y)
+
+
+def gather_integers(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    height, width = map(int, rng.integers(1, 6, 2))
+    x, ctype = source(rng, height * width * n, memory)
+    window, (group, count) = a_window(rng, height, width), a_group(rng, n)
+    y = Typed(Buffer("y", ctype, window.kernel[0] * window.kernel[1] * count))
+    fill, place = int(integers(rng, ctype, 1)[0]), a_place(rng, window, height, width)
+    return GatherIntegers(*ABOUT, x, height, width, n, group, count, *geometry(window), fill, *place, y)
+
+
+def put_bits(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    """Before the pixel lie those before it; the words that it begins hold anything."""
+    rows, columns, planes = map(int, rng.integers(1, [6, 6, 5]))
+    row, column, total = int(rng.integers(rows)), int(rng.integers(columns)), rows * columns * n
+    start = (row * columns + column) * n
+    codes = rng.integers(0, 2**planes, total) * (np.arange(total) < start)
+    begun = pack_planes(codes, planes, word_bits).reshape(planes, -1)
+    begun[:, words(start, word_bits) : words(start + n, word_bits)] = 0xA5
+    memory["y"] = begun.reshape(-1)
+    memory["x"] = pack_planes(rng.integers(0, 2**planes, n), planes, word_bits)
+    x, y = Buffer("x", "bnn_word", planes * words(n, word_bits)), Buffer("y", "bnn_word", begun.size)
+    return PutBits(*ABOUT, x, planes, n, total, columns, row, column, y)
+
+
+def put_integers(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    rows, columns = map(int, rng.integers(1, 6, 2))
+    x, ctype = source(rng, n, memory)
+    y = Buffer("y", ctype, rows * columns * n)
+    memory["y"] = integers(rng, ctype, y.count).astype(y.dtype(word_bits))
+    return PutIntegers(*ABOUT, x, n, columns, int(rng.integers(rows)), int(rng.integers(columns)), Typed(y))
+
+
+def add_border(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    rows, columns, down, across = map(int, rng.integers(1, 6, 4))
+    ctype = any_type(rng)
+    by_row, by_column = (table(rng.integers(0, k, m), "uint8_t") for m, k in ((rows, down), (columns, across)))
+    values = table(integers(rng, ctype, (down * across - 1) * n), ctype)
+    y = Buffer("y", "int32_t", n)
+    memory["y"] = integers(rng, "int32_t", n).astype(np.int32)
+    row, column = int(rng.integers(rows)), int(rng.integers(columns))
+    return AddBorder(*ABOUT, by_row, by_column, across, Typed(values), n, row, column, y)
+
+
+def max_pool_bits(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    height, width = map(int, rng.integers(1, 6, 2))
+    memory["x"] = pack_bits(bits(rng, height * width * n), word_bits)
+    window = a_window(rng, height, width)
+    rows, columns = window.positions((height, width))
+    x = Buffer("x", "bnn_word", words(height * width * n, word_bits))
+    y = Buffer("y", "bnn_word", words(rows * columns * n, word_bits))
+    return MaxPoolBits(*ABOUT, x, height, width, n, rows, columns, *geometry(window), y)
+
+
+def max_pool_integers(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    height, width = map(int, rng.integers(1, 6, 2))
+    x, ctype = source(rng, height * width * n, memory)
+    window = a_window(rng, height, width)
+    rows, columns = window.positions((height, width))
+    y = Typed(Buffer("y", ctype, rows * columns * n))
+    return MaxPoolIntegers(*ABOUT, x, height, width, n, rows, columns, *geometry(window), y)
+
+
 MAKERS: dict[type[Call], Callable[[np.random.Generator, int, int, Memory], Call]] = {
     Argmax: argmax, DenseBipolar: dense_bipolar, DenseInteger: dense_integer, DenseSelect: dense_select,
     DenseTernary: dense_ternary, DenseThreshold: dense_threshold, DenseXnor: dense_xnor, LoadBits: load_bits,
-    Lookup: lookup, Requantize: requantize, Slice: slice_, Steps: steps, Threshold: threshold, Unpack: unpack,
+    Lookup: lookup, Requantize: requantize, Scale: scale, Slice: slice_, Steps: steps, Threshold: threshold,
+    Unpack: unpack, AddBorder: add_border, GatherBits: gather_bits, GatherIntegers: gather_integers,
+    MaxPoolBits: max_pool_bits, MaxPoolIntegers: max_pool_integers, PutBits: put_bits, PutIntegers: put_integers,
 }  # fmt: skip
 
 
 def cases(kind: type[Call], word_bits: int) -> Iterator[Case]:
     rng = np.random.default_rng(CALLS.index(kind))
-    for n in WIDTHS:
+    for n in CHANNELS if kind.__module__ == map_calls.__name__ else WIDTHS:
         for _ in range(3):
             memory: Memory = {}
             call = MAKERS[kind](rng, n, word_bits, memory)
