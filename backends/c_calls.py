@@ -34,13 +34,15 @@ def _size(call: Call, argument: str) -> str:
     values = dict((first if argument == "x" else last).arguments())
     planes = values.get("planes", 1)
     if argument == "x":
-        size = _map(values["height"], values["width"], values["channels"]) if "height" in values else values["n"]
+        size = _map(values["height"], values["width"], values["channels"]) if "height" in values else values.get("n", buffer.count)
     elif isinstance(call, PixelLoop):
         size = _map(call.rows, call.columns, values["n"])
     elif "rows" in values and "columns" in values:
         size = _map(values["rows"], values["columns"], values["channels"])
+    elif "pixels" in values:
+        size = f"{values['pixels']}x{values['x_channels'] + values['z_channels']}"
     elif buffer.ctype == "bnn_word":
-        size = values.get("outs", values["n"])
+        size = values.get("outs", values.get("n", buffer.count))
     else:
         size = buffer.count
     return f"{size} x {planes} bit" if buffer.ctype == "bnn_word" else f"{size} x {buffer.ctype.removesuffix('_t')}"
@@ -53,17 +55,11 @@ def _map(height: int, width: int, channels: int) -> str:
 def _meanings(call: Call) -> list[str]:
     """What a call does, in the words of its documentation; for a loop, what its calls do."""
     if not isinstance(call, PixelLoop):
-        return [_meaning(call)]
+        return [call.meaning]
     groups = f" and each of {call.groups} groups of channels" if call.groups > 1 else ""
-    lines = [f"For each of {call.rows}x{call.columns} pixels{groups}:", *(f"  {_meaning(c)}" for c in call.body)]
+    lines = [f"For each of {call.rows}x{call.columns} pixels{groups}:", *(f"  {c.meaning}" for c in call.body)]
     lines += ["Then for the pixel:"] if groups and call.tail else []
-    return [*lines, *(f"  {_meaning(c)}" for c in call.tail)]
-
-
-def _meaning(call: Call) -> str:
-    """The first sentence of the call's own documentation."""
-    text = " ".join((type(call).__doc__ or call.kernel()).split("\n\n")[0].split())
-    return text.replace("``", "`")
+    return [*lines, *(f"  {c.meaning}" for c in call.tail)]
 
 
 # --- statements

@@ -25,9 +25,9 @@ def _reached(x: Array, at: Array, rows: int) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Threshold(Call):
-    """Bit ``i`` of ``y`` is 1 where ``x[i]`` reaches an odd number of the ``count`` thresholds ``at[i % rows]``.
+    """Bit ``i`` of ``y`` is the parity of how many of the ``count`` thresholds ``at[i % rows]`` ``x[i]`` reaches.
 
-    One threshold is a comparison, ``x[i] >= at[i % rows]``; two are a window, and so on.
+    One threshold is a comparison, two are a window, and so on.
     """
 
     in_place: ClassVar[bool] = True
@@ -38,6 +38,11 @@ class Threshold(Call):
     rows: int
     count: int
     y: Buffer
+
+    @property
+    def meaning(self) -> str:
+        """Plainer for the usual single threshold."""
+        return "Bit `i` of `y` is `x[i] >= at[i % rows]`." if self.count == 1 else super().meaning
 
     def run(self, memory: Memory, word_bits: int) -> None:
         reached = _reached(values_of(self.x, memory), values_of(self.at, memory), self.rows)
@@ -111,7 +116,10 @@ class Unpack(Call):
 
 @dataclass(frozen=True, eq=False)
 class DenseThreshold(Call):
-    """`Threshold` of a bipolar by bipolar dense layer: bit ``o`` of ``y`` is that for ``n - 2 popcount(x ^ w[o])``."""
+    """Bit ``o`` of ``y`` is the parity of how many of ``at[o]`` a bipolar sum ``n - 2 popcount(x ^ w[o])`` reaches.
+
+    There are ``count`` thresholds for each output; one is a comparison.
+    """
 
     x: Buffer
     w: Table
@@ -120,6 +128,12 @@ class DenseThreshold(Call):
     n: int
     outs: int
     y: Buffer
+
+    @property
+    def meaning(self) -> str:
+        """Plainer for the usual single threshold."""
+        one = "Bipolar dense layer with its threshold: bit `o` of `y` is `n - 2 popcount(x ^ w[o]) >= at[o]`."
+        return one if self.count == 1 else super().meaning
 
     def run(self, memory: Memory, word_bits: int) -> None:
         acc = _xnor(memory[self.x.name], self.w, self.n, self.outs)

@@ -160,6 +160,30 @@ class IntegerAdd(Node):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class IntegerMul(Node):
+    """The product of two values on grids without offset: ``q = q_x * q_y``, a gate."""
+
+    x: Node
+    y: Node
+    dtype: str = "float32"
+
+    @cached_property
+    def type(self) -> TensorType:
+        a, b = self.x.domain, self.y.domain
+        if self.x.type.shape != self.y.type.shape or not (a.is_uniform and b.is_uniform) or a.offset[0] or b.offset[0]:
+            raise IRError(f"{self.name}: cannot multiply {self.x.type} by {self.y.type}")
+        corners = [int(p) * int(q) for p in a.bounds for q in b.bounds]
+        if max(abs(c) for c in corners) >= 2**31:
+            raise IRError(f"{self.name}: the product of {self.x.type} and {self.y.type} leaves 32 bits")
+        largest = [abs(float(d.scale[0])) * max(abs(v) for v in d.bounds) for d in (a, b)]
+        error = [float(d.error.max()) for d in (a, b)]
+        rounding = accumulator.UNIT_ROUNDOFF[self.dtype] * largest[0] * largest[1]
+        total = error[0] * largest[1] + error[1] * largest[0] + error[0] * error[1] + 4 * rounding
+        domain = Domain(a.scale * b.scale, rows(0), rows(min(corners)), rows(max(corners)), 1, rows(total))
+        return TensorType(self.x.type.shape, self.dtype, domain)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Steps(Node):
     """A channel function with few values: thresholds and the levels between them.
 

@@ -68,6 +68,8 @@ def evaluate(node: Node, values: Mapping[Node, Array]) -> Array:
             return np.asarray(convolve(*exact, 0).astype(np.int64) + node.border)
         case ops.IntegerAdd(x=x, y=other):
             return np.asarray(values[x] + values[other])
+        case ops.IntegerMul(x=x, y=other):
+            return np.asarray(values[x] * values[other])
         case ops.MaxPool(x=x, window=window):
             pooled = values[x] if node.type.domain is not None else _reference(x, values)
             lowest = -np.inf if pooled.dtype.kind == "f" else np.iinfo(pooled.dtype).min
@@ -76,6 +78,9 @@ def evaluate(node: Node, values: Mapping[Node, Array]) -> Array:
             return _padded(node, values[x] if node.type.domain is not None else _reference(x, values))
         case ops.Permute(x=x, index=index):
             return np.asarray(values[x].reshape(len(values[x]), -1)[:, index.reshape(-1)].reshape(-1, *index.shape))
+        case ops.Concat(parts=parts):
+            joined = [values[p] if node.type.domain is not None else _reference(p, values) for p in parts]
+            return np.concatenate(joined, axis=-1)
         case ops.Steps(x=x, at=at, levels=levels):
             return _rowwise(values[x], lambda q: steps(q, at, levels))
         case ops.Requantize(x=x):

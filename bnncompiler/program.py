@@ -100,6 +100,12 @@ class Call:
         """The C function's name."""
         return "bnn_" + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
+    @property
+    def meaning(self) -> str:
+        """What the call computes, in a sentence for a comment: the beginning of its class's documentation."""
+        text = (type(self).__doc__ or self.kernel()).split("\n\n")[0]
+        return " ".join(text.split()).replace("``", "`")
+
     def kernels(self) -> list[str]:
         """The C functions that this call needs."""
         return [self.kernel()]

@@ -8,6 +8,7 @@ from bnncompiler.passes.binarize_weights import BinarizeWeights
 from bnncompiler.passes.canonicalize import Canonicalize
 from bnncompiler.passes.fold_thresholds import FoldThresholds
 from bnncompiler.passes.quantize_activations import QuantizeActivations
+from bnncompiler.passes.quantize_joins import QuantizeJoins
 from bnncompiler.passes.quantize_weights import QuantizeWeights
 from bnncompiler.passes.sink_max_pool import SinkMaxPool
 
@@ -18,6 +19,7 @@ __all__ = [
     "FoldThresholds",
     "Pass",
     "QuantizeActivations",
+    "QuantizeJoins",
     "QuantizeWeights",
     "SinkMaxPool",
     "check_equivalence",
@@ -37,6 +39,11 @@ def pipeline(weight_bits: int = 16, stream_bits: int = 16) -> Passes:
     return (
         Canonicalize(),
         BinarizeWeights(),
-        ((SinkMaxPool(), FoldThresholds()), QuantizeActivations(stream_bits), QuantizeWeights(weight_bits)),
+        (
+            (SinkMaxPool(), FoldThresholds()),
+            QuantizeJoins(stream_bits),
+            QuantizeActivations(stream_bits),
+            QuantizeWeights(weight_bits),
+        ),
         AbsorbPolarity(),
     )

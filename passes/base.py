@@ -16,6 +16,7 @@ from bnncompiler import interpreter
 from bnncompiler.errors import VerificationError
 from bnncompiler.ir import Array, Graph, Node
 from bnncompiler.ops import Elementwise
+from bnncompiler.oracle import sources
 
 
 class Pass(Protocol):
@@ -50,18 +51,21 @@ def run_pipeline(graph: Graph, passes: Passes, after: After | None = None) -> Gr
 
 
 def rewrite_sinks(graph: Graph, rule: Callable[[Node, Node], Node | None]) -> Graph:
-    """Apply ``rule(node, was)`` to the values that leave an elementwise region: read by something else, or an output.
+    """Apply ``rule(node, was)`` to the values that leave an elementwise region of one source.
+
+    They are read by something else, by an elementwise node that joins them with another value, or are outputs.
 
     ``was`` is the node as it stands in ``graph``, ``node`` the same on rewritten operands. Elementwise nodes inside a
     region stay as they are; they vanish when nothing reads them any more.
     """
     users = graph.users()
     outputs = set(graph.outputs)
+    inside = {n for n in users if isinstance(n, Elementwise) and len(sources(n)) == 1}
     originals = iter(users)
 
     def apply(node: Node) -> Node | None:
         was = next(originals)  # rewrite visits the nodes in the order of users()
-        leaves = was in outputs or any(not isinstance(u, Elementwise) for u in users[was])
+        leaves = was in outputs or any(u not in inside for u in users[was])
         return rule(node, was) if leaves else None
 
     return graph.rewrite(apply)

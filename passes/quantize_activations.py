@@ -20,20 +20,33 @@ times the steepest slope, and one float32 rounding for each operator on the way 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bnncompiler.accumulator import UNIT_ROUNDOFF
 from bnncompiler.errors import UnsupportedModel
 from bnncompiler.ir import Array, Domain, Graph, Node, per_element, rows
-from bnncompiler.ops import ArgMax, Constant, Conv, Dense, Elementwise, IntegerConv, IntegerDense, Lookup, Requantize
+from bnncompiler.ops import (
+    ArgMax,
+    Constant,
+    Conv,
+    Dense,
+    Elementwise,
+    IntegerConv,
+    IntegerDense,
+    Lookup,
+    MaxPool,
+    Requantize,
+)
 from bnncompiler.oracle import ChannelFunction, sources
 from bnncompiler.passes.base import rewrite_sinks
+from bnncompiler.passes.linear import weight_rows
 from bnncompiler.sampling import NotPiecewiseError, bounds, pieces, size
 
 LOOKUP_LIMIT = 1 << 14
 CURVE_BITS = 12
+SWEEP = 4096
 OUTPUT_LIMIT = 2**30  # logits stay below this, so that sums and differences of two of them fit 32 bits
 
 
@@ -55,24 +68,59 @@ class QuantizeActivations:
         def rule(node: Node, was: Node) -> Node | None:
             is_output = was in graph.outputs
             match node:
-                case Elementwise() if _ready(was):
-                    return quantize(ChannelFunction(sources(node)[0], node), is_output, self._width(users[was]))
-                case IntegerDense() | IntegerConv() if is_output and _ready(was) and not node.domain.is_uniform:
-                    return quantize(ChannelFunction(node, node), True, self.stream_bits)
+                case Elementwise() if is_ready(was):
+                    bits = self._width(users[was])
+                    return quantize(ChannelFunction(sources(node)[0], node), OUTPUT if is_output else Precision(bits))
                 case ArgMax(name, x) if x.type.domain is not None and not x.domain.is_uniform:
-                    return ArgMax(name, quantize(ChannelFunction(x, x), True, self.stream_bits))
+                    return ArgMax(name, quantize(ChannelFunction(x, x), OUTPUT))
+                case MaxPool() if node.type.domain is None and is_ready(was.operands[0]):
+                    return replace(node, x=quantize(ChannelFunction(node.x, node.x), Precision(self.stream_bits)))
+            if is_output and is_ready(was) and not node.domain.is_uniform:
+                return quantize(ChannelFunction(node, node), OUTPUT)
             return None
 
         return rewrite_sinks(graph, rule)
 
     def _width(self, users: list[Node]) -> int:
-        """The bits of a stream: all that are allowed, or half of what its real-weighted reader's accumulator has."""
-        fan_in = max((u.weight[0].size for u in users if isinstance(u, Dense | Conv)), default=0)
-        room = 30 - max(0, fan_in - 1).bit_length()
-        return self.stream_bits if not fan_in else max(4, min(self.stream_bits, room // 2 + 1))
+        """The bits of a stream: all that are allowed, as long as its readers' accumulators hold the sums.
+
+        A reader with real weights takes half of the room for them.
+        """
+        bits = self.stream_bits
+        for reader in users:
+            if isinstance(reader, Dense | Conv):
+                bits = min(bits, (30 - max(0, reader.weight[0].size - 1).bit_length()) // 2 + 1)
+            elif isinstance(reader, IntegerDense | IntegerConv):
+                bits = min(bits, 31 - int(np.abs(weight_rows(reader)).sum(axis=1, dtype=np.int64).max()).bit_length())
+        return max(4, bits)
 
 
-def _ready(node: Node) -> bool:
+@dataclass(frozen=True)
+class Precision:
+    """How finely a stream is quantised.
+
+    Attributes:
+        bits: its width, sign included.
+        is_output: whether it leaves the program: then the width is 32 and equal scales are kept as they are.
+        scale: the scale, where that is given and not to be chosen by range and width.
+        uniform: whether the result must be without offset.
+    """
+
+    bits: int = 16
+    is_output: bool = False
+    scale: float | None = None
+    uniform: bool = False
+
+    def scale_for(self, largest: float) -> float:
+        """The scale of a stream whose largest magnitude is ``largest``."""
+        limit = OUTPUT_LIMIT if self.is_output else 2 ** (self.bits - 1) - 1
+        return max(largest, 1e-30) / limit if self.scale is None else self.scale
+
+
+OUTPUT = Precision(32, is_output=True)
+
+
+def is_ready(node: Node) -> bool:
     """Whether the region behind ``node`` starts from one value that had a domain before this pass.
 
     Values that get one now may lead up to a threshold, which is not ours to quantise.
@@ -81,17 +129,17 @@ def _ready(node: Node) -> bool:
     return len(found) == 1 and found[0].type.domain is not None
 
 
-def quantize(function: ChannelFunction, is_output: bool, bits: int) -> Node:
+def quantize(function: ChannelFunction, precision: Precision) -> Node:
     """The fixed-point form of ``function``, or its elementwise nodes on a narrower source where it must be cut.
 
     Raises:
         UnsupportedModel: it is not a finite function of one integer.
     """
     try:
-        return _requantize(function, pieces(function, np.arange(function.rows)), is_output, bits)
+        return _requantize(function, pieces(function, np.arange(function.rows)), precision)
     except NotPiecewiseError as reason:
         if size(function.source.domain) * len(function.distinct[0]) <= LOOKUP_LIMIT:
-            return _lookup(function, is_output, bits)
+            return _lookup(function, precision)
         return _cut(function, reason.node)
 
 
@@ -106,14 +154,14 @@ def _cut(function: ChannelFunction, curve: Node) -> Node:
             )
         operand = curve
     bits = 16 if operand is curve else CURVE_BITS
-    moved: dict[Node, Node] = {operand: quantize(ChannelFunction(function.source, operand), False, bits)}
+    moved: dict[Node, Node] = {operand: quantize(ChannelFunction(function.source, operand), Precision(bits))}
     for node in function.nodes:
         if node not in moved:
             moved[node] = node.with_operands(moved)
     return moved[function.sink]
 
 
-def _lookup(function: ChannelFunction, is_output: bool, bits: int) -> Lookup:
+def _lookup(function: ChannelFunction, precision: Precision) -> Lookup:
     domain = function.source.domain
     row = np.arange(function.rows)
     lo, hi = domain.bounds
@@ -124,15 +172,10 @@ def _lookup(function: ChannelFunction, is_output: bool, bits: int) -> Lookup:
     spread = [
         np.abs(function.evaluate32(q * scale + offset + d) - y).max() for d in (-error - ulp, 0 * error, error + ulp)
     ]
-    step = _grid_scale(float(np.abs(y).max()), is_output, bits)
+    step = precision.scale_for(float(np.abs(y).max()))
     table = np.rint(y / step).astype(np.int64)
     out = Domain(rows(step), rows(0), rows(table.min()), rows(table.max()), 1, rows(step / 2 + max(spread)))
     return Lookup(function.sink.name, function.source, _common_rows(table.T), out, function, function.sink.type.dtype)
-
-
-def _grid_scale(largest: float, is_output: bool, bits: int) -> float:
-    limit = OUTPUT_LIMIT if is_output else 2 ** (bits - 1) - 1
-    return max(largest, 1e-30) / limit
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,19 +240,21 @@ def _jumps(slope: Array, y0: Array, y1: Array, step: int) -> Array:
     return np.asarray(np.maximum(np.concatenate([none, jump], axis=1), np.concatenate([jump, none], axis=1)))
 
 
-def _requantize(function: ChannelFunction, start: Array, is_output: bool, bits: int) -> Requantize:
+def _requantize(function: ChannelFunction, start: Array, precision: Precision) -> Requantize:
     f = _affine(function, start)
-    if start.shape[1] == 1 and all((a == a[:1]).all() for a in (f.slope, f.intercept)) and f.slope[0, 0] != 0:
+    if _is_regrid(f, precision):
         return _regrid(function, f)
-    natural = _natural_scale(f) if is_output else None
-    scale = natural or _grid_scale(f.largest, is_output, bits)
+    natural = _natural_scale(f) if precision.scale is None and precision.is_output else precision.scale
+    if natural is not None and not _is_natural(f, natural):
+        natural = None
+    scale = natural or precision.scale_for(f.largest)
     q_max = max(abs(b) for b in function.source.domain.bounds)
     slope, intercept = f.slope / scale, f.intercept / scale
-    shift = 0 if natural else _shift(slope, q_max, is_output)
+    shift = 0 if natural else _shift(slope, q_max, precision.is_output)
     multiplier = np.rint(slope * 2.0**shift).astype(np.int64)
     bias = np.rint(intercept * 2.0**shift).astype(np.int64) + (1 << shift >> 1)
-    rounding = (0.0 if natural else 0.5 * (q_max + 1) * 2.0**-shift + (0.5 if shift else 0.0)) * scale
-    lo, hi = (int(np.rint(v / scale)) for v in f.range)
+    rounding = (0.0 if natural else 0.5 * (q_max + 1) * 2.0**-shift + (0.5 if shift else 0.0)) * abs(scale)
+    lo, hi = sorted(int(np.rint(v / scale)) for v in f.range)
     if np.abs(bias).max(initial=0) >= 2**62:
         raise UnsupportedModel(
             f"{function.sink.name}: {function.sink.op} has a constant far outside of its input's range"
@@ -220,6 +265,14 @@ def _requantize(function: ChannelFunction, start: Array, is_output: bool, bits: 
     return Requantize(
         function.sink.name, function.source, start, multiplier, bias, shift, out, function, function.sink.type.dtype
     )
+
+
+def _is_regrid(f: _Pieces, precision: Precision) -> bool:
+    """Whether the function is affine and the same for all rows (and has the scale that is asked for)."""
+    same = f.start.shape[1] == 1 and all((a == a[:1]).all() for a in (f.slope, f.intercept)) and f.slope[0, 0] != 0
+    if not same or (precision.uniform and f.intercept[0, 0] != 0):
+        return False
+    return precision.scale is None or bool(f.slope[0, 0] == precision.scale)
 
 
 def _regrid(function: ChannelFunction, f: _Pieces) -> Requantize:
@@ -234,14 +287,29 @@ def _regrid(function: ChannelFunction, f: _Pieces) -> Requantize:
 
 
 def _natural_scale(f: _Pieces) -> float | None:
-    """The step of a grid on which all values lie by nature: slopes and biases are small multiples of it."""
-    unit = float(np.abs(f.slope).max())
-    if unit == 0:
-        return None
-    for values in (f.slope / unit, f.intercept / unit):
-        if np.abs(values - np.rint(values)).max() > 1e-7 or np.abs(values).max() > 2**20:
-            return None
-    return unit
+    """The step of a grid on which all values lie by nature, if there is one: the steepest slope."""
+    return float(np.abs(f.slope).max()) or None
+
+
+def _is_natural(f: _Pieces, scale: float) -> bool:
+    """Whether slopes and biases are small multiples of ``scale``."""
+    multiples = [values / scale for values in (f.slope, f.intercept)]
+    return all(np.abs(m - np.rint(m)).max() <= 1e-7 and np.abs(m).max() <= 2**20 for m in multiples)
+
+
+def real_range(function: ChannelFunction) -> tuple[float, float, float | None]:
+    """The smallest and the largest real value of ``function``, and its natural scale, if it has one."""
+    domain, row = function.source.domain, np.arange(function.rows)
+    try:
+        f = _affine(function, pieces(function, row))
+    except NotPiecewiseError:
+        # A curve: its ends and an even sweep between them; what lies outside is clipped, and its bound says so.
+        lo, hi = bounds(domain, row, function.rows)
+        x = np.linspace(0, 1, SWEEP)[:, None] * (hi - lo) + lo
+        y = function.evaluate64(per_element(domain.scale, len(row)) * x + per_element(domain.offset, len(row)))
+        return float(y.min()), float(y.max()), None
+    scale = _natural_scale(f)
+    return *f.range, scale if scale is not None and _is_natural(f, scale) else None
 
 
 def _shift(slope: Array, q_max: int, is_output: bool) -> int:

@@ -2,8 +2,9 @@
 
     python scripts/select_test_models.py ../shared/corpus ../shared/models tests/models
 
-``SELECTION`` is the list, with what each file is there for. Models above 60 KB are stored as ``.onnx.xz``; inputs and
-outputs are cut to 8 samples (to whole batches where the model's batch is fixed).
+``SELECTION`` is the list, with what each file is there for. Models above 8 KB are stored as ``.onnx.xz``; inputs and
+outputs are cut to 8 samples (to whole batches where the model's batch is fixed). Trained networks come with more of
+the images that they were tested on.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import numpy as np
 import onnx
 
 SAMPLES = 8
-COMPRESS_ABOVE = 60_000
+COMPRESS_ABOVE = 8_000
+PLAIN = {"where_ge.ts"}  # the tests of the command and of the README give it to them as it is
 
 SELECTION = {
     # Whole small networks, as PyTorch's two exporters write them.
@@ -25,9 +27,7 @@ SELECTION = {
     "coregeist/baked_bn.ts": "LessOrEqual with swapped operands, MatMul and BatchNorm",
     "coregeist/baked_uint8.ts": "uint8 graph input, Cast and Div(255) in the graph",
     "coregeist/baked_uint8norm.dynamo": "uint8 graph input with normalisation in the graph",
-    "coregeist/core_detach_layer_bn.dynamo": "detach residue, one weight branch folded and one not",
-    "coregeist/core_head_logsoftmax.dynamo": "LogSoftmax head",
-    "coregeist/core_head_softmax.ts": "Softmax head",
+    "coregeist/core_head_logsoftmax.dynamo": "one weight branch folded and one not, LogSoftmax head",
     "coregeist_external/core_external": "external data, fixed batch of 32",
     "binarynet_mlp/binaryconnect_mlp.dynamo": "binary weights, real-valued activations",
     # Quantisation-aware frameworks: custom domains.
@@ -37,7 +37,6 @@ SELECTION = {
     "brevitas_qonnx/tfc_1w1a.qonnx_clean.dynamo": "BipolarQuant",
     "brevitas_qonnx/tfc_1w2a.qonnx_clean.dynamo": "BipolarQuant weights, Quant activations",
     "brevitas_qonnx/tfc_2w2a.qonnx.ts": "Quant weights and activations, initializers listed as graph inputs",
-    "larq_quantizers/keras_lambda_sign": "tf2onnx, arithmetic select, real-valued weights",
     # Files that an optimizer has rewritten.
     "postprocessed/coregeist.core_detach_layer_bn.ts.onnxsim": "onnxsim",
     "postprocessed/coregeist.core_detach_layer_bn.ts.ortbasic": "onnxruntime, basic level",
@@ -90,16 +89,88 @@ SELECTION = {
     "idioms_weight_notie/w_irnet.ts": "IR-Net's chain of 60 operators",
     "idioms_weight_notie/w_matmul_t.dynamo": "MatMul with a transposed Sign",
     "misc/int8_bool_weights_large.dynamo": "two outputs, int8 and bool weights that stay in the graph",
-    # Refused, each for its reason (tests/corpus_refused.py).
+    # Convolutions, as every opset writes them.
+    "opset_sweep/conv_opset9.ts": "Conv, the oldest opset of the exporter",
+    "opset_sweep/conv_opset13.ts": "Conv",
+    "opset_sweep/conv_opset22.dynamo": "Conv, the newest opset of the exporter",
+    # What a convolution's window can be.
+    "cnn_micro/conv1x3_asym.dynamo": "windows of 1x3 and 3x1",
+    "cnn_micro/conv3x3_nopad.ts": "no padding",
+    "cnn_micro/conv3x3_pad1_s2.dynamo": "bits padded with zero, stride 2",
+    "cnn_micro/conv5x5_pad2.ts": "5x5, a border of two",
+    "cnn_micro/conv_depthwise.dynamo": "depthwise and pointwise",
+    "cnn_micro/conv_depthwise_mult2.ts": "depthwise, two outputs a channel",
+    "cnn_micro/conv_dil2.ts": "dilation",
+    "cnn_micro/conv_groups4.dynamo": "groups",
+    "cnn_micro/conv_nobn_bias.ts": "bias without BatchNormalization",
+    "cnn_micro/conv_nobn_nopad_sign.dynamo": "Sign of even sums: three values",
+    "cnn_micro/conv_pad_asym.ts": "padding on two sides only",
+    "cnn_micro/conv_pad_circular.dynamo": "circular padding",
+    "cnn_micro/conv_pad_one.dynamo": "bits padded with one",
+    "cnn_micro/conv_pad_reflect.ts": "reflected padding",
+    "cnn_micro/conv_pad_replicate.ts": "replicated padding",
+    "cnn_micro/manual_bn.ts": "BatchNormalization written out",
+    "cnn_micro/scale_shift.ts": "Mul and Add with negative scales",
+    # Pools, heads, and how maps are joined and cut.
+    "cnn_micro/channel_shuffle.ts": "groups and a channel shuffle",
+    "cnn_micro/concat_bits.ts": "Concat of 8 and 20 channels of bits",
+    "cnn_micro/dense_concat.ts": "Concat of real values before the sign",
+    "cnn_micro/gated_scale_r2b.dynamo": "channels scaled by a gate computed from the data",
+    "cnn_micro/head_amax.dynamo": "ReduceMax",
+    "cnn_micro/head_avgpool10.ts": "AveragePool over the whole map",
+    "cnn_micro/head_conv_gap_argmax.ts": "GlobalAveragePool, ArgMax",
+    "cnn_micro/head_mean23.dynamo": "ReduceMean",
+    "cnn_micro/head_permute_flatten.dynamo": "Transpose and Flatten before a dense layer",
+    "cnn_micro/head_reshape_bs.ts": "Reshape by the batch's size before a dense layer",
+    "cnn_micro/head_topk.dynamo": "TopK",
+    "cnn_micro/pool_avg_after_sign.ts": "AveragePool of bits",
+    "cnn_micro/pool_avg_before_sign.dynamo": "AveragePool of accumulators",
+    "cnn_micro/pool_max3s2p1_after_sign.ts": "MaxPool with overlap and padding, of bits",
+    "cnn_micro/pool_max_after_sign.dynamo": "MaxPool of bits",
+    "cnn_micro/pool_max_before_bn.ts": "MaxPool before BatchNormalization with negative scales",
+    "cnn_micro/pool_max_ceil.dynamo": "MaxPool with ceil_mode",
+    "cnn_micro/pool_min.ts": "smallest instead of largest",
+    "cnn_micro/residual_int.ts": "sums of accumulators",
+    "cnn_micro/split_bits.dynamo": "Split at 7 of 20 channels",
+    "cnn_micro/upsample_nearest.ts": "Resize",
+    # Whole convolutional networks.
+    "bitorch/qconv_steheaviside.dynamo": "{0, 1} padded with -1",
+    "bitorch/qconv_weightdorefa.dynamo": "{0, 1} and multi-bit weights, padded with -1",
+    "cnn_binarynet/vggbaked_w32_padm1.ts": "VGG for 32x32 images, bits padded with -1",
+    "cnn_micro/kws_dscnn.dynamo": "keyword spotting: DS-CNN, kernel 10x4",
+    "cnn_micro/kws_tcresnet1d.ts": "keyword spotting: 1-D residual network, kernel 9",
+    "cnn_xnornet/xnor_nin_d4.dynamo": "XNOR-Net: BatchNormalization before the sign, scaled weights, AveragePool with padding",
+    "larq_doc/mnist_cnn_nchw": "Larq through tf2onnx, NCHW, Softmax",
+    "larq_doc/mnist_cnn_opset18": "Larq through tf2onnx, NHWC input",
+    "larq_zoo_small/binarydensenet37_g8": "BinaryDenseNet: Concat in every block",
+    "larq_zoo_small/quicknet_tiny": "QuickNet: padding with ones, residual sums, depthwise blur",
+    # Larq's quantizers.
+    "larq_quantizers/conv_in_dorefa_quantizer": "two-bit activation",
+    "larq_quantizers/conv_in_ste_tern": "ternary activation",
+    "larq_quantizers/conv_k_DoReFa_obj": "two-bit weights",
+    "larq_quantizers/conv_k_ste_heaviside": "{0, 1} weights",
+    "larq_quantizers/conv_same_s2_pad0": "SAME padding with stride 2: asymmetric",
+    "larq_quantizers/separable": "separable convolution",
+    "larq_quantizers/tconv": "ConvTranspose",
+    # What exporters and optimizers do to them.
+    "misc/fp16.ts": "float16",
+    "misc/scripted_loop.ts": "Loop, the same weights three times",
+    "misc/squeeze_all.dynamo": "Squeeze of every axis of length 1",
+    "misc/static_batch1.ts": "batch of one",
+    "postprocessed/larq_doc.mnist_cnn.ortext": "onnxruntime, extended level: fused convolutions",
+    "misc/scripted_if.ts": "If on the batch size",
+}
+# Refused for good, each for its reason (tests/corpus_refused.py): models without samples.
+REFUSED = {
     "idioms_act/detach_clamp.dynamo": "broken export: dangling inputs",
     "idioms_act/x_over_abs.dynamo": "broken export: 0 / 0",
-    "misc/scripted_if.ts": "If on the batch size, convolution",
+    "misc/double.dynamo": "Conv of doubles",
     "misc/squeeze_dynHW_if.ts": "dynamic spatial shape",
-    "opset_sweep/conv_opset9.ts": "convolution",
     "postprocessed/larq_zoo_small.quicknet_tiny.ortall": "blocked layout of onnxruntime",
 }
-TRAINED = "digits_mlp512_realin"  # trained on 8x8 digits: a real-valued first layer, x = pixel / 8 - 1
-DIGITS = 64
+# Trained networks, and how many test images come with each.
+DIGITS = "digits_mlp512_realin", 64  # 8x8 digits, a real-valued first layer: x = pixel / 8 - 1
+LARQ = "cnn_larq_mnist", 200
 
 
 def samples(model: onnx.ModelProto, count: int) -> int:
@@ -121,7 +192,7 @@ def copy_model(source: Path, target: Path) -> onnx.ModelProto:
     plain = source.with_name(source.name + ".onnx")
     data = lzma.decompress(packed.read_bytes()) if packed.exists() else plain.read_bytes()
     model = onnx.load_from_string(data)
-    if len(data) > COMPRESS_ABOVE:
+    if len(data) > COMPRESS_ABOVE and target.name not in PLAIN:
         target.with_name(target.name + ".onnx.xz").write_bytes(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME))
     else:
         target.with_name(target.name + ".onnx").write_bytes(data)
@@ -131,24 +202,33 @@ def copy_model(source: Path, target: Path) -> onnx.ModelProto:
     return model
 
 
+def copy_trained(source: Path, target: Path) -> None:
+    """Copy the trained networks and some of their test images."""
+    target.mkdir()
+    name, count = DIGITS
+    copy_model(source / name, target / name)
+    with np.load(source / "digits_test450.npz") as digits:
+        pixels = (digits["images"][:count] / 8 - 1).astype(np.float32)
+        np.savez_compressed(target / f"{name}.input.npz", input=pixels, labels=digits["labels"][:count])
+    name, count = LARQ
+    copy_model(source / name, target / name)
+    with np.load(source / f"{name}.test.npz") as images:
+        np.savez_compressed(target / f"{name}.input.npz", **{k: a[:count] for k, a in images.items()})
+
+
 def main(corpus: Path, trained: Path, target: Path) -> None:
     """Write the selection to ``target``, which is emptied first."""
     shutil.rmtree(target, ignore_errors=True)
-    for name in SELECTION:
+    for name in (*SELECTION, *REFUSED):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         model = copy_model(corpus / name, target / name)
         for kind in ("input", "output"):
             source = corpus / f"{name}.{kind}.npz"
-            if source.exists():
+            if source.exists() and name in SELECTION:
                 copy_arrays(source, target / f"{name}.{kind}.npz", model)
-    (target / "trained").mkdir()
-    copy_model(trained / TRAINED, target / "trained" / TRAINED)
-    with np.load(trained / "digits_test450.npz") as digits:
-        images, labels = digits["images"][:DIGITS], digits["labels"][:DIGITS]
-    pixels = (images / 8 - 1).astype(np.float32)
-    np.savez_compressed(target / "trained" / f"{TRAINED}.input.npz", input=pixels, labels=labels)
+    copy_trained(trained, target / "trained")
     total = sum(f.stat().st_size for f in target.rglob("*") if f.is_file())
-    print(f"{len(SELECTION) + 1} models, {total:,} bytes")
+    print(f"{len(SELECTION) + len(REFUSED) + 2} models, {total:,} bytes")
 
 
 if __name__ == "__main__":

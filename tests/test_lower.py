@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnncompiler import interpreter, memory, ops
+from bnncompiler import calls, interpreter, memory, ops
 from bnncompiler.errors import CompileError, LoweringError
 from bnncompiler.ir import Array, Domain, Graph, bipolar, rows
 from bnncompiler.lower import lower
@@ -80,6 +80,22 @@ def test_bipolar_layers_use_the_fused_kernel() -> None:
     assert kernels(graph)[:3] == ["bnn_threshold", "bnn_dense_threshold", "bnn_dense_threshold"]
 
 
+def test_windows_fuse_too() -> None:
+    """A PReLU with a negative slope makes bits of several thresholds."""
+    graph = run_pipeline(graphs.mlp(np.random.default_rng(0), 40, 30, 20, 5), pipeline())
+    lowered = lower(graph, 32, 4).program
+    fused = [c for c in lowered.calls if isinstance(c, calls.DenseThreshold)]
+    assert len(fused) == 2 and max(c.count for c in fused) > 1
+
+
+def test_what_fits_is_scaled_in_32_bits() -> None:
+    x = graphs.source(40, bipolar())
+    dense = ops.Dense("fc", x, graphs.signs(np.random.default_rng(0), 5, 40))
+    graph = run_pipeline(Graph("g", (x,), (graphs.chain(dense, ("Add", (np.arange(5),))),)), pipeline())
+    assert kernels(graph) == ["bnn_load_bits", "bnn_dense_xnor", "bnn_scale"]
+    check(graph, np.random.default_rng(1).choice([-1, 1], size=(3, 40)), 32)
+
+
 def test_a_value_that_is_still_real_is_named() -> None:
     x = graphs.source(4, None)
     with pytest.raises(LoweringError, match=r"f0: Sigmoid could not be compiled to integers \(x is float32\[4\]\)"):
@@ -106,11 +122,11 @@ def test_the_checker_sees_a_value_overwritten() -> None:
 
     from dataclasses import replace
 
-    calls = tuple(
+    moved = tuple(
         replace(c, **{k: at_zero(v) for k, v in c.arguments() if isinstance(v, Buffer)}) for c in planned.calls
     )  # type: ignore[arg-type]
     with pytest.raises(CompileError, match="while it reads it"):
-        memory.check(replace(planned, calls=calls))
+        memory.check(replace(planned, calls=moved))
 
 
 def test_a_planned_program_can_be_drawn() -> None:

@@ -143,6 +143,31 @@ def test_each_mismatch_with_the_program_is_found(message: str) -> None:
     assert message in str(error.value)
 
 
+LOOPS = {
+    "calls for row < 7, for column < 6, for group < 3": ("group < 2", "group < 3"),
+    "calls for row < 7, for column < 5": ("column < 6", "column < 5"),
+    "for ..., bnn_gather_integers": (r"group = 0; group < 2", "group = 1; group < 2"),
+    "the bound of the loop over group is not made of constants": ("group < 2", "group < acc1[0]"),
+    "BNN_U8, but conv1_weights has elements of type int8_t": (
+        r"(conv1_weights \+ group \* 54), BNN_S8", r"\1, BNN_U8"
+    ),
+    "no table, for w": (r"conv1_weights \+ group", "h1 + group"),
+    "a number for w": (r"conv1_weights \+ group \* 54", "conv1_weights + h1[0]"),
+    "the pointer acc1 for group": (r"(bnn_gather_integers\(.*, 4), group", r"\1, acc1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("message", LOOPS)
+def test_each_mismatch_with_a_loop_is_found(message: str) -> None:
+    program = maps()
+    files = C99.emit(program, about("16"))
+    text, count = re.subn(*LOOPS[message], files["maps.c"], count=1)
+    assert count == 1
+    with pytest.raises(EmitError) as error:
+        readback.check({**files, "maps.c": text}, program)
+    assert message in str(error.value)
+
+
 def test_a_missing_table_row_is_found() -> None:
     files = changed(r"fc3_weights\[9\] = \{\n( +)0x..,.*\n", r"fc3_weights[9] = {\n\g<1>0x00\n")
     with pytest.raises(EmitError, match="fc3_weights is declared with 9 elements and has 1"):

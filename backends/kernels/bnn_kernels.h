@@ -1,8 +1,8 @@
 /* The kernels: their prototypes are the interface between compiler and C.
  *
- * Parameters are, in order, the fields of the class of the same name in bnncompiler/calls.py or
- * map_calls.py, whose `run` is the kernel's meaning in numpy. Each kernel's file says in full what
- * it computes.
+ * Parameters are, in order, the fields of the class of the same name in bnncompiler/calls.py,
+ * map_calls.py or move_calls.py, whose `run` is the kernel's meaning in numpy. Each kernel's file
+ * says in full what it computes.
  *
  * x, y                     working memory: bits packed into words, or integers
  * const void *x, x_type    integers of any type of bnn_type
@@ -110,5 +110,22 @@ BNN_KERNEL void bnn_max_pool_integers(const void *x, bnn_type x_type, bnn_size h
                                       bnn_size stride_h, bnn_size stride_w, bnn_size dilation_h,
                                       bnn_size dilation_w, bnn_size before_h, bnn_size before_w,
                                       void *y, bnn_type y_type);
+
+/* Values added, joined and reordered. */
+BNN_KERNEL void bnn_add_integers(const void *x, bnn_type x_type, const void *z, bnn_type z_type,
+                                 bnn_size n, void *y, bnn_type y_type);
+BNN_KERNEL void bnn_mul_integers(const void *x, bnn_type x_type, const void *z, bnn_type z_type,
+                                 bnn_size n, void *y, bnn_type y_type);
+BNN_KERNEL void bnn_concat_bits(const bnn_word *x, bnn_size x_channels, const bnn_word *z,
+                                bnn_size z_channels, unsigned planes, bnn_size pixels, bnn_word *y);
+BNN_KERNEL void bnn_concat_integers(const void *x, bnn_type x_type, bnn_size x_channels,
+                                    const void *z, bnn_type z_type, bnn_size z_channels,
+                                    bnn_size pixels, void *y, bnn_type y_type);
+BNN_KERNEL void bnn_permute_bits(const bnn_word *x, bnn_size x_n, unsigned planes,
+                                 const void BNN_ROM *index, bnn_type index_type, bnn_size period,
+                                 bnn_size stride, bnn_size n, bnn_word *y);
+BNN_KERNEL void bnn_permute_integers(const void *x, bnn_type x_type, const void BNN_ROM *index,
+                                     bnn_type index_type, bnn_size period, bnn_size stride,
+                                     bnn_size n, void *y, bnn_type y_type);
 
 #endif

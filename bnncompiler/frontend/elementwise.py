@@ -1,7 +1,8 @@
 """Elementwise operators: one canonical form whatever the opset, with constants brought into the order of the base.
 
-The one idea: an elementwise result lies where its operands lie, so it is computed on their base and has their index.
-A constant follows the index back: broadcast to the ONNX shape, scattered into the base, and compressed to rows.
+The one idea: an elementwise result lies where its operands lie, so it is computed on their base and has their index;
+operands that lie differently are gathered first (`alignment`), and so is one whose elements meet several constants.
+A constant follows the index back: broadcast to the ONNX shape, and scattered into rows of the base.
 
 Canonical means the form of opset 20 with nothing left out: Clip has both bounds, (De)QuantizeLinear its zero point,
 attributes are spelled out, CastLike is Cast. To add an operator, give it a meaning in
@@ -18,6 +19,7 @@ from onnx import NodeProto, TensorProto, helper
 
 from bnncompiler.elementwise import OPERATORS
 from bnncompiler.errors import UnsupportedModel
+from bnncompiler.frontend.alignment import align, lie_alike
 from bnncompiler.frontend.nodes import attribute, label, numpy_dtype
 from bnncompiler.frontend.scope import Operand, Scope, Tensor
 from bnncompiler.ir import Array, Node
@@ -50,26 +52,39 @@ def elementwise(scope: Scope, node: NodeProto) -> list[Tensor]:
     """Import an elementwise operator.
 
     Raises:
-        UnsupportedModel: its operands do not lie alike, or a constant differs from sample to sample.
+        UnsupportedModel: an operand mixes samples, or a constant differs from sample to sample.
     """
     form = _FORMS.get(node.op_type, _plain)(scope, node)
-    variables = [o for o in form.operands if isinstance(o, Tensor)]
+    variables = {i: o for i, o in enumerate(form.operands) if isinstance(o, Tensor)}
+    constants = {i: o for i, o in enumerate(form.operands) if not isinstance(o, Tensor)}
     shape = np.broadcast_shapes(*(o.index.shape if isinstance(o, Tensor) else o.shape for o in form.operands))
-    index = _common_index(node, variables, shape)
-    size, channels = variables[0].base.type.size, variables[0].base.type.channels
+    bases: dict[int, Node] = {i: o.base for i, o in variables.items()}
+    first = next(iter(variables.values()))
+    index = first.index if first.index.shape == shape else np.broadcast_to(first.index, shape)
+    rows = _rows(constants, index, first.base, scope.batch) if lie_alike(variables, shape) else None
+    if rows is None:
+        bases, index = align(scope, node, variables, shape)
+        rows = _rows(constants, index, next(iter(bases.values())), scope.batch)
+    if rows is None:
+        raise UnsupportedModel(f"{label(node)} has a constant that differs between samples; export with batch size 1")
     inputs: list[Node] = []
-    for position, operand in enumerate(form.operands):
-        if isinstance(operand, Tensor):
-            inputs.append(operand.base)
+    for position in range(len(form.operands)):
+        if position in bases:
+            inputs.append(bases[position])
         else:
             given = node.input[position] if position < len(node.input) else ""
-            rows = constant_rows(operand, index, size, channels, scope.batch, node)
-            inputs.append(Constant(given or f"{node.output[0]}.{position}", rows))
+            inputs.append(Constant(given or f"{node.output[0]}.{position}", rows[position]))
     result = Elementwise(scope.record(node), form.operator, tuple(inputs), form.dtype, tuple(form.attrs.items()))
     return [Tensor(result, index)]
 
 
-def constant_rows(value: Array, index: Array, size: int, channels: int, batch: int, node: NodeProto) -> Array:
+def _rows(constants: Mapping[int, Array], index: Array, base: Node, batch: int) -> dict[int, Array] | None:
+    found = {i: constant_rows(c, index, base.type.size, base.type.channels, batch) for i, c in constants.items()}
+    known = {i: rows for i, rows in found.items() if rows is not None}
+    return known if len(known) == len(found) else None
+
+
+def constant_rows(value: Array, index: Array, size: int, channels: int, batch: int) -> Array | None:
     """A constant operand as rows of the base: one for all, one a channel, or one an element.
 
     Args:
@@ -78,51 +93,26 @@ def constant_rows(value: Array, index: Array, size: int, channels: int, batch: i
         size: elements of the base in one sample.
         channels: length of the base's last axis.
         batch: samples that ``index`` covers.
-        node: for messages.
+
+    Returns:
+        The rows; None where an element of the base would meet several constants.
     """
     if value.size == 1:
         return value.reshape(1)
     spread = np.broadcast_to(value, index.shape).reshape(-1)
-    rows = np.full(batch * size, spread[0])  # elements that nobody reads may meet any constant
-    rows[index.reshape(-1)] = spread
-    if not _same(rows[index.reshape(-1)], spread):
-        raise UnsupportedModel(
-            f"{label(node)} spreads one value over {value.size} constants, which is not supported; use a dense layer"
-        )
-    samples = rows.reshape(batch, size)
-    if not all(_same(s, samples[0]) for s in samples[1:]):
-        raise UnsupportedModel(f"{label(node)} has a constant that differs between samples; export with batch size 1")
-    return _compressed(samples[0], channels)
-
-
-def _compressed(elements: Array, channels: int) -> Array:
-    for count in (1, channels):
-        if _same(elements.reshape(-1, count), np.broadcast_to(elements[:count], (len(elements) // count, count))):
-            return elements[:count].copy()
-    return elements
+    place = index.reshape(-1)
+    for count in dict.fromkeys((1, channels, size)):
+        rows = np.full(count, spread[0])  # elements that nobody reads may meet any constant
+        rows[place % count] = spread
+        if _same(rows[place % count], spread):
+            return rows
+    return None
 
 
 def _same(a: Array, b: Array) -> bool:
     """Equal bit for bit, as far as arithmetic can tell: -0.0 is not 0.0."""
     equal = np.array_equal(a, b)
     return equal and (a.dtype.kind != "f" or np.array_equal(np.signbit(a), np.signbit(b)))
-
-
-def _common_index(node: NodeProto, variables: list[Tensor], shape: tuple[int, ...]) -> Array:
-    """The index of the result: that of all variable operands, which have to lie alike."""
-    first = variables[0]
-    index = np.broadcast_to(first.index, shape)
-    for other in variables[1:]:
-        if other.base.type.shape != first.base.type.shape:
-            mine, theirs = list(first.base.type.shape), list(other.base.type.shape)
-            raise UnsupportedModel(
-                f"{label(node)} joins values of the shapes {mine} and {theirs}, which is not supported yet"
-            )
-        if other.index is not first.index and not np.array_equal(np.broadcast_to(other.index, shape), index):
-            raise UnsupportedModel(
-                f"{label(node)} joins values in different element order: it needs a permutation, not supported yet"
-            )
-    return first.index if first.index.shape == shape else index
 
 
 def _plain(scope: Scope, node: NodeProto) -> Form:

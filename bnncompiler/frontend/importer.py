@@ -18,7 +18,7 @@ import numpy as np
 from onnx import NodeProto
 
 from bnncompiler.errors import UnsupportedModel
-from bnncompiler.frontend import convolution, dense, heads, pooling
+from bnncompiler.frontend import convolution, dense, heads, joins, pooling
 from bnncompiler.frontend.boundary import ANY_BATCH, input_types, input_value, output, views
 from bnncompiler.frontend.branches import inline, with_branches
 from bnncompiler.frontend.constants import Constants
@@ -34,6 +34,7 @@ from bnncompiler.ir import Array, Graph
 IMPORTERS: Mapping[str, Callable[[Scope, NodeProto], Sequence[Tensor | None]]] = {
     "ArgMax": heads.argmax,
     "AveragePool": convolution.average_pool,
+    "Concat": joins.concat,
     "Conv": convolution.conv,
     "Dropout": keep,
     "Gemm": dense.gemm,

@@ -94,28 +94,56 @@ def feature_map(scope: Scope, node: NodeProto, among: Collection[int] | None = N
         )
     local = per_sample(x.index, x.base.type.size, scope.batch)
     if local is None:
-        raise UnsupportedModel(
-            f"{label(node)} mixes the samples of a batch; the first axis of every input is taken for the batch, "
-            "and each sample has to be computed alone"
-        )
+        raise mixed_samples(node)
     candidates = [1] if among is None else sorted((1, rank - 1), key=lambda axis: axis in among)
     channels = candidates[0]
-    in_place = next((c for c in candidates if _in_place(x.base, _channels_last(local, c))), channels)
+    found = channel_axes(x.base, local)
+    seen = next((c for c in candidates if c in found), channels)
     inputs = _inputs(x.base)
-    if not inputs or (set(inputs) & scope.layouts.keys() and in_place not in (among or ())):
-        channels = in_place  # an input alone says nothing about its axes
+    if not inputs or (set(inputs) & scope.layouts.keys() and seen not in (among or ())):
+        channels = seen  # an input alone says nothing about its axes
     if among is not None and (channels in among or 0 in among):
         raise UnsupportedModel(
             f"{label(node)} runs over the {'channels' if channels in among else 'batch'}; "
             "only the height and width of a map are supported"
         )
-    return FeatureMap(_placed(scope, node, x, _channels_last(local, channels)), channels, rank)
+    return FeatureMap(placed(scope, node, 0, channels_last(local, channels), x), channels, rank)
 
 
-def _channels_last(local: Array, channels: int) -> Array:
+def mixed_samples(node: NodeProto) -> UnsupportedModel:
+    """The refusal of a value that is not computed sample by sample."""
+    return UnsupportedModel(
+        f"{label(node)} mixes the samples of a batch; the first axis of every input is taken for the batch, "
+        "and each sample has to be computed alone"
+    )
+
+
+def channels_last(local: Array, channels: int) -> Array:
     """The index of one sample as ``[height, width, channels]``; ``channels`` counts the batch axis."""
     moved = np.moveaxis(local, channels - 1, -1)
     return moved if moved.ndim == 3 else moved[None]
+
+
+def channel_axes(base: Node, local: Array) -> list[int]:
+    """The axes of an ONNX map (the second or the last) that run over the channels of ``base``, and nothing else does.
+
+    Args:
+        base: where the elements are.
+        local: the index of one sample, two or three axes; the axes returned count the batch axis, too.
+    """
+    pixel, channel = np.divmod(local, base.type.channels)
+    found = []
+    for axis in dict.fromkeys((0, local.ndim - 1)):
+        along = tuple(slice(None) if a == axis else slice(1) for a in range(local.ndim))
+        if (pixel == pixel.take([0], axis)).all() and (channel == channel[along]).all():
+            found.append(axis + 1)
+    return found
+
+
+def is_undecided(scope: Scope, base: Node) -> bool:
+    """Whether ``base`` comes from inputs alone whose layout nothing has asked for yet."""
+    inputs = _inputs(base)
+    return bool(inputs) and scope.layouts.keys().isdisjoint(inputs)
 
 
 def _in_place(base: Node, order: Array) -> bool:
@@ -129,19 +157,57 @@ def _inputs(base: Node) -> list[str]:
     return names if len(names) == len(behind) else []
 
 
-def _placed(scope: Scope, node: NodeProto, x: Tensor, order: Array) -> Node:
-    """A node whose element ``i`` is element ``order.flat[i]`` of ``x``'s base."""
-    inputs = _inputs(x.base)
-    undecided = inputs if scope.layouts.keys().isdisjoint(inputs) else []
+def placed(scope: Scope, node: NodeProto, position: int, order: Array, x: Tensor, *, movable: bool = True) -> Node:
+    """A node whose element ``i`` is element ``order.flat[i]`` of ``x``'s base.
+
+    Args:
+        scope: the import.
+        node: what reads it.
+        position: as which input.
+        order: index into one sample of the base, in the shape that the node shall have.
+        x: the input.
+        movable: whether an input may be laid out in this order.
+
+    Raises:
+        Relayout: an input has to be laid out in another way.
+    """
+    undecided = _inputs(x.base) if movable and is_undecided(scope, x.base) else []
     if _in_place(x.base, order):
         scope.layouts.update(dict.fromkeys(undecided, order))
         return x.base
     if undecided and (np.sort(order, axis=None) == np.arange(x.base.type.size)).all():
         raise Relayout(dict.fromkeys(undecided, order))
-    name = f"{node.input[0]}.channels_last"
-    known = next((p for p in scope.permuted.get(name, ()) if np.array_equal(p.index, order)), None)
+    name = f"{node.input[position]}.{'channels_last' if order.ndim == 3 else 'gathered'}"
+    known = next((p for p in scope.permuted.get(name, ()) if _same_index(p.index, order)), None)
     if known is None:
         known = Permute(name, x.base, np.ascontiguousarray(order))
         scope.permuted.setdefault(name, []).append(known)
         scope.origins[name] = x.origin or (scope.origin(node),)
     return known
+
+
+def whole(scope: Scope, node: NodeProto, position: int, x: Tensor, local: Array) -> tuple[Node, Array]:
+    """A node that has the elements of ``x`` alone, each once, channels last where they can be told.
+
+    Args:
+        scope: the import.
+        node: what reads it.
+        position: as which input.
+        x: the input.
+        local: its index in one sample.
+
+    Returns:
+        The node, and where the elements of ``local`` are in it.
+    """
+    channels = next(iter(channel_axes(x.base, local)), None) if local.ndim in (2, 3) else None
+    is_map = channels is not None and (local.ndim == 3 or len(x.base.type.shape) == 3)
+    order = channels_last(local, channels) if is_map and channels is not None else local
+    numbers = np.arange(order.size)
+    place = numbers.reshape(order.shape)
+    if is_map and channels is not None:
+        place = np.moveaxis(place if local.ndim == 3 else place[0], -1, channels - 1)
+    return placed(scope, node, position, order, x, movable=False), place
+
+
+def _same_index(a: Array, b: Array) -> bool:
+    return a.shape == b.shape and np.array_equal(a, b)

@@ -116,6 +116,11 @@ class Scope:
             self._whole[shape] = index
         return self._whole[shape]
 
+    def spread(self, base: Node, local: Array) -> Tensor:
+        """The value whose elements in one sample are ``local``, over the batch."""
+        first = np.arange(self.batch, dtype=np.int64).reshape(-1, *[1] * local.ndim) * base.type.size
+        return Tensor(base, first + local)
+
     def origin(self, node: NodeProto) -> str:
         """The ONNX node as "name:Op", with the name and the operator that it has in the user's file."""
         return self.renamed.get(computes(node), f"{node.name or computes(node)}:{node.op_type}")

@@ -23,19 +23,19 @@ _FLOAT_ONLY = frozenset({"DepthToSpace", "SpaceToDepth"})  # onnxruntime moves n
 
 
 def move(scope: Scope, node: NodeProto) -> list[Tensor | None]:
-    """Import a layout operator.
+    """Import a layout operator whose variable inputs, where there are several (Concat), are views of one node.
 
     Raises:
-        UnsupportedModel: it joins different values, or moves by indices that are not constant.
+        UnsupportedModel: it moves by indices that are not constant.
     """
     tensors = {name: scope.values[name] for name in node.input if name in scope.values}
     joined = node.input if node.op_type == "Concat" else node.input[:1]
     if tensors.keys() != set(joined):
-        what = "joins constants" if node.op_type == "Concat" else "moves elements by what the network computes"
-        raise UnsupportedModel(f"{label(node)} {what}, which is not supported; make shapes and indices constant")
+        raise UnsupportedModel(
+            f"{label(node)} moves elements by what the network computes, which is not supported; "
+            "make shapes and indices constant"
+        )
     first = scope.values[node.input[0]]
-    if any(t.base is not first.base for t in tensors.values()):
-        raise UnsupportedModel(f"{label(node)} joins different values, which is not supported yet")
     moved = iter(run_on_index(scope, node, {name: t.index for name, t in tensors.items()}))
     origin = tuple(dict.fromkeys([*(o for t in tensors.values() for o in t.origin), scope.origin(node)]))
     return [Tensor(first.base, next(moved), origin, first.softmax) if name else None for name in node.output]

@@ -118,8 +118,12 @@ def _node(low: Lowering, node: Node) -> None:
             maps.max_pool(low, node)
         case ops.Pad() if node.type.domain is not None:
             maps.pad(low, node)
-        case ops.Permute(x=x, index=index) if (index.reshape(-1) == np.arange(x.type.size)).all():
-            low.stored[node] = low.stored[x]
+        case ops.IntegerAdd() | ops.IntegerMul():
+            maps.join(low, node)
+        case ops.Concat() if node.type.domain is not None:
+            maps.concat(low, node)
+        case ops.Permute() if node.type.domain is not None:
+            maps.permute(low, node)
         case ops.Steps(x=ops.IntegerDense() as layer) if layer not in low.stored:
             layers.fused(low, node, layer)
         case ops.Steps() if not functions.is_table(node):

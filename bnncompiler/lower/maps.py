@@ -1,13 +1,14 @@
-"""Maps without weights as kernel calls: pools and padding."""
+"""Values without weights as kernel calls: pools, padding, sums, concatenations, other orders of elements."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from bnncompiler import map_calls, ops
+from bnncompiler import map_calls, move_calls, ops
 from bnncompiler.errors import LoweringError
+from bnncompiler.ir import Node
 from bnncompiler.lower.convolutions import put_bits
-from bnncompiler.lower.storage import Lowering, Stored
+from bnncompiler.lower.storage import Lowering, Stored, bounds_ctype, smallest_ctype
 from bnncompiler.map_calls import Index
 from bnncompiler.program import Buffer, Call, Typed
 from bnncompiler.window import Window
@@ -87,4 +88,78 @@ def pad(low: Lowering, node: ops.Pad) -> None:
         name, low.origin(node), 0, rows, columns, 1, tuple(body), (), (patch,), stored.buffer, y
     )
     low.calls.append(loop)
+    low.stored[node] = Stored(y, stored.planes, stored.signed, stored.step, stored.base)
+
+
+def join(low: Lowering, node: ops.IntegerAdd | ops.IntegerMul) -> None:
+    """Append a sum or a product of two values."""
+    kernel = move_calls.AddIntegers if isinstance(node, ops.IntegerAdd) else move_calls.MulIntegers
+    x, z = (_plain(low, side) for side in (node.x, node.y))
+    y = Buffer(low.names[node], low.output_ctype(node), node.type.size)
+    low.call(kernel, node, 0, Typed(x.buffer), Typed(z.buffer), node.type.size, Typed(y))
+    low.stored[node] = Stored(y)
+
+
+def _plain(low: Lowering, node: Node) -> Stored:
+    """The value as the graph's integers themselves."""
+    stored = low.integers(node)
+    if not stored.is_plain:
+        raise LoweringError(f"{node.name}: {node.op} is stored as codes of its integers, which no kernel adds or joins")
+    return stored
+
+
+def concat(low: Lowering, node: ops.Concat) -> None:
+    """Append a concatenation: part by part, as bits where all parts have the same codes."""
+    stored = [low.stored[p] for p in node.parts]
+    first = stored[0]
+    alike = all(s.planes == first.planes > 0 and not s.signed and s.step == first.step for s in stored)
+    as_bits = alike and all(s.base.tolist() == first.base.tolist() for s in stored)
+    if not as_bits:
+        stored = [_plain(low, p) for p in node.parts]
+    pixels = node.type.size // node.type.channels
+    so_far, channels = stored[0].buffer, node.parts[0].type.channels
+    for i, (part, right) in enumerate(zip(node.parts[1:], stored[1:], strict=True)):
+        name = low.names[node] if i == len(node.parts) - 2 else f"{low.names[node]}_{i}"
+        total = channels + part.type.channels
+        if as_bits:
+            y = low.packed(name, pixels * total, first.planes)
+            low.call(
+                move_calls.ConcatBits,
+                node,
+                0,
+                so_far,
+                channels,
+                right.buffer,
+                part.type.channels,
+                first.planes,
+                pixels,
+                y,
+            )
+        else:
+            y = Buffer(name, bounds_ctype(node), pixels * total)
+            sides = (Typed(so_far), channels, Typed(right.buffer), part.type.channels)
+            low.call(move_calls.ConcatIntegers, node, 0, *sides, pixels, Typed(y))
+        so_far, channels = y, total
+    low.stored[node] = Stored(so_far, first.planes, False, first.step, first.base) if as_bits else Stored(so_far)
+
+
+def permute(low: Lowering, node: ops.Permute) -> None:
+    """Append a gather in another order; nothing where the order is the same."""
+    stored = low.stored[node.x]
+    index = node.index.reshape(-1)
+    if np.array_equal(index, np.arange(node.x.type.size)):
+        low.stored[node] = stored
+        return
+    if len(stored.base) > 1:
+        raise LoweringError(
+            f"{node.name}: {node.op} of sums that differ by channel has no kernel; put a threshold before it"
+        )
+    table, period, stride = move_calls.periodic(index)
+    order = (Typed(low.table(node, "index", table, smallest_ctype(table))), period, stride, len(index))
+    if stored.planes:
+        y = low.packed(low.names[node], len(index), stored.planes)
+        low.call(move_calls.PermuteBits, node, 0, stored.buffer, node.x.type.size, stored.planes, *order, y)
+    else:
+        y = Buffer(low.names[node], stored.buffer.ctype, len(index))
+        low.call(move_calls.PermuteIntegers, node, 0, Typed(stored.buffer), *order, Typed(y))
     low.stored[node] = Stored(y, stored.planes, stored.signed, stored.step, stored.base)

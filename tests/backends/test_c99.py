@@ -256,6 +256,13 @@ def test_ratio_is_the_nearest_fraction_of_31_bit_numbers(value: float) -> None:
         assert abs(near - value) < 1e-9 * value
 
 
+def test_a_loop_that_hides_a_buffer_is_refused() -> None:
+    program = maps()
+    loop = program.calls[0]
+    with pytest.raises(EmitError, match="conv1: bnn_gather_integers uses group, which is not its loop's"):
+        emit(replace(program, calls=(_with(loop, scratch=()), *program.calls[1:])))
+
+
 def test_an_output_without_a_common_scale_is_refused() -> None:
     program = mlp()
     port = output(program.outputs[0].buffer, Domain(rows([1, 2, 3]), rows(0), rows(0), rows(1)))

@@ -685,7 +685,8 @@ void maps_run(const uint8_t *input, int32_t *logits, void *arena)
     /* conv1: 7x6x4 x uint8 -> 7x6x6 x int8, 4,536 MACs
      *   from /conv1/Conv:Conv
      *   For each of 7x6 pixels and each of 2 groups of channels:
-     *     As `GatherBits`, on a map of integers.
+     *     The taps under the window at pixel `(row, column)`: one group's `count` channels of
+     *     each.
      *     Dense layer of integers by integer weights: `y[o] = sum_i x[i] * w[o][i]`.
      *   Then for the pixel:
      *     `y[i] = clamp((x[i] * multiplier + bias) >> shift, lo, hi)` with the row's piece that
@@ -712,21 +713,19 @@ void maps_run(const uint8_t *input, int32_t *logits, void *arena)
     BNN_TRACE(1, h2, 54);
 
     /* sign: 54 x int8 -> 54 x 1 bit
-     *   Bit `i` of `y` is 1 where `x[i]` reaches an odd number of the `count` thresholds `at[i %
-     *   rows]`. */
+     *   Bit `i` of `y` is `x[i] >= at[i % rows]`. */
     bnn_threshold(h2, BNN_S8, 54, sign_at, BNN_S8, 1, 1, bits);
     BNN_TRACE(2, bits, 8);
 
     /* conv2: 3x3x6 x 1 bit -> 3x3x5 x 1 bit, 2,430 MACs
      *   from /conv2/Conv:Conv
      *   For each of 3x3 pixels:
-     *     The taps under the window at pixel `(row, column)`: the codes of the `count` channels
-     *     of a group of each, packed.
+     *     The taps under the window at pixel `(row, column)`: the codes of one group's `count`
+     *     channels of each.
      *     Bipolar by bipolar dense layer: `y[o] = n - 2 popcount(x ^ w[o])`.
      *     What padded taps would have added at pixel `(row, column)` is taken back: `y[o] +=
      *     values[class][o]`.
-     *     Bit `i` of `y` is 1 where `x[i]` reaches an odd number of the `count` thresholds `at[i
-     *     % rows]`.
+     *     Bit `i` of `y` is `x[i] >= at[i % rows]`.
      *     `n` codes in `planes` bit planes, as pixel `row * columns + column` of a map of
      *     `total` codes. */
     for (bnn_size row = 0; row < 3; ++row) {
@@ -744,12 +743,12 @@ void maps_run(const uint8_t *input, int32_t *logits, void *arena)
     /* conv3: 3x3x5 x 1 bit -> 2x2x5 x 1 bit, 80 MACs
      *   from /conv3/Conv:Conv
      *   For each of 2x2 pixels and each of 5 groups of channels:
-     *     The taps under the window at pixel `(row, column)`: the codes of the `count` channels
-     *     of a group of each, packed.
+     *     The taps under the window at pixel `(row, column)`: the codes of one group's `count`
+     *     channels of each.
      *     Bipolar by bipolar dense layer: `y[o] = n - 2 popcount(x ^ w[o])`.
      *   Then for the pixel:
-     *     Bit `i` of `y` is 1 where `x[i]` reaches an odd number of the `count` thresholds `at[i
-     *     % rows]`.
+     *     Bit `i` of `y` is the parity of how many of the `count` thresholds `at[i % rows]`
+     *     `x[i]` reaches.
      *     `n` codes in `planes` bit planes, as pixel `row * columns + column` of a map of
      *     `total` codes. */
     for (bnn_size row = 0; row < 2; ++row) {

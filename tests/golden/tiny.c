@@ -416,8 +416,7 @@ void tiny_run(const uint8_t *input, int32_t *logits, void *arena)
      *   steps: bipolar[21]
      *   from /fc1/Gemm:Gemm, /bn1:BatchNormalization, /sign1:Sign
      *   Dense layer of integers by integer weights: `y[o] = sum_i x[i] * w[o][i]`.
-     *   Bit `i` of `y` is 1 where `x[i]` reaches an odd number of the `count` thresholds `at[i %
-     *   rows]`. */
+     *   Bit `i` of `y` is `x[i] >= at[i % rows]`. */
     bnn_dense_integer(input, BNN_U8, fc1_weights, BNN_S8, 9, 21, fc1);
     BNN_TRACE(0, fc1, 84);
     bnn_threshold(fc1, BNN_S32, 21, fc1_at, BNN_S16, 21, 1, h1);
@@ -426,8 +425,8 @@ void tiny_run(const uint8_t *input, int32_t *logits, void *arena)
     /* fc2: 21 x 1 bit -> 21 x 1 bit, 441 MACs
      *   steps: bipolar[21]
      *   from /fc2/Gemm:Gemm, /sign2:Sign
-     *   Bipolar by bipolar dense layer with its thresholds: bit `o` of `y` is that of
-     *   `Threshold` for the sum `o`. */
+     *   Bipolar by bipolar dense layer with its threshold: bit `o` of `y` is `n - 2 popcount(x ^
+     *   w[o]) >= at[o]`. */
     bnn_dense_threshold(h1, fc2_weights, fc2_at, BNN_S8, 1, 21, 21, h2);
     BNN_TRACE(2, h2, 3);
 

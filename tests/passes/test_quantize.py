@@ -8,7 +8,7 @@ from bnncompiler import interpreter, ops, sampling
 from bnncompiler.ir import Domain, Graph, rows
 from bnncompiler.oracle import ChannelFunction
 from bnncompiler.passes import BinarizeWeights, QuantizeActivations, QuantizeWeights, pipeline, run_pipeline
-from bnncompiler.passes.quantize_activations import quantize
+from bnncompiler.passes.quantize_activations import OUTPUT, Precision, quantize
 from tests import graphs
 
 
@@ -30,7 +30,7 @@ def test_piecewise_linear_regions_keep_their_bound(seed: int, is_output: bool) -
     n, reach = int(rng.integers(2, 6)), int(rng.integers(5, 5000))
     x = graphs.source(n, Domain(rows(rng.uniform(0.01, 2)), rows(rng.normal()), rows(-reach), rows(reach)))
     sink = graphs.chain(x, graphs.batch_norm(rng, n, reach), ("PRelu", (rng.normal(size=n),)), ("Clip", (-1.5, 4.0)))
-    node = quantize(ChannelFunction(x, sink), is_output, 16)
+    node = quantize(ChannelFunction(x, sink), OUTPUT if is_output else Precision(16))
     assert isinstance(node, ops.Requantize)
     assert worst_error(node) <= node.out.error.max()
     assert node.out.error.max() < (1e-4 if is_output else 3e-4) * 4
@@ -38,7 +38,7 @@ def test_piecewise_linear_regions_keep_their_bound(seed: int, is_output: bool) -
 
 def test_same_affine_function_for_all_rows_costs_nothing() -> None:
     x = graphs.source(3, Domain(rows(1), rows(0), rows(0), rows(255)))
-    node = quantize(ChannelFunction(x, graphs.chain(x, ("Div", (255.0,)), ("Sub", (0.1307,)))), False, 16)
+    node = quantize(ChannelFunction(x, graphs.chain(x, ("Div", (255.0,)), ("Sub", (0.1307,)))), Precision(16))
     assert isinstance(node, ops.Requantize)
     assert (node.multiplier.tolist(), node.bias.tolist(), node.shift) == ([[1]], [[0]], 0)
     assert node.out.bounds == (0, 255)
@@ -47,7 +47,7 @@ def test_same_affine_function_for_all_rows_costs_nothing() -> None:
 
 def test_outputs_with_equal_scales_stay_integers() -> None:
     x = graphs.source(4, Domain(rows([0.5, -0.5, 0.5, 0.5]), rows([0, 0.5, 1.5, 0]), rows(-9), rows(9)))
-    node = quantize(ChannelFunction(x, x), True, 16)
+    node = quantize(ChannelFunction(x, x), OUTPUT)
     assert isinstance(node, ops.Requantize)
     assert node.multiplier[:, 0].tolist() == [1, -1, 1, 1]
     assert node.bias[:, 0].tolist() == [0, 1, 3, 0]
@@ -56,7 +56,7 @@ def test_outputs_with_equal_scales_stay_integers() -> None:
 
 def test_curves_become_tables() -> None:
     x = graphs.source(2, Domain(rows(0.1), rows(0), rows(-40), rows(40)))
-    node = quantize(ChannelFunction(x, graphs.chain(x, ("Sigmoid", ()))), False, 16)
+    node = quantize(ChannelFunction(x, graphs.chain(x, ("Sigmoid", ()))), Precision(16))
     assert isinstance(node, ops.Lookup)
     assert worst_error(node) <= node.out.error.max() < 3e-5
 
