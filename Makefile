@@ -5,11 +5,12 @@ BIN  := $(VENV)/bin
 JOBS ?= 2
 DEMO := examples/mnist_mlp
 
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test slow lint clean
 
 help:
 	@echo "make demo   compile a trained MNIST network to C, verify it on 1000 images, run the C program"
 	@echo "make test   the tests"
+	@echo "make slow   full-size networks of the corpus, where it lies beside the repository"
 	@echo "make lint   ruff and mypy --strict"
 	@echo "make clean  remove what these made"
 
@@ -27,6 +28,9 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+slow: setup
+	$(BIN)/python -m pytest -m slow $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

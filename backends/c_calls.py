@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bnncompiler.backends.c_symbols import Symbols
 from bnncompiler.backends.c_text import WIDTH, comment, literal, thousands
 from bnncompiler.errors import EmitError
@@ -31,25 +33,28 @@ def _size(call: Call, argument: str) -> str:
     """How many elements a call reads (``x``) or writes (``y``), and of what kind; the shape where it is a map."""
     first, last = (call.inner[0], call.inner[-1]) if isinstance(call, PixelLoop) else (call, call)
     buffer = call.buffers[argument]
-    values = dict((first if argument == "x" else last).arguments())
-    planes = values.get("planes", 1)
-    if argument == "x":
-        size = _map(values["height"], values["width"], values["channels"]) if "height" in values else values.get("n", buffer.count)
-    elif isinstance(call, PixelLoop):
-        size = _map(call.rows, call.columns, values["n"])
-    elif "rows" in values and "columns" in values:
-        size = _map(values["rows"], values["columns"], values["channels"])
-    elif "pixels" in values:
-        size = f"{values['pixels']}x{values['x_channels'] + values['z_channels']}"
-    elif buffer.ctype == "bnn_word":
-        size = values.get("outs", values.get("n", buffer.count))
-    else:
-        size = buffer.count
-    return f"{size} x {planes} bit" if buffer.ctype == "bnn_word" else f"{size} x {buffer.ctype.removesuffix('_t')}"
+    numbers = {k: v for k, v in (first if argument == "x" else last).arguments() if isinstance(v, int)}
+    if argument == "y" and isinstance(call, PixelLoop):
+        numbers |= {"rows": call.rows, "columns": call.columns, "channels": numbers["n"]}
+    kind = f"{numbers.get('planes', 1)} bit" if buffer.ctype == "bnn_word" else buffer.ctype.removesuffix("_t")
+    return f"{_shape(argument, buffer, numbers)} x {kind}"
 
 
-def _map(height: int, width: int, channels: int) -> str:
-    return f"{height}x{width}x{channels}"
+def _shape(argument: str, buffer: Buffer, numbers: Mapping[str, int]) -> str:
+    """The shape of what a call with these numbers reads or writes, as far as they say."""
+    match argument, numbers:
+        case ("x", {"height": height, "width": width, "channels": channels}) | (
+            "y",
+            {"rows": height, "columns": width, "channels": channels},
+        ):
+            return f"{height}x{width}x{channels}"
+        case "y", {"pixels": pixels, "x_channels": first, "z_channels": second}:
+            return f"{pixels}x{first + second}"
+        case "x", {"pixels": pixels, "x_channels": channels}:
+            return f"{pixels}x{channels}"
+        case ("x", {"x_n": count}) | ("y", {"outs": count}) if buffer.ctype == "bnn_word":
+            return str(count)
+    return str(numbers.get("n", buffer.count) if argument == "x" or buffer.ctype == "bnn_word" else buffer.count)
 
 
 def _meanings(call: Call) -> list[str]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bnncompiler.errors import IRError
 from bnncompiler.ir import Array, Domain, per_element, rows
 
 UNIT_ROUNDOFF = {"float16": 2.0**-11, "float32": 2.0**-24, "float64": 2.0**-53}
@@ -38,18 +37,14 @@ def readable(x: Domain | None, *, unit_input: bool) -> Domain | None:
     return x if x.is_uniform else None
 
 
-def domain(name: str, x: Domain, weights: Weights, dtype: str, pad: Padding | None = None) -> Domain:
-    """The domain of ``sum_i x[i] * weights[o, i]``, by output.
+def domain(x: Domain, weights: Weights, dtype: str, pad: Padding | None = None) -> Domain | None:
+    """The domain of ``sum_i x[i] * weights[o, i]``, by output; None where the sum can leave 32 bits.
 
     Args:
-        name: the node, for messages.
         x: domain of the inputs, with one scale and offset.
         weights: weights ``[out, in]``.
         dtype: the reference's element type.
         pad: what may stand in the place of inputs; None where nothing does.
-
-    Raises:
-        IRError: the sum can leave 32 bits.
     """
     outs, ins = weights.q.shape
     w = weights.q.astype(np.int64)
@@ -64,7 +59,7 @@ def domain(name: str, x: Domain, weights: Weights, dtype: str, pad: Padding | No
     if pad is not None and pad.is_integer:
         low, high = low + 1, high - 1
     if max(-int(low.min()), int(high.max())) >= 2**31:
-        raise IRError(f"{name}: accumulators of {ins} inputs leave 32 bits")
+        return None
     # All inputs odd (or all even): each moves the sum by an even amount. So must what a padded tap puts in their place.
     step = x.step if x.step == 2 and (pad is None or pad.keeps_parity(w, int(x.bounds[0]))) else 1
     if step == 2:
@@ -80,7 +75,7 @@ def domain(name: str, x: Domain, weights: Weights, dtype: str, pad: Padding | No
 
 @dataclass(frozen=True, eq=False)
 class Padding:
-    """What stands in the place of padded taps where that is not on the input's grid: ``q [in]``, in runs of channels."""
+    """What stands in the place of padded taps that is not on the input's grid: ``q [in]``, by runs of channels."""
 
     q: Array
     run: int
@@ -96,11 +91,10 @@ class Padding:
         return self.is_integer and not (moves % 2).any()
 
 
-def conv_domain(name: str, x: Domain, weights: Weights, dtype: str, group: int, pad: Array | None) -> Domain:
-    """The domain of a convolution's sums.
+def conv_domain(x: Domain, weights: Weights, dtype: str, group: int, pad: Array | None) -> Domain | None:
+    """The domain of a convolution's sums; None where they can leave 32 bits.
 
     Args:
-        name: the node, for messages.
         x: domain of the input map, by channel.
         weights: weights ``[out, height, width, in / group]``.
         dtype: the reference's element type.
@@ -110,7 +104,7 @@ def conv_domain(name: str, x: Domain, weights: Weights, dtype: str, group: int, 
     w = weights.q
     outs, channels = len(w) // group, w.shape[3]
     bias = None if weights.bias is None else np.asarray(weights.bias)
-    parts = []
+    parts: list[Domain] = []
     for g in range(group):
         block = slice(g * outs, (g + 1) * outs)
         mine = x if x.rows == 1 else x.at(np.arange(g * channels, (g + 1) * channels))
@@ -118,7 +112,10 @@ def conv_domain(name: str, x: Domain, weights: Weights, dtype: str, group: int, 
         flat = Weights(w[block].reshape(outs, -1), scale, error, None if bias is None else bias[block])
         inputs = mine.repeated(w.shape[1] * w.shape[2])
         padding = None if pad is None else _padding(pad, channels, g, w.shape[1] * w.shape[2])
-        parts.append(domain(name, inputs, flat, dtype, padding))
+        part = domain(inputs, flat, dtype, padding)
+        if part is None:
+            return None
+        parts.append(part)
     return Domain.concatenate(parts, [outs] * group)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from bnncompiler.errors import CompileError, DoesNotFit, UsageError, VerificationError
-from bnncompiler.output import write_files
+from bnncompiler.output import check_folder, write_files
 from bnncompiler.version import VERSION
 
 if TYPE_CHECKING:
@@ -173,6 +173,7 @@ def run(options: argparse.Namespace) -> int:
     from bnncompiler import report, summary
 
     samples = None if options.verify in (None, GENERATE) else options.verify
+    check_folder(options.output)
     with progress(f"compiling {options.model}"):
         compilation = bnncompiler.compile(
             options.model,

@@ -40,8 +40,8 @@ class IntegerDense(Node):
 
     The real weights are ``scale[o] * weight[o]``, within ``weight_error[o]`` each. ``bias`` is real and stays in the
     domain: it moves thresholds, not accumulators. Where the input's grid differs from element to element the value
-    stays real, until `passes.quantize_weights` has moved the input's scales into the weights (``unit_input``: the real
-    weights multiply ``q_x`` itself).
+    stays real (as it does where the sums can leave 32 bits), until `passes.quantize_weights` has moved the input's
+    scales into the weights (``unit_input``: the real weights multiply ``q_x`` itself).
     """
 
     x: Node
@@ -59,7 +59,7 @@ class IntegerDense(Node):
         if x is None:
             return TensorType(shape, self.dtype)
         weights = accumulator.Weights(self.weight, self.scale, self.weight_error, self.bias)
-        return TensorType(shape, self.dtype, accumulator.domain(self.name, x, weights, self.dtype))
+        return TensorType(shape, self.dtype, accumulator.domain(x, weights, self.dtype))
 
     def attributes(self) -> dict[str, object]:
         return {"weight": _kinds(self.weight)}
@@ -69,8 +69,9 @@ class IntegerDense(Node):
 class IntegerConv(Node):
     """A convolution whose weights are integers, as `IntegerDense` is a dense layer.
 
-    Padded taps have the real value ``pad_value``. Often that is no value of the input's grid (0 where that is -1 and +1);
-    what they add is then known by position, `border`. With ``unit_input``, ``pad_value`` is in units of ``q``, by channel.
+    Padded taps have the real value ``pad_value``. Often that is no value of the input's grid (0 where that is -1 and
+    +1); what they add is then known by position, `border`. With ``unit_input``, ``pad_value`` is in units of ``q``, by
+    channel.
     """
 
     x: Node
@@ -92,9 +93,7 @@ class IntegerConv(Node):
             return TensorType(shape, self.dtype)
         weights = accumulator.Weights(self.weight, self.scale, self.weight_error, self.bias)
         pad = self.pad_q if self.is_padded and self.pad_code is None else None
-        return TensorType(
-            shape, self.dtype, accumulator.conv_domain(self.name, x, weights, self.dtype, self.group, pad)
-        )
+        return TensorType(shape, self.dtype, accumulator.conv_domain(x, weights, self.dtype, self.group, pad))
 
     @cached_property
     def is_padded(self) -> bool:

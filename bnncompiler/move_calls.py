@@ -9,12 +9,7 @@ import numpy as np
 
 from bnncompiler.ir import Array
 from bnncompiler.packing import pack_planes, unpack_planes
-from bnncompiler.program import Buffer, Call, Memory, Typed, values_of
-
-
-def _write(y: Typed, values: Array, memory: Memory, word_bits: int) -> None:
-    assert isinstance(y.data, Buffer)
-    memory[y.data.name] = values.astype(y.data.dtype(word_bits))
+from bnncompiler.program import Buffer, Call, Memory, Typed, store, values_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +24,7 @@ class AddIntegers(Call):
     y: Typed
 
     def run(self, memory: Memory, word_bits: int) -> None:
-        _write(self.y, values_of(self.x, memory) + values_of(self.z, memory), memory, word_bits)
+        store(self.y, values_of(self.x, memory) + values_of(self.z, memory), memory, word_bits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +39,7 @@ class MulIntegers(Call):
     y: Typed
 
     def run(self, memory: Memory, word_bits: int) -> None:
-        _write(self.y, values_of(self.x, memory) * values_of(self.z, memory), memory, word_bits)
+        store(self.y, values_of(self.x, memory) * values_of(self.z, memory), memory, word_bits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +78,7 @@ class ConcatIntegers(Call):
     def run(self, memory: Memory, word_bits: int) -> None:
         x = values_of(self.x, memory).reshape(self.pixels, self.x_channels)
         z = values_of(self.z, memory).reshape(self.pixels, self.z_channels)
-        _write(self.y, np.concatenate([x, z], axis=1).reshape(-1), memory, word_bits)
+        store(self.y, np.concatenate([x, z], axis=1).reshape(-1), memory, word_bits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +114,7 @@ class PermuteIntegers(Call):
     y: Typed
 
     def run(self, memory: Memory, word_bits: int) -> None:
-        _write(self.y, values_of(self.x, memory)[_sources(self, memory)], memory, word_bits)
+        store(self.y, values_of(self.x, memory)[_sources(self, memory)], memory, word_bits)
 
 
 def _sources(call: PermuteBits | PermuteIntegers, memory: Memory) -> Array:

@@ -11,17 +11,33 @@ from pathlib import Path
 from bnncompiler.errors import UsageError
 
 
+def check_folder(folder: Path) -> None:
+    """See that `write_files` can write to ``folder``, before the work is done whose result goes there.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    there = folder.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise _unwritable(folder, f"{there} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise _unwritable(folder, "Permission denied")
+
+
 def write_files(folder: Path, files: Mapping[str, str]) -> None:
     """Put ``files`` (text by name) into ``folder``, which is made where it is missing; what else is in it stays.
 
-    Everything is written beside ``folder`` first, so that a full disk leaves the old files as they were.
+    Everything is written to a directory inside of ``folder`` first, so that a full disk leaves the old files as they
+    were.
 
     Raises:
         UsageError: the folder cannot be written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.resolve().parent))
+        staging = Path(tempfile.mkdtemp(prefix=".bnncompile.", dir=folder))
         try:
             for name, text in files.items():
                 (staging / name).write_text(text, encoding="utf-8", newline="\n")
@@ -30,4 +46,8 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
-        raise UsageError(f"cannot write to {folder}: {error.strerror}; choose another directory with -o") from error
+        raise _unwritable(folder, error.strerror or str(error)) from error
+
+
+def _unwritable(folder: Path, why: str) -> UsageError:
+    return UsageError(f"cannot write to {folder}: {why}; choose another directory with -o")

@@ -7,6 +7,7 @@ from bnncompiler.passes.base import Pass, Passes, check_equivalence, run_pipelin
 from bnncompiler.passes.binarize_weights import BinarizeWeights
 from bnncompiler.passes.canonicalize import Canonicalize
 from bnncompiler.passes.fold_thresholds import FoldThresholds
+from bnncompiler.passes.narrow_streams import NarrowStreams
 from bnncompiler.passes.quantize_activations import QuantizeActivations
 from bnncompiler.passes.quantize_joins import QuantizeJoins
 from bnncompiler.passes.quantize_weights import QuantizeWeights
@@ -17,6 +18,7 @@ __all__ = [
     "BinarizeWeights",
     "Canonicalize",
     "FoldThresholds",
+    "NarrowStreams",
     "Pass",
     "QuantizeActivations",
     "QuantizeJoins",
@@ -40,9 +42,11 @@ def pipeline(weight_bits: int = 16, stream_bits: int = 16) -> Passes:
         Canonicalize(),
         BinarizeWeights(),
         (
-            (SinkMaxPool(), FoldThresholds()),
-            QuantizeJoins(stream_bits),
-            QuantizeActivations(stream_bits),
+            (
+                ((SinkMaxPool(), FoldThresholds()), QuantizeJoins(stream_bits)),
+                QuantizeActivations(stream_bits),
+            ),
+            NarrowStreams(stream_bits),
             QuantizeWeights(weight_bits),
         ),
         AbsorbPolarity(),

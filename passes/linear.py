@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from bnncompiler.ir import Array, Node, per_element
-from bnncompiler.ops import Conv, Dense, IntegerConv, IntegerDense
+from bnncompiler.ops import Conv, Dense, IntegerAdd, IntegerConv, IntegerDense, IntegerMul, MaxPool
 
 Real = Dense | Conv
 Integer = IntegerDense | IntegerConv
@@ -54,6 +54,27 @@ def negated(node: Integer, sign: Array) -> Integer:
     )
 
 
+def stream_width(bits: int, readers: list[Node]) -> int:
+    """The width of a stream: ``bits``, or fewer where a reader's accumulators could not hold its sums.
+
+    A reader with real weights takes half of the room for them.
+    """
+    for reader in readers:
+        if isinstance(reader, Dense | Conv):
+            bits = min(bits, (30 - max(0, reader.weight[0].size - 1).bit_length()) // 2 + 1)
+        elif isinstance(reader, IntegerDense | IntegerConv):
+            bits = min(bits, 31 - int(np.abs(weight_rows(reader)).sum(axis=1, dtype=np.int64).max()).bit_length())
+    return max(4, bits)
+
+
 def is_real(node: Node) -> bool:
-    """Whether the node is a layer whose accumulators have no domain yet."""
-    return isinstance(node, Dense | Conv | IntegerDense | IntegerConv) and node.type.domain is None
+    """Whether the node is a layer or a pool without a domain."""
+    return isinstance(node, Dense | Conv | IntegerDense | IntegerConv | MaxPool) and node.type.domain is None
+
+
+def is_wide(node: Node) -> bool:
+    """Whether the node is sums that no layer reads as they are: with scales of their own, or wider than a stream."""
+    domain = node.type.domain
+    if domain is None or not isinstance(node, IntegerDense | IntegerConv | IntegerAdd | IntegerMul):
+        return False
+    return not domain.is_uniform or max(abs(b) for b in domain.bounds) >= 2**15

@@ -20,7 +20,7 @@ times the steepest slope, and one float32 rounding for each operator on the way 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -30,18 +30,13 @@ from bnncompiler.ir import Array, Domain, Graph, Node, per_element, rows
 from bnncompiler.ops import (
     ArgMax,
     Constant,
-    Conv,
-    Dense,
     Elementwise,
-    IntegerConv,
-    IntegerDense,
     Lookup,
-    MaxPool,
     Requantize,
 )
 from bnncompiler.oracle import ChannelFunction, sources
 from bnncompiler.passes.base import rewrite_sinks
-from bnncompiler.passes.linear import weight_rows
+from bnncompiler.passes.linear import stream_width
 from bnncompiler.sampling import NotPiecewiseError, bounds, pieces, size
 
 LOOKUP_LIMIT = 1 << 14
@@ -69,30 +64,15 @@ class QuantizeActivations:
             is_output = was in graph.outputs
             match node:
                 case Elementwise() if is_ready(was):
-                    bits = self._width(users[was])
+                    bits = stream_width(self.stream_bits, users[was])
                     return quantize(ChannelFunction(sources(node)[0], node), OUTPUT if is_output else Precision(bits))
                 case ArgMax(name, x) if x.type.domain is not None and not x.domain.is_uniform:
                     return ArgMax(name, quantize(ChannelFunction(x, x), OUTPUT))
-                case MaxPool() if node.type.domain is None and is_ready(was.operands[0]):
-                    return replace(node, x=quantize(ChannelFunction(node.x, node.x), Precision(self.stream_bits)))
             if is_output and is_ready(was) and not node.domain.is_uniform:
                 return quantize(ChannelFunction(node, node), OUTPUT)
             return None
 
         return rewrite_sinks(graph, rule)
-
-    def _width(self, users: list[Node]) -> int:
-        """The bits of a stream: all that are allowed, as long as its readers' accumulators hold the sums.
-
-        A reader with real weights takes half of the room for them.
-        """
-        bits = self.stream_bits
-        for reader in users:
-            if isinstance(reader, Dense | Conv):
-                bits = min(bits, (30 - max(0, reader.weight[0].size - 1).bit_length()) // 2 + 1)
-            elif isinstance(reader, IntegerDense | IntegerConv):
-                bits = min(bits, 31 - int(np.abs(weight_rows(reader)).sum(axis=1, dtype=np.int64).max()).bit_length())
-        return max(4, bits)
 
 
 @dataclass(frozen=True)

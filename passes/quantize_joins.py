@@ -6,9 +6,10 @@ a stream (`quantize_activations`)::
     add(f(a), g(b))  ->  integer_add(requantize(a), requantize(b))
     mul(f(a), g(b))  ->  integer_mul(requantize(a), requantize(b))
 
-The sides of a sum need a common scale. Where both lie on one grid by nature (sums of signs), that is kept, and the sum is
-exact. Otherwise a side that is a stream already keeps its scale while that is fine enough and the sum fits 32 bits: the
-stream through a residual network is rounded once, when it is first quantised. Else ``stream_bits`` bits hold the sum.
+The sides of a sum need a common scale. Where both lie on one grid by nature (sums of signs), that is kept, and the
+sum is exact. Otherwise a side that is a stream already keeps its scale while that is fine enough and the sum fits 32
+bits: the stream through a residual network is rounded once, when it is first quantised. Else ``stream_bits`` bits
+hold the sum.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ import numpy as np
 from bnncompiler.ir import Array, Graph, Node, per_element
 from bnncompiler.ops import Conv, Dense, IntegerConv, IntegerDense
 from bnncompiler.passes.binarize_weights import integer_rows
-from bnncompiler.passes.linear import Integer, Real, input_rows, integer, weight_rows
+from bnncompiler.passes.linear import Integer, Real, input_rows, integer, is_real, is_wide, weight_rows
 
 ACCUMULATOR_LIMIT = 2**31 - 1
 
@@ -39,9 +39,9 @@ class QuantizeWeights:
 
         def rule(node: Node) -> Node | None:
             match node:
-                case Dense() | Conv() if node.x.type.domain is not None:
+                case Dense() | Conv() if node.x.type.domain is not None and not is_wide(node.x):
                     return self._quantize(node, np.asarray(weight_rows(node), np.float64), 0.0)
-                case IntegerDense() | IntegerConv() if node.x.type.domain is not None and node.type.domain is None:
+                case IntegerDense() | IntegerConv() if is_real(node) and node.x.type.domain and not is_wide(node.x):
                     real = weight_rows(node) * per_element(node.scale, len(node.weight))[:, None]
                     return self._quantize(node, real, float(node.weight_error.max()))
             return None

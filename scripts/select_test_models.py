@@ -139,7 +139,7 @@ SELECTION = {
     "cnn_binarynet/vggbaked_w32_padm1.ts": "VGG for 32x32 images, bits padded with -1",
     "cnn_micro/kws_dscnn.dynamo": "keyword spotting: DS-CNN, kernel 10x4",
     "cnn_micro/kws_tcresnet1d.ts": "keyword spotting: 1-D residual network, kernel 9",
-    "cnn_xnornet/xnor_nin_d4.dynamo": "XNOR-Net: BatchNormalization before the sign, scaled weights, AveragePool with padding",
+    "cnn_xnornet/xnor_nin_d4.dynamo": "XNOR-Net: sign after BatchNormalization, scaled weights, padded AveragePool",
     "larq_doc/mnist_cnn_nchw": "Larq through tf2onnx, NCHW, Softmax",
     "larq_doc/mnist_cnn_opset18": "Larq through tf2onnx, NHWC input",
     "larq_zoo_small/binarydensenet37_g8": "BinaryDenseNet: Concat in every block",

@@ -68,7 +68,6 @@ NOT_YET: dict[str, tuple[str, ...]] = {
         "postprocessed/larq_zoo_small.quicknet_tiny.onnxsim",
         "postprocessed/larq_zoo_small.quicknet_tiny.ortext",
     ),
-    "not on the input's grid": ("bitorch/qconv_inputdorefa.dynamo", "bitorch/qconv_weightdorefa.dynamo"),
     "only constant padding": (
         "cnn_micro/conv_pad_circular.dynamo",
         "cnn_micro/conv_pad_reflect.dynamo",

@@ -45,8 +45,8 @@ def failing(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def written(tmp_path: Path) -> set[str]:
-    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")], "staging directory left behind"
     out = tmp_path / "out"
+    assert not list(tmp_path.rglob(".bnncompile*")), "staging directory left behind"
     return {p.name for p in out.iterdir()} if out.exists() else set()
 
 
@@ -270,11 +270,29 @@ def test_nothing_is_half_written(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
-def test_output_that_is_a_file_exits_with_2(run: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def never(*arguments: object, **options: object) -> None:
+    raise AssertionError("compiled, though the result has nowhere to go")
+
+
+@pytest.mark.parametrize("out", ["out", "out/deeper/still"])
+def test_output_that_is_a_file_exits_with_2(
+    out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bnncompiler, "compile", never)
     (tmp_path / "out").write_text("a file")
-    assert run(SMALL) == 2
-    assert "cannot write to" in failing(capsys)
+    assert cli.main([str(SMALL), "-o", str(tmp_path / out)]) == 2
+    assert f"{tmp_path / 'out'} is a file" in failing(capsys)
     assert (tmp_path / "out").read_text() == "a file"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_directory_without_permission_exits_with_2(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bnncompiler, "compile", never)
+    tmp_path.chmod(0o555)
+    assert run(SMALL) == 2
+    assert "Permission denied" in failing(capsys)
 
 
 def test_module_is_the_command_and_survives_a_closed_pipe(tmp_path: Path) -> None:

@@ -39,7 +39,9 @@ def check(model: Exported, folder: Path) -> None:
         return
     assert why_not is None, f"{model.name} compiles now: remove it from tests/corpus_refused.py"
     check_reference(compilation.imported, model)
-    bnncompiler.verify(compilation, samples).raise_if_failed()
+    verification = bnncompiler.verify(compilation, samples)
+    verification.raise_if_failed()
+    assert verification.accuracy == verification.accuracy_reference
 
 
 def check_reference(imported: Imported, model: Exported) -> None:
@@ -95,6 +97,7 @@ TESTED = {
     "mlp120_unitinput_sign": 97.0,
     "mlp120_blog_sign0_TRAP": 85.2,
     "mlp512_bn": 97.3,
+    "cnn_larq_mnist": 98.7,
 }
 
 

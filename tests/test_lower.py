@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -67,7 +69,8 @@ def test_every_storage_meets_every_weight(domain: Domain, levels: list[int], act
     x = graphs.source(37, domain)
     hidden = ops.Dense("fc", x, rng.choice(levels, size=(19, 37)).astype(np.float32))
     acted = graphs.chain(hidden, ("Mul", (0.01,)), (activation, ()), ("Clip", (-2.0, 2.0)))
-    last = ops.Dense("out", acted, rng.choice(levels, size=(4, 19)).astype(np.float32), np.float32([0, 1, 2, 3]))
+    weight = rng.choice(levels, size=(4, 19)).astype(np.float32)
+    last = ops.Dense("out", acted, weight, np.array([0, 1, 2, 3], np.float32))
     graph = run_pipeline(Graph("g", (x,), (last, ops.ArgMax("best", last))), pipeline())
     lo, hi = domain.bounds
     q = lo + domain.step * rng.integers(0, (hi - lo) // domain.step + 1, size=(5, 37))
@@ -113,18 +116,10 @@ def test_the_checker_sees_a_value_overwritten() -> None:
     graph = run_pipeline(graphs.mlp(np.random.default_rng(0), 64, 64, 64, 5, prelu=False), pipeline())
     planned = memory.plan(lower(graph, 32, 4).program)
 
-    def at_zero(value: object) -> object:
-        return (
-            Buffer(value.name, value.ctype, value.count, 0)
-            if isinstance(value, Buffer) and value.offset is not None
-            else value
-        )
+    def at_zero(buffer: Buffer) -> Buffer:
+        return buffer if buffer.offset is None else replace(buffer, offset=0)
 
-    from dataclasses import replace
-
-    moved = tuple(
-        replace(c, **{k: at_zero(v) for k, v in c.arguments() if isinstance(v, Buffer)}) for c in planned.calls
-    )  # type: ignore[arg-type]
+    moved = tuple(c.with_buffers({b: at_zero(b) for b in c.buffers.values()}) for c in planned.calls)
     with pytest.raises(CompileError, match="while it reads it"):
         memory.check(replace(planned, calls=moved))
 

@@ -11,7 +11,7 @@ import pytest
 import bnncompiler
 from bnncompiler import ops, report, summary
 from bnncompiler.report import Report, VerifyFacts
-from tests.corpus import SELECTION
+from tests.corpus import SELECTION, Exported
 
 NUMBER = (int, float)
 SCHEMA = {
@@ -45,8 +45,8 @@ def check(value: object, schema: object, where: str = "report") -> None:
 
 
 def facts_of(name: str) -> Report:
-    path = SELECTION / f"{name}.onnx"
-    return report.build(bnncompiler.compile(path, calibrate=path.with_name(path.stem + ".input.npz")))
+    model = Exported(name, SELECTION / name)
+    return report.build(bnncompiler.compile(model.data, calibrate=model.samples))
 
 
 @pytest.fixture(scope="module")
@@ -76,10 +76,39 @@ def test_flash_of_the_nodes_is_flash_of_the_program(name: str) -> None:
 
 
 def test_macs_are_those_of_the_dense_layers() -> None:
-    path = SELECTION / "idioms_act" / "where_ge.ts.onnx"
-    compilation = bnncompiler.compile(path)
+    compilation = bnncompiler.compile(Exported("", SELECTION / "idioms_act/where_ge.ts").data)
     macs = sum(n.weight.size for n in compilation.graph.nodes() if isinstance(n, ops.IntegerDense))
     assert sum(n.macs for n in report.build(compilation).nodes) == macs > 0
+
+
+def test_macs_of_a_convolution_are_its_weights_at_each_position() -> None:
+    compilation = bnncompiler.compile(Exported("", SELECTION / "cnn_micro/conv3x3_pad1_s2.dynamo").data)
+    layers = [n for n in compilation.graph.nodes() if isinstance(n, ops.IntegerConv)]
+    macs = sum(n.weight.size * n.type.shape[0] * n.type.shape[1] for n in layers)
+    assert sum(n.macs for n in report.build(compilation).nodes) == macs > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("conv3x3_nopad.ts", "binary x binary conv 3x3, threshold"),
+        ("conv_depthwise.dynamo", " depthwise conv 3x3, threshold"),
+        ("conv_groups4.dynamo", " 4-group conv 3x3, threshold"),
+        ("pool_max_after_sign.dynamo", "max pool 2x2"),
+        ("pool_avg_after_sign.ts", "average pool 2x2"),
+        ("residual_int.ts", "sum"),
+        ("concat_bits.ts", "concat"),
+    ],
+)
+def test_what_maps_became_is_in_the_words_of_the_field(name: str, kind: str) -> None:
+    found = [n.kind for n in facts_of(f"cnn_micro/{name}").nodes]
+    assert [f for f in found if kind in f], found
+
+
+def test_a_layer_is_one_entry_with_its_activation() -> None:
+    nodes = facts_of("cnn_micro/conv3x3_pad1_s2.dynamo").nodes
+    assert all(n.kernel for n in nodes)
+    assert all(n.onnx for n in nodes if n.kind != "input")
 
 
 def test_what_layers_became_is_in_the_words_of_the_field() -> None:

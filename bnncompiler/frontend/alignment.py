@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from onnx import NodeProto
 
-from bnncompiler.frontend.maps import is_undecided, mixed_samples, placed, whole
+from bnncompiler.frontend.maps import gathered, is_undecided, is_whole, mixed_samples, placed, whole
 from bnncompiler.frontend.scope import Scope, Tensor
 from bnncompiler.frontend.views import per_sample
 from bnncompiler.ir import Array, Node
@@ -46,28 +46,24 @@ def align(
         UnsupportedModel: an operand mixes samples.
         Relayout: an input has to be laid out in another way.
     """
+    names = {i: node.input[i] for i in operands}
     spread = {i: Tensor(o.base, np.broadcast_to(o.index, shape), o.origin) for i, o in operands.items()}
     indices = {i: per_sample(o.index, o.base.type.size, scope.batch) for i, o in spread.items()}
     local = {i: index for i, index in indices.items() if index is not None}
     if len(local) < len(spread):
         raise mixed_samples(node)
-    in_whole = [i for i, o in spread.items() if _is_whole(o.base, local[i])]
+    in_whole = [i for i, o in spread.items() if is_whole(o.base, local[i])]
     if in_whole:
         lead = max(in_whole, key=lambda i: (not is_undecided(scope, spread[i].base), len(spread[i].base.type.shape)))
         base, place = spread[lead].base, local[lead]
     else:
         lead = max(spread, key=lambda i: operands[i].index.size)
-        base, place = whole(scope, node, lead, spread[lead], local[lead])
+        base, place = whole(scope, gathered(names[lead]), spread[lead], local[lead])
     nodes = {lead: base}
     for i, operand in spread.items():
         if i != lead:
             order = np.empty(base.type.size, np.int64)
             order[place.reshape(-1)] = local[i].reshape(-1)
             same = operand.base is spread[lead].base
-            nodes[i] = placed(scope, node, i, order.reshape(base.type.shape), operand, movable=not same)
+            nodes[i] = placed(scope, gathered(names[i]), order.reshape(base.type.shape), operand, movable=not same)
     return nodes, scope.spread(base, place).index
-
-
-def _is_whole(base: Node, local: Array) -> bool:
-    """Whether every element of the base is there once."""
-    return local.size == base.type.size and np.array_equal(np.sort(local, axis=None), np.arange(local.size))

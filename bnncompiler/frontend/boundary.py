@@ -5,11 +5,14 @@ The one idea: the first axis of every input is the batch, and nothing behind thi
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from onnx import GraphProto, TensorShapeProto
 
 from bnncompiler.errors import ModelError, UnsupportedModel
 from bnncompiler.frontend.imported import Output, View
+from bnncompiler.frontend.maps import whole
 from bnncompiler.frontend.nodes import label, numpy_dtype
 from bnncompiler.frontend.scope import Scope, Tensor
 from bnncompiler.frontend.views import per_sample
@@ -81,21 +84,24 @@ def input_value(scope: Scope, name: str, kind: TensorType) -> Input:
 
 
 def output(scope: Scope, name: str) -> Output:
-    """A graph output, which has to be all of a node as it lies; maps lie channels last.
+    """A graph output, which becomes all of a node as it lies; maps lie channels last.
 
     Raises:
-        UnsupportedModel: it is constant, or a part or another order of what a node computes.
+        UnsupportedModel: it is constant, or samples are mixed or in another order.
     """
     if name not in scope.values:
         raise UnsupportedModel(f'the output "{name}" does not depend on the input; remove it from the model')
     value = scope.values[name]
-    if not _is_whole(scope, value.base, value.index):
-        is_map = len(value.base.type.shape) == 3 and value.index.ndim in (3, 4)
-        if not is_map or not _is_whole(scope, value.base, np.moveaxis(value.index, 1, -1)):
+    if not _lies_as_given(scope, value):
+        local = per_sample(value.index, value.base.type.size, scope.batch)
+        if local is None:
             raise UnsupportedModel(
-                f'the output "{name}" is a part or another order of "{value.base.name}", which is not supported yet; '
-                "return the whole of it"
+                f'the output "{name}" has the samples of "{value.base.name}" in another order; '
+                "its first axis has to be the batch"
             )
+        base, place = whole(scope, name, value, local)
+        value = scope.values[name] = replace(scope.spread(base, place), origin=value.origin, softmax=value.softmax)
+    if not _is_whole(scope, value.base, value.index):
         scope.notes.append(f'output "{name}" is given channels last: {_shape(value.base.type.shape)}')
     if value.softmax is None:
         return Output(name, name)
@@ -104,6 +110,14 @@ def output(scope: Scope, name: str) -> Output:
         f'{label(node)} ends the network and is dropped, which keeps the order; compared is "{reference}"'
     )
     return Output(name, reference)
+
+
+def _lies_as_given(scope: Scope, value: Tensor) -> bool:
+    """Whether the value is all of its base, in order or channels last."""
+    is_map = len(value.base.type.shape) == 3 and value.index.ndim in (3, 4)
+    return _is_whole(scope, value.base, value.index) or (
+        is_map and _is_whole(scope, value.base, np.moveaxis(value.index, 1, -1))
+    )
 
 
 def _is_whole(scope: Scope, base: Node, index: Array) -> bool:

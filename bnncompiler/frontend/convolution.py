@@ -17,7 +17,7 @@ from bnncompiler.frontend.nodes import attribute, label
 from bnncompiler.frontend.scope import Scope, Tensor
 from bnncompiler.frontend.windows import kernel_shape, window
 from bnncompiler.ir import Array, Node
-from bnncompiler.ops import Conv, Pad
+from bnncompiler.ops import Constant, Conv, Elementwise, Pad
 from bnncompiler.window import Window
 
 
@@ -45,34 +45,43 @@ def conv(scope: Scope, node: NodeProto) -> list[Tensor]:
 def average_pool(scope: Scope, node: NodeProto) -> list[Tensor]:
     """Import AveragePool as a depthwise convolution.
 
-    Raises:
-        UnsupportedModel: padding does not count, so that the weights differ from position to position.
+    Where padding does not count, the divisor depends on the position: the convolution is a sum, and a Div follows it.
     """
     x = feature_map(scope, node)
-    kernel = kernel_shape(node)
-    found = window(node, kernel, x.sizes)
-    rounded_up = window(node, kernel, x.sizes, ceil=bool(attribute(node, "ceil_mode", 0)))
-    uncounted = not attribute(node, "count_include_pad", 0) and found.reaches_out(x.node.type.shape)
-    if uncounted or found != rounded_up:
-        raise UnsupportedModel(
-            f"{label(node)} reaches over the border by its {'pads' if found == rounded_up else 'ceil_mode'}, where "
-            "nothing counts, so its divisor depends on the position, which is not supported; "
-            "use count_include_pad=1 without ceil_mode"
-        )
-    return [_pooled(scope, node, x, found, mean=True)]
+    over = window(node, kernel_shape(node), x.sizes, ceil=bool(attribute(node, "ceil_mode", 0)))
+    divisor = _divisors(scope, node, x, over)
+    if (divisor == divisor[0, 0]).all():
+        return [_pooled(scope, node, x, over, int(divisor[0, 0]))]
+    name = scope.record(node)
+    total = _pooled(scope, node, x, over, 1, f"{name}.sum").base
+    scope.origins[name] = scope.origins[total.name]
+    count = Constant(f"{name}.count", np.repeat(divisor.reshape(-1), total.type.channels).astype(total.type.dtype))
+    return [x.like(scope, Elementwise(name, "Div", (total, count), total.type.dtype))]
+
+
+def _divisors(scope: Scope, node: NodeProto, x: FeatureMap, over: Window) -> Array:
+    """By what an average pool divides at each position: what onnxruntime makes of a map of ones tells."""
+    taps: Array = over.valid(x.node.type.shape).sum(axis=(2, 3))
+    if not over.reaches_out(x.node.type.shape):
+        return taps
+    (means,) = scope.constants.evaluate(node, {node.input[0]: np.ones((1, 1, *x.sizes), x.node.type.dtype)})
+    if means.size != taps.size or not (means > 0).all():
+        raise ModelError(f"{label(node)}: its window {over} has positions that lie in the padding only")
+    divisors: Array = np.rint(taps / means.reshape(taps.shape).astype(np.float64)).astype(np.int64)
+    return divisors
 
 
 def global_average_pool(scope: Scope, node: NodeProto) -> list[Tensor]:
     """Import GlobalAveragePool as a depthwise convolution with a kernel of the map's size."""
     x = feature_map(scope, node)
     height, width, _ = x.node.type.shape
-    return [_pooled(scope, node, x, Window((height, width)), mean=True)]
+    return [_pooled(scope, node, x, Window((height, width)), height * width)]
 
 
 def reduce_linear(scope: Scope, node: NodeProto) -> list[Tensor]:
     """Import ReduceMean or ReduceSum over height, width or both as a depthwise convolution."""
     x, kernel, axes = reduced_map(scope, node)
-    y = _pooled(scope, node, x, Window(kernel), mean=node.op_type == "ReduceMean")
+    y = _pooled(scope, node, x, Window(kernel), kernel[0] * kernel[1] if node.op_type == "ReduceMean" else 1)
     return [y if attribute(node, "keepdims", 1) else Tensor(y.base, y.index.squeeze(axes))]
 
 
@@ -94,22 +103,32 @@ def reduced_map(scope: Scope, node: NodeProto) -> tuple[FeatureMap, tuple[int, i
     return x, (height, width), axes
 
 
-def _pooled(scope: Scope, node: NodeProto, x: FeatureMap, over: Window, *, mean: bool) -> Tensor:
-    taps, channels = over.kernel[0] * over.kernel[1], x.node.type.channels
+def _pooled(
+    scope: Scope, node: NodeProto, x: FeatureMap, over: Window, divisor: int, name: str | None = None
+) -> Tensor:
+    """The sum in each window, divided by the same number everywhere."""
+    channels = x.node.type.channels
     kind = np.dtype(x.node.type.dtype)
     if kind.kind != "f":
         raise UnsupportedModel(f"{label(node)} sums {kind} integers; cast to float32 before it")
-    value = kind.type(1) / kind.type(taps) if mean else kind.type(1)
-    return _convolved(scope, node, x, np.full((channels, 1, *over.kernel), value, kind), None, over, channels)
+    weight = np.full((channels, 1, *over.kernel), kind.type(1) / kind.type(divisor), kind)
+    return _convolved(scope, node, x, weight, None, over, channels, name)
 
 
 def _convolved(
-    scope: Scope, node: NodeProto, x: FeatureMap, weight: Array, bias: Array | None, over: Window, group: int
+    scope: Scope,
+    node: NodeProto,
+    x: FeatureMap,
+    weight: Array,
+    bias: Array | None,
+    over: Window,
+    group: int,
+    name: str | None = None,
 ) -> Tensor:
     """The convolution of ``x`` by ``weight [out, in / group, height, width]``; a Pad before it becomes its padding."""
     if weight.dtype.kind != "f":
         raise UnsupportedModel(f"{label(node)} multiplies {weight.dtype} integers; export the model with float weights")
-    name = scope.record(node)
+    name = scope.record(node, name)
     source, over, value = _without_pad(x.node, over)
     if source is not x.node:
         scope.origins[name] = tuple(dict.fromkeys([*scope.origins[x.node.name], *scope.origins[name]]))

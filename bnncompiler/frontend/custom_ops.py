@@ -56,6 +56,12 @@ class Rewrite:
         self.initializers.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
         return name
 
+    def integers(self, values: list[int]) -> str:
+        """Write an int64 constant; returns its name."""
+        name = f"{self.node.output[0]}.c{len(self.initializers)}"
+        self.initializers.append(numpy_helper.from_array(np.asarray(values, np.int64), name))
+        return name
+
     def input(self, position: int) -> str:
         """The name of an input, "" where it is left out."""
         return self.node.input[position] if position < len(self.node.input) else ""
@@ -245,7 +251,6 @@ _FUSED: Mapping[str, Callable[[Rewrite], None]] = {
     "FusedGemm": _fused_gemm,
     "FusedMatMul": _fused_matmul,
 }
-_WAYS_OUT = {"Im2Col": "compile the model as it was before its convolutions were lowered to MatMul"}
 SKELETON = {  # a standard operator with the same result shape
     "BipolarQuant": "Identity",
     "FusedConv": "Conv",
@@ -272,8 +277,9 @@ def rewrite(node: NodeProto, constants: Mapping[str, Array], shapes: Shapes) -> 
     known = node.domain == FUSION_DOMAIN or node.domain.startswith(QUANTIZATION_DOMAINS)
     table = _FUSED if node.domain == FUSION_DOMAIN else _QUANTIZATION
     if not known or node.op_type not in table:
-        way_out = _WAYS_OUT.get(node.op_type, "export with standard operators")
-        raise UnsupportedModel(f"{label(node)} is no standard ONNX operator and not known; {way_out}")
+        raise UnsupportedModel(
+            f"{label(node)} is no standard ONNX operator and not known; export with standard operators"
+        )
     to = Rewrite(node, constants, shapes)
     table[node.op_type](to)
     to.finish()

@@ -11,6 +11,7 @@ import numpy as np
 from onnx import NodeProto
 
 from bnncompiler.errors import ModelError, UnsupportedModel
+from bnncompiler.frontend.maps import gathered, mixed_samples, placed
 from bnncompiler.frontend.nodes import attribute, label
 from bnncompiler.frontend.scope import Operand, Scope, Tensor
 from bnncompiler.ir import Array
@@ -70,6 +71,7 @@ def _dense(scope: Scope, node: NodeProto, x: Tensor, weight: Array, bias: Array 
         raise UnsupportedModel(f"{label(node)} multiplies {weight.dtype} integers; export the model with float weights")
     places, local, sample = _places(scope, node, x)
     size = x.base.type.size
+    source = x.base
     row = _row_layout(local, size, x.base.type.channels)
     if row is not None:
         position, order = row
@@ -79,11 +81,10 @@ def _dense(scope: Scope, node: NodeProto, x: Tensor, weight: Array, bias: Array 
         position, per_row = np.zeros(1, np.int64), 1
         columns = _scattered(weight, local[0], size)
     else:
-        raise UnsupportedModel(
-            f"{label(node)} is applied at {len(local)} positions whose elements do not lie side by side; "
-            "this is not supported yet"
-        )
-    base = Dense(scope.record(node), x.base, np.ascontiguousarray(columns), _bias(node, bias, x, outs), x.dtype)
+        name = next(n for n in node.input if n in scope.values)
+        source = placed(scope, gathered(name), local, x, movable=False)
+        position, per_row, columns = np.arange(len(local)), len(local), weight
+    base = Dense(scope.record(node), source, np.ascontiguousarray(columns), _bias(node, bias, x, outs), x.dtype)
     first = sample * (per_row * outs) + np.tile(position, scope.batch)[places] * outs
     index = first[:, None] + np.arange(outs)
     return Tensor(base, index.reshape(*x.index.shape[:-1], outs))
@@ -111,10 +112,7 @@ def _places(scope: Scope, node: NodeProto, x: Tensor) -> tuple[Array, Array, Arr
         or (sample[order].reshape(scope.batch, -1) != np.arange(scope.batch)[:, None]).any()
         or (grouped != grouped[0]).any()
     ):
-        raise UnsupportedModel(
-            f"{label(node)} mixes the samples of a batch; the first axis of every input is taken for the batch, "
-            "and each sample has to be computed alone"
-        )
+        raise mixed_samples(node)
     places = np.empty(len(flat), np.int64)
     places[order] = np.arange(len(flat))
     return places, grouped[0], sample

@@ -18,7 +18,7 @@ import numpy as np
 from onnx import NodeProto, TensorProto, helper
 
 from bnncompiler.elementwise import OPERATORS
-from bnncompiler.errors import UnsupportedModel
+from bnncompiler.errors import ModelError, UnsupportedModel
 from bnncompiler.frontend.alignment import align, lie_alike
 from bnncompiler.frontend.nodes import attribute, label, numpy_dtype
 from bnncompiler.frontend.scope import Operand, Scope, Tensor
@@ -52,12 +52,17 @@ def elementwise(scope: Scope, node: NodeProto) -> list[Tensor]:
     """Import an elementwise operator.
 
     Raises:
+        ModelError: shapes do not go together.
         UnsupportedModel: an operand mixes samples, or a constant differs from sample to sample.
     """
     form = _FORMS.get(node.op_type, _plain)(scope, node)
     variables = {i: o for i, o in enumerate(form.operands) if isinstance(o, Tensor)}
     constants = {i: o for i, o in enumerate(form.operands) if not isinstance(o, Tensor)}
-    shape = np.broadcast_shapes(*(o.index.shape if isinstance(o, Tensor) else o.shape for o in form.operands))
+    shapes = [o.index.shape if isinstance(o, Tensor) else o.shape for o in form.operands]
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError as e:
+        raise ModelError(f"{label(node)}: the shapes {', '.join(map(str, shapes))} do not go together") from e
     bases: dict[int, Node] = {i: o.base for i, o in variables.items()}
     first = next(iter(variables.values()))
     index = first.index if first.index.shape == shape else np.broadcast_to(first.index, shape)

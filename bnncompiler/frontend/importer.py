@@ -18,7 +18,7 @@ import numpy as np
 from onnx import NodeProto
 
 from bnncompiler.errors import UnsupportedModel
-from bnncompiler.frontend import convolution, dense, heads, joins, pooling
+from bnncompiler.frontend import convolution, dense, heads, joins, pooling, transposed
 from bnncompiler.frontend.boundary import ANY_BATCH, input_types, input_value, output, views
 from bnncompiler.frontend.branches import inline, with_branches
 from bnncompiler.frontend.constants import Constants
@@ -28,7 +28,7 @@ from bnncompiler.frontend.maps import Relayout
 from bnncompiler.frontend.nodes import label, reads
 from bnncompiler.frontend.scope import Scope, Tensor
 from bnncompiler.frontend.standardize import Standard, opset
-from bnncompiler.frontend.views import LAYOUT, keep, move
+from bnncompiler.frontend.views import LAYOUT, keep, move, resize
 from bnncompiler.ir import Array, Graph
 
 IMPORTERS: Mapping[str, Callable[[Scope, NodeProto], Sequence[Tensor | None]]] = {
@@ -36,6 +36,7 @@ IMPORTERS: Mapping[str, Callable[[Scope, NodeProto], Sequence[Tensor | None]]] =
     "AveragePool": convolution.average_pool,
     "Concat": joins.concat,
     "Conv": convolution.conv,
+    "ConvTranspose": transposed.conv_transpose,
     "Dropout": keep,
     "Gemm": dense.gemm,
     "GlobalAveragePool": convolution.global_average_pool,
@@ -48,13 +49,14 @@ IMPORTERS: Mapping[str, Callable[[Scope, NodeProto], Sequence[Tensor | None]]] =
     "ReduceMax": pooling.reduce_max,
     "ReduceMean": convolution.reduce_linear,
     "ReduceSum": convolution.reduce_linear,
+    "Resize": resize,
     "Softmax": heads.softmax,
     "TopK": heads.topk,
+    "Upsample": resize,
 }
 
 _WHY_NOT = {
     "ConvInteger": "export in QDQ format (QuantizeLinear, DequantizeLinear)",
-    "ConvTranspose": "transposed convolutions do not compile yet; use Conv",
     "DynamicQuantizeLinear": "its scale depends on the input; quantise statically, in QDQ format",
     "If": "its condition depends on the input; export with a condition that is known",
     "Loop": "it depends on the input; unroll it before export",
@@ -62,7 +64,6 @@ _WHY_NOT = {
     "NonZero": "how much it computes depends on the data; write masked assignments as torch.where",
     "QLinearConv": "export in QDQ format (QuantizeLinear, DequantizeLinear)",
     "QLinearMatMul": "export in QDQ format (QuantizeLinear, DequantizeLinear)",
-    "Resize": "maps of another size do not compile yet",
     "Scan": "it depends on the input; unroll it before export",
     "ScatterND": "only x[mask] = constant is known of it; write masked assignments as torch.where",
     "SequenceConstruct": "lists of tensors do not compile; write the network without them",

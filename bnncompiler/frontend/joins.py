@@ -15,7 +15,9 @@ from bnncompiler.frontend.maps import (
     FeatureMap,
     channel_axes,
     channels_last,
+    gathered,
     is_undecided,
+    is_whole,
     mixed_samples,
     placed,
 )
@@ -49,8 +51,8 @@ def concat(scope: Scope, node: NodeProto) -> list[Tensor | None]:
         raise mixed_samples(node)
     if _joins_channels(scope, parts, known, axis):
         nodes = [
-            placed(scope, node, i, channels_last(local, axis), p)
-            for i, (p, local) in enumerate(zip(parts, known, strict=True))
+            placed(scope, gathered(name), channels_last(local, axis), p)
+            for name, p, local in zip(node.input, parts, known, strict=True)
         ]
         return [FeatureMap(nodes[0], axis, rank).like(scope, Concat(scope.record(node), tuple(nodes)))]
     return [_joined_vectors(scope, node, parts, known, axis - 1)]
@@ -61,7 +63,11 @@ def _joins_channels(scope: Scope, parts: list[Tensor], places: list[Array], axis
     rank = parts[0].index.ndim
     if rank not in (3, 4) or axis not in (1, rank - 1):
         return False
-    found = [channel_axes(p.base, i) for p, i in zip(parts, places, strict=True) if not is_undecided(scope, p.base)]
+    found = [
+        channel_axes(i, p.base.type.channels)
+        for p, i in zip(parts, places, strict=True)
+        if not is_undecided(scope, p.base)
+    ]
     return all(axis in axes for axes in found if axes)
 
 
@@ -70,11 +76,11 @@ def _joined_vectors(scope: Scope, node: NodeProto, parts: list[Tensor], places: 
     nodes: list[Node] = []
     indices: list[Array] = []
     start = 0
-    for i, (part, local) in enumerate(zip(parts, places, strict=True)):
+    for name, part, local in zip(node.input, parts, places, strict=True):
         size = part.base.type.size
-        whole = np.array_equal(np.sort(local, axis=None), np.arange(size))
+        whole = is_whole(part.base, local)
         order = np.arange(size) if whole else local.reshape(-1)
-        nodes.append(placed(scope, node, i, order, part, movable=False))
+        nodes.append(placed(scope, gathered(name), order, part, movable=False))
         indices.append(start + (local if whole else np.arange(local.size).reshape(local.shape)))
         start += order.size
     return scope.spread(Concat(scope.record(node), tuple(nodes)), np.concatenate(indices, axis))

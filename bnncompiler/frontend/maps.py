@@ -97,7 +97,7 @@ def feature_map(scope: Scope, node: NodeProto, among: Collection[int] | None = N
         raise mixed_samples(node)
     candidates = [1] if among is None else sorted((1, rank - 1), key=lambda axis: axis in among)
     channels = candidates[0]
-    found = channel_axes(x.base, local)
+    found = channel_axes(local, x.base.type.channels)
     seen = next((c for c in candidates if c in found), channels)
     inputs = _inputs(x.base)
     if not inputs or (set(inputs) & scope.layouts.keys() and seen not in (among or ())):
@@ -107,7 +107,7 @@ def feature_map(scope: Scope, node: NodeProto, among: Collection[int] | None = N
             f"{label(node)} runs over the {'channels' if channels in among else 'batch'}; "
             "only the height and width of a map are supported"
         )
-    return FeatureMap(placed(scope, node, 0, channels_last(local, channels), x), channels, rank)
+    return FeatureMap(placed(scope, gathered(node.input[0]), channels_last(local, channels), x), channels, rank)
 
 
 def mixed_samples(node: NodeProto) -> UnsupportedModel:
@@ -124,14 +124,14 @@ def channels_last(local: Array, channels: int) -> Array:
     return moved if moved.ndim == 3 else moved[None]
 
 
-def channel_axes(base: Node, local: Array) -> list[int]:
-    """The axes of an ONNX map (the second or the last) that run over the channels of ``base``, and nothing else does.
+def channel_axes(local: Array, channels: int) -> list[int]:
+    """The axes of an ONNX map (the second or the last) that run over the channels of its base, and nothing else does.
 
     Args:
-        base: where the elements are.
         local: the index of one sample, two or three axes; the axes returned count the batch axis, too.
+        channels: how many the base has.
     """
-    pixel, channel = np.divmod(local, base.type.channels)
+    pixel, channel = np.divmod(local, channels)
     found = []
     for axis in dict.fromkeys((0, local.ndim - 1)):
         along = tuple(slice(None) if a == axis else slice(1) for a in range(local.ndim))
@@ -157,15 +157,14 @@ def _inputs(base: Node) -> list[str]:
     return names if len(names) == len(behind) else []
 
 
-def placed(scope: Scope, node: NodeProto, position: int, order: Array, x: Tensor, *, movable: bool = True) -> Node:
+def placed(scope: Scope, name: str, order: Array, x: Tensor, *, movable: bool = True) -> Node:
     """A node whose element ``i`` is element ``order.flat[i]`` of ``x``'s base.
 
     Args:
         scope: the import.
-        node: what reads it.
-        position: as which input.
+        name: what to call it, should it be a node of its own.
         order: index into one sample of the base, in the shape that the node shall have.
-        x: the input.
+        x: the value.
         movable: whether an input may be laid out in this order.
 
     Raises:
@@ -175,38 +174,64 @@ def placed(scope: Scope, node: NodeProto, position: int, order: Array, x: Tensor
     if _in_place(x.base, order):
         scope.layouts.update(dict.fromkeys(undecided, order))
         return x.base
-    if undecided and (np.sort(order, axis=None) == np.arange(x.base.type.size)).all():
-        raise Relayout(dict.fromkeys(undecided, order))
-    name = f"{node.input[position]}.{'channels_last' if order.ndim == 3 else 'gathered'}"
+    wanted = _wanted_layout(x.base, order) if undecided else None
+    if wanted is not None:
+        raise Relayout(dict.fromkeys(undecided, wanted))
     known = next((p for p in scope.permuted.get(name, ()) if _same_index(p.index, order)), None)
     if known is None:
         known = Permute(name, x.base, np.ascontiguousarray(order))
         scope.permuted.setdefault(name, []).append(known)
-        scope.origins[name] = x.origin or (scope.origin(node),)
+        scope.origins[name] = x.origin or scope.origins.get(x.base.name, ())
     return known
 
 
-def whole(scope: Scope, node: NodeProto, position: int, x: Tensor, local: Array) -> tuple[Node, Array]:
+def _wanted_layout(base: Node, order: Array) -> Array | None:
+    """The layout that an input should have where its elements are read in ``order``; None where it has it.
+
+    It is the order itself where that has all elements once. Where they are parts of a map or repeated, in rows or
+    columns or channels, the input should lie channels last as the result does.
+    """
+    if is_whole(base, order):
+        return order
+    shape = base.type.shape
+    if len(shape) not in (2, 3) or order.ndim != 3 or order.ndim in channel_axes(order, base.type.channels):
+        return None
+    turned = channels_last(np.arange(base.type.size).reshape(shape), 1)
+    place = np.empty(base.type.size, np.int64)
+    place[turned.reshape(-1)] = np.arange(base.type.size)
+    return turned if order.ndim in channel_axes(place[order], shape[0]) else None
+
+
+def is_whole(base: Node, local: Array) -> bool:
+    """Whether every element of the base is there once."""
+    return local.size == base.type.size and np.array_equal(np.sort(local, axis=None), np.arange(local.size))
+
+
+def gathered(name: str) -> str:
+    """What a node is called that has the elements of the ONNX value ``name`` in an order of its own."""
+    return f"{name}.gathered"
+
+
+def whole(scope: Scope, name: str, x: Tensor, local: Array) -> tuple[Node, Array]:
     """A node that has the elements of ``x`` alone, each once, channels last where they can be told.
 
     Args:
         scope: the import.
-        node: what reads it.
-        position: as which input.
-        x: the input.
+        name: what to call it.
+        x: the value.
         local: its index in one sample.
 
     Returns:
         The node, and where the elements of ``local`` are in it.
     """
-    channels = next(iter(channel_axes(x.base, local)), None) if local.ndim in (2, 3) else None
+    channels = next(iter(channel_axes(local, x.base.type.channels)), None) if local.ndim in (2, 3) else None
     is_map = channels is not None and (local.ndim == 3 or len(x.base.type.shape) == 3)
     order = channels_last(local, channels) if is_map and channels is not None else local
     numbers = np.arange(order.size)
     place = numbers.reshape(order.shape)
     if is_map and channels is not None:
         place = np.moveaxis(place if local.ndim == 3 else place[0], -1, channels - 1)
-    return placed(scope, node, position, order, x, movable=False), place
+    return placed(scope, name, order, x, movable=False), place
 
 
 def _same_index(a: Array, b: Array) -> bool:

@@ -14,6 +14,7 @@ from bnncompiler.frontend.convolution import reduced_map
 from bnncompiler.frontend.maps import FeatureMap, feature_map
 from bnncompiler.frontend.nodes import attribute, label
 from bnncompiler.frontend.scope import Scope, Tensor
+from bnncompiler.frontend.views import move
 from bnncompiler.frontend.windows import kernel_shape, window
 from bnncompiler.ops import MaxPool, Pad
 from bnncompiler.window import Window
@@ -45,17 +46,18 @@ def reduce_max(scope: Scope, node: NodeProto) -> list[Tensor]:
     return [y if attribute(node, "keepdims", 1) else Tensor(y.base, y.index.squeeze(axes))]
 
 
-def pad(scope: Scope, node: NodeProto) -> list[Tensor]:
-    """Import Pad with a constant value around the height and width of a map.
+def pad(scope: Scope, node: NodeProto) -> list[Tensor] | list[Tensor | None]:
+    """Import Pad: with a constant around the height and width of a map; what only repeats or drops elements moves them.
 
     Raises:
-        UnsupportedModel: another mode, other axes, or negative pads.
+        UnsupportedModel: a constant around other axes, or pads of both signs.
     """
-    mode = attribute(node, "mode", "constant")
-    if mode != "constant":
-        raise UnsupportedModel(f'{label(node)} has mode="{mode}"; only constant padding compiles')
+    if attribute(node, "mode", "constant") != "constant":
+        return move(scope, node)
     rank = scope.tensor(node).index.ndim
     before, after = _pads(scope, node, rank)
+    if max(*before, *after) <= 0 and min(*before, *after) < 0:
+        return move(scope, node)
     if min(*before, *after) < 0:
         raise UnsupportedModel(f"{label(node)} has negative pads {before}, {after}; use a Slice instead")
     axes = [a for a in range(rank) if before[a] or after[a]]

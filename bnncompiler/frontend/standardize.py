@@ -17,6 +17,7 @@ from onnx.inliner import inline_local_functions
 from bnncompiler.errors import ModelError, UnsupportedModel
 from bnncompiler.frontend.constants import Constants
 from bnncompiler.frontend.custom_ops import SKELETON, Shapes, rewrite
+from bnncompiler.frontend.lowered import raise_convolutions
 from bnncompiler.frontend.nodes import STANDARD_DOMAINS, all_nodes, attribute, computes, label, live, reads, subgraphs
 
 REWRITE_OPSET = 12  # has every standard operator that the rewriting of other domains needs
@@ -70,6 +71,9 @@ def standardize(model: ModelProto) -> Standard:
         model = _raised(model, foreign)
         graph = model.graph
     renamed: dict[str, str] = {}
+    if any(n.op_type == "Im2Col" for n in foreign):
+        _replace(graph.node, raise_convolutions(graph, renamed))
+        foreign = [n for n in graph.node if n.domain not in STANDARD_DOMAINS]
     if foreign or any(n.op_type == "ScatterND" for n in graph.node):
         shapes = _shapes(model)
         if foreign:

@@ -11,15 +11,22 @@ import numpy as np
 from onnx import NodeProto
 
 from bnncompiler.errors import UnsupportedModel
-from bnncompiler.frontend.nodes import label
+from bnncompiler.frontend.nodes import attribute, label
 from bnncompiler.frontend.scope import Scope, Tensor
 from bnncompiler.ir import Array
 
 LAYOUT = frozenset({
-    "Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Reshape", "Slice",
+    "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Reshape", "Slice",
     "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
 })  # fmt: skip
-_FLOAT_ONLY = frozenset({"DepthToSpace", "SpaceToDepth"})  # onnxruntime moves no int64 with them
+# What onnxruntime moves no int64 with. float64 holds every index that fits into memory, int32 that of any network.
+_MOVED_AS = {
+    "DepthToSpace": np.float64,
+    "Pad": np.float64,
+    "Resize": np.int32,
+    "SpaceToDepth": np.float64,
+    "Upsample": np.int32,
+}
 
 
 def move(scope: Scope, node: NodeProto) -> list[Tensor | None]:
@@ -43,14 +50,28 @@ def move(scope: Scope, node: NodeProto) -> list[Tensor | None]:
 
 def run_on_index(scope: Scope, node: NodeProto, indices: dict[str, Array]) -> list[Array]:
     """What the layout operator makes of the index tensors, for each output that has a name."""
-    if node.op_type in _FLOAT_ONLY:  # float64 holds every index that fits into memory
-        indices = {name: i.astype(np.float64) for name, i in indices.items()}
+    kind = _MOVED_AS.get(node.op_type, np.int64)
+    indices = {name: i.astype(kind) for name, i in indices.items()}
     results = [moved.astype(np.int64, copy=False) for moved in scope.constants.evaluate(node, indices)]
     for index in results:
         if not index.size:
             raise UnsupportedModel(f"{label(node)} computes an empty tensor of shape {list(index.shape)}")
         index.setflags(write=False)
     return results
+
+
+def resize(scope: Scope, node: NodeProto) -> list[Tensor | None]:
+    """Import Resize or Upsample to the nearest element.
+
+    Raises:
+        UnsupportedModel: it interpolates.
+    """
+    mode = attribute(node, "mode", "nearest")
+    outside = attribute(node, "coordinate_transformation_mode", "") == "tf_crop_and_resize"
+    if mode != "nearest" or outside:
+        how = f"mode={mode}" if mode != "nearest" else "tf_crop_and_resize"
+        raise UnsupportedModel(f"{label(node)} has {how}, which is not supported; use mode=nearest")
+    return move(scope, node)
 
 
 def keep(scope: Scope, node: NodeProto) -> list[Tensor]:

@@ -181,10 +181,18 @@ def test_argmax(keepdims: int, softmax: bool) -> None:
     assert imported.views["y"].index.shape == ((1,) if keepdims else ())
 
 
-def test_argmax_over_something_else_is_refused() -> None:
+@pytest.mark.parametrize("keepdims", [0, 1])
+def test_argmax_over_something_else_gathers_it(keepdims: int) -> None:
     b = Builder()
-    b("ArgMax", b.input("x", ["N", 3, 4]), name="y", axis=1)
-    with pytest.raises(UnsupportedModel, match="channels"):
+    b("ArgMax", b.input("x", ["N", 3, 2]), name="y", axis=1, keepdims=keepdims)
+    imported = check(b.model("y"), {"x": X.reshape(-1, 3, 2)})
+    assert [n.op for n in imported.graph.nodes()] == ["input", "permute", "arg_max"]
+
+
+def test_argmax_over_the_batch_is_refused() -> None:
+    b = Builder()
+    b("ArgMax", b.input("x", ["N", 3]), name="y", axis=0)
+    with pytest.raises(UnsupportedModel, match="mixes the samples"):
         load(b.model("y"))
 
 
@@ -200,13 +208,24 @@ def test_topk(values: bool) -> None:
     b = Builder()
     logits = b("MatMul", b.input("x", ["N", 6]), W)
     b.many("TopK", logits, np.array([1], np.int64), outputs=["best", "y"])
-    if values:
-        with pytest.raises(UnsupportedModel, match="TopK"):
-            load(b.model("y", "best"))
-    else:
-        imported = check(b.model("y"), {"x": X})
-        assert imported.graph.outputs[0].name == "y"
-        assert imported.origins["y"][-1] == "node_1:TopK"
+    imported = check(b.model("y", "best") if values else b.model("y"), {"x": X})
+    assert [o.name for o in imported.graph.outputs] == (["y", "best"] if values else ["y"])
+    assert imported.origins["y"][-1] == "node_1:TopK"
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_the_largest_of_each_row_or_column(axis: int) -> None:
+    b = Builder()
+    x = b("Reshape", b.input("x", ["N", 6]), np.array([-1, 2, 3], np.int64))
+    b.many("TopK", x, np.array([1], np.int64), outputs=["best", "y"], axis=axis)
+    check(b.model("y", "best"), {"x": X})
+
+
+def test_more_than_the_largest_is_refused() -> None:
+    b = Builder()
+    b.many("TopK", b.input("x", ["N", 6]), np.array([2], np.int64), outputs=["best", "y"])
+    with pytest.raises(UnsupportedModel, match="k = 1"):
+        load(b.model("y"))
 
 
 def test_two_outputs() -> None:

@@ -285,3 +285,58 @@ def test_other_domains_in_a_branch_are_refused() -> None:
     b("If", b.constant(np.array(True)), name="y", then_branch=body, else_branch=body)
     with pytest.raises(UnsupportedModel, match="inner"):
         load(b.model("y"))
+
+
+def im2col(x: Array, kernel: int, stride: int, pads: tuple[int, int, int, int], value: int, dilation: int) -> Array:
+    """QONNX's Im2Col of a map channels last, tap by tap."""
+    x = np.pad(x, ((0, 0), (pads[0], pads[2]), (pads[1], pads[3]), (0, 0)), constant_values=value)
+    height, width = ((n - dilation * (kernel - 1) - 1) // stride + 1 for n in x.shape[1:3])
+    taps = [
+        x[:, i : i + stride * (height - 1) + 1 : stride, j : j + stride * (width - 1) + 1 : stride]
+        for i in range(0, kernel * dilation, dilation)
+        for j in range(0, kernel * dilation, dilation)
+    ]
+    return np.concatenate(taps, axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("stride", "pads", "value", "dilation"),
+    [(1, (0, 0, 0, 0), 0, 1), (2, (1, 0, 1, 2), 0, 1), (1, (1, 1, 1, 1), -1, 1), (1, (0, 0, 0, 0), 0, 2)],
+)
+def test_im2col_and_matmul_are_a_convolution(
+    stride: int, pads: tuple[int, int, int, int], value: int, dilation: int
+) -> None:
+    rng = np.random.default_rng(0)
+    weight = rng.integers(-3, 4, (27, 5)).astype(np.float32)
+    b = Builder(17, {QONNX: 1})
+    patches = b(
+        "Im2Col",
+        b.input("x", ["N", 7, 6, 3]),
+        domain=QONNX,
+        kernel_size=[3, 3],
+        stride=[stride, stride],
+        pad_amount=list(pads),
+        pad_value=value,
+        dilations=[dilation, dilation],
+        input_shape="(1,7,6,3)",
+    )
+    b("MatMul", patches, weight, name="y")
+    x = rng.integers(-3, 4, (2, 7, 6, 3)).astype(np.float32)
+    np.testing.assert_array_equal(computed(b.model("y"), x), im2col(x, 3, stride, pads, value, dilation) @ weight)
+    imported = load(b.model("y"))
+    assert [n.op for n in imported.graph.nodes()] == ["input", "conv"]
+    assert imported.origins[imported.graph.outputs[0].name][-1] == "node_1:MatMul"
+
+
+@pytest.mark.parametrize(
+    ("shape", "reader", "words"),
+    [("(1,7,6,3)", "Sign", "is read by Sign"), ("(1,7,3)", "MatMul", "a height and a width"), ("", "", "is an output")],
+)
+def test_other_im2cols_are_refused(shape: str, reader: str, words: str) -> None:
+    b = Builder(17, {QONNX: 1})
+    x = b.input("x", ["N", 7, 6, 3])
+    y = b("Im2Col", x, domain=QONNX, kernel_size=[3, 3], stride=[1, 1], input_shape=shape)
+    operands = (y, np.ones((27, 2), np.float32))
+    y = b(reader, *operands[: 2 if reader == "MatMul" else 1]) if reader else y
+    with pytest.raises(UnsupportedModel, match=words):
+        load(b.model(y))

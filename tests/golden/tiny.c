@@ -425,8 +425,8 @@ void tiny_run(const uint8_t *input, int32_t *logits, void *arena)
     /* fc2: 21 x 1 bit -> 21 x 1 bit, 441 MACs
      *   steps: bipolar[21]
      *   from /fc2/Gemm:Gemm, /sign2:Sign
-     *   Bipolar by bipolar dense layer with its threshold: bit `o` of `y` is `n - 2 popcount(x ^
-     *   w[o]) >= at[o]`. */
+     *   Bipolar dense layer with its threshold: bit `o` of `y` is `n - 2 popcount(x ^ w[o]) >=
+     *   at[o]`. */
     bnn_dense_threshold(h1, fc2_weights, fc2_at, BNN_S8, 1, 21, 21, h2);
     BNN_TRACE(2, h2, 3);
 

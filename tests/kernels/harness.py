@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bnncompiler import calls, map_calls
+from bnncompiler import calls, map_calls, move_calls
 from bnncompiler.ir import Array
 from bnncompiler.program import Buffer, Call, Memory, Table, Typed, data_of
 
@@ -191,4 +191,4 @@ def limits(ctype: str) -> tuple[int, int]:
     return int(info.min), int(info.max)
 
 
-__all__ = ["CALLS", "TYPES", "Harness", "build", "calls", "limits", "table"]
+__all__ = ["CALLS", "TYPES", "Harness", "build", "calls", "limits", "move_calls", "table"]

@@ -37,6 +37,7 @@ from bnncompiler.map_calls import (
     PutIntegers,
     geometry,
 )
+from bnncompiler.move_calls import AddIntegers, ConcatBits, ConcatIntegers, MulIntegers, PermuteBits, PermuteIntegers
 from bnncompiler.packing import pack_bits, pack_planes, words
 from bnncompiler.program import Buffer, Call, Memory, Typed
 from bnncompiler.window import Window
@@ -335,19 +336,74 @@ def max_pool_integers(rng: np.random.Generator, n: int, word_bits: int, memory: 
     return MaxPoolIntegers(*ABOUT, x, height, width, n, rows, columns, *geometry(window), y)
 
 
+# --- moves
+
+
+def elementwise(kind: type[AddIntegers] | type[MulIntegers]) -> Callable[[np.random.Generator, int, int, Memory], Call]:
+    def make(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+        x, ctype = source(rng, n, memory)
+        z_type, y_type = any_type(rng), str(rng.choice([t for t in TYPES if limits(t)[1] <= 2 * limits(ctype)[1] + 1]))
+        memory["z"] = integers(rng, z_type, n)
+        return kind(*ABOUT, x, Typed(Buffer("z", z_type, n)), n, Typed(Buffer("y", y_type, n)))
+
+    return make
+
+
+def concat_bits(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    pixels, more, planes = map(int, rng.integers(1, [6, 70, 5]))
+    for name, channels in (("x", n), ("z", more)):
+        memory[name] = pack_planes(rng.integers(0, 2**planes, pixels * channels), planes, word_bits)
+    x, z, y = (
+        Buffer(name, "bnn_word", planes * words(pixels * channels, word_bits))
+        for name, channels in (("x", n), ("z", more), ("y", n + more))
+    )
+    return ConcatBits(*ABOUT, x, n, z, more, planes, pixels, y)
+
+
+def concat_integers(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    pixels, more = map(int, rng.integers(1, [6, 70]))
+    x, _ = source(rng, pixels * n, memory)
+    z_type, y_type = any_type(rng), any_type(rng)
+    memory["z"] = integers(rng, z_type, pixels * more)
+    z, y = Typed(Buffer("z", z_type, pixels * more)), Typed(Buffer("y", y_type, pixels * (n + more)))
+    return ConcatIntegers(*ABOUT, x, n, z, more, pixels, y)
+
+
+def an_order(rng: np.random.Generator, n: int) -> tuple[int, tuple[Typed, int, int]]:
+    """How many elements are chosen from, and which ones: ``(index, period, stride)``."""
+    period, stride, span = a_rows(rng, n), int(rng.integers(0, 90)), int(rng.integers(1, 128))
+    index = Typed(table(rng.integers(0, span, period), any_type(rng)))
+    return (n // period - 1) * stride + span, (index, period, stride)
+
+
+def permute_bits(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    (x_n, order), planes = an_order(rng, n), int(rng.integers(1, 5))
+    memory["x"] = pack_planes(rng.integers(0, 2**planes, x_n), planes, word_bits)
+    x, y = (Buffer(name, "bnn_word", planes * words(count, word_bits)) for name, count in (("x", x_n), ("y", n)))
+    return PermuteBits(*ABOUT, x, x_n, planes, *order, n, y)
+
+
+def permute_integers(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    x_n, order = an_order(rng, n)
+    x, _ = source(rng, x_n, memory)
+    return PermuteIntegers(*ABOUT, x, *order, n, Typed(Buffer("y", any_type(rng), n)))
+
+
 MAKERS: dict[type[Call], Callable[[np.random.Generator, int, int, Memory], Call]] = {
     Argmax: argmax, DenseBipolar: dense_bipolar, DenseInteger: dense_integer, DenseSelect: dense_select,
     DenseTernary: dense_ternary, DenseThreshold: dense_threshold, DenseXnor: dense_xnor, LoadBits: load_bits,
     Lookup: lookup, Requantize: requantize, Scale: scale, Slice: slice_, Steps: steps, Threshold: threshold,
     Unpack: unpack, AddBorder: add_border, GatherBits: gather_bits, GatherIntegers: gather_integers,
     MaxPoolBits: max_pool_bits, MaxPoolIntegers: max_pool_integers, PutBits: put_bits, PutIntegers: put_integers,
+    AddIntegers: elementwise(AddIntegers), MulIntegers: elementwise(MulIntegers), ConcatBits: concat_bits,
+    ConcatIntegers: concat_integers, PermuteBits: permute_bits, PermuteIntegers: permute_integers,
 }  # fmt: skip
 
 
 def cases(kind: type[Call], word_bits: int) -> Iterator[Case]:
     rng = np.random.default_rng(CALLS.index(kind))
     for n in CHANNELS if kind.__module__ == map_calls.__name__ else WIDTHS:
-        for _ in range(3):
+        for _ in range(2):
             memory: Memory = {}
             call = MAKERS[kind](rng, n, word_bits, memory)
             yield call, memory
