@@ -137,7 +137,9 @@ class ChannelFunction:
                     inputs.append(name)
                 else:
                     inputs.append(names[operand])
-            attrs: dict[str, Any] = dict(node.attrs) | ({"axis": 1} if node.operator in ("QuantizeLinear", "DequantizeLinear") else {})
+            attrs: dict[str, Any] = dict(node.attrs)
+            if node.operator in ("QuantizeLinear", "DequantizeLinear"):
+                attrs["axis"] = 1
             nodes.append(helper.make_node(node.operator, inputs, [names[node]], **attrs))
         graph = helper.make_graph(
             nodes,

@@ -160,13 +160,14 @@ def _lookup(function: ChannelFunction, precision: Precision) -> Lookup:
 
 @dataclass(frozen=True, eq=False)
 class _Pieces:
-    """The function as ``y = slope * q + intercept`` on pieces ``[rows, pieces]``, its range and its error."""
+    """The function as ``y = slope * q + intercept`` on pieces ``[rows, pieces]``, range, error, and span of ``q``."""
 
     start: Array
     slope: Array
     intercept: Array
     range: tuple[float, float]
     error: Array
+    span: int
 
     @property
     def largest(self) -> float:
@@ -209,7 +210,9 @@ def _affine(function: ChannelFunction, start: Array) -> _Pieces:
         raise UnsupportedModel(
             f"{function.sink.name}: {function.sink.op} is not a finite number for some input of its range"
         )
-    return _Pieces(start, slope, y0 - slope * start, (least, most), error.max(axis=1))
+    return _Pieces(
+        start, slope, y0 - slope * start, (least, most), error.max(axis=1), domain.bounds[1] - domain.bounds[0]
+    )
 
 
 def _jumps(slope: Array, y0: Array, y1: Array, step: int) -> Array:
@@ -251,6 +254,8 @@ def _is_regrid(f: _Pieces, precision: Precision) -> bool:
     """Whether the function is affine and the same for all rows (and has the scale that is asked for)."""
     same = f.start.shape[1] == 1 and all((a == a[:1]).all() for a in (f.slope, f.intercept)) and f.slope[0, 0] != 0
     if not same or (precision.uniform and f.intercept[0, 0] != 0):
+        return False
+    if not precision.is_output and precision.scale is None and f.span >= 2**precision.bits:
         return False
     return precision.scale is None or bool(f.slope[0, 0] == precision.scale)
 

@@ -91,7 +91,7 @@ def test_macs_of_a_convolution_are_its_weights_at_each_position() -> None:
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("conv3x3_nopad.ts", "binary x binary conv 3x3, threshold"),
+        ("conv3x3_nopad.ts", " conv 3x3, threshold"),
         ("conv_depthwise.dynamo", " depthwise conv 3x3, threshold"),
         ("conv_groups4.dynamo", " 4-group conv 3x3, threshold"),
         ("pool_max_after_sign.dynamo", "max pool 2x2"),

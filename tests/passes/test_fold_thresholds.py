@@ -26,7 +26,7 @@ def folded(*steps: tuple[str, tuple[object, ...]], domain: Domain = ACCUMULATOR,
 def values(node: ops.Steps) -> list[float]:
     """The real values on every accumulator of row 0."""
     q = np.arange(node.x.domain.bounds[0], node.x.domain.bounds[1] + 1, node.x.domain.step)[:, None]
-    return interpreter.steps(q, node.at[:1], node.levels[:1])[:, 0].astype(float).tolist()
+    return [float(level) for level in interpreter.steps(q, node.at[:1], node.levels[:1])[:, 0]]
 
 
 def test_sign_has_three_values() -> None:
