@@ -11,6 +11,7 @@ import io
 import os
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 EMITTED = ("c", "ir", "program")
 GENERATE = "<generated>"  # --verify without a file
 PATIENCE = 1.5  # seconds of silence before progress is shown
+REMINDER = 15.0  # seconds between the lines that follow
 
 
 class Parser(argparse.ArgumentParser):
@@ -240,11 +242,19 @@ def verdict(facts: Report, compilation: Compilation, verification: Verification 
 
 @contextmanager
 def progress(what: str) -> Iterator[None]:
-    """Say on stderr what is going on, if it takes long enough for someone to wonder."""
-    timer = threading.Timer(PATIENCE, lambda: print(f"{what} ...", file=sys.stderr, flush=True))
-    timer.daemon = True
-    timer.start()
+    """Say on stderr what is going on, if it takes long enough for someone to wonder, and again while it goes on."""
+    done = threading.Event()
+
+    def show() -> None:
+        start, patience = time.monotonic(), PATIENCE
+        while not done.wait(patience):
+            elapsed, patience = time.monotonic() - start, REMINDER
+            print(f"{what} ..." + (f" {elapsed:.0f} s" if elapsed > REMINDER else ""), file=sys.stderr, flush=True)
+
+    thread = threading.Thread(target=show, daemon=True)
+    thread.start()
     try:
         yield
     finally:
-        timer.cancel()
+        done.set()
+        thread.join()

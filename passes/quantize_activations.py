@@ -20,6 +20,7 @@ times the steepest slope, and one float32 rounding for each operator on the way 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,8 +94,11 @@ class Precision:
 
     def scale_for(self, largest: float) -> float:
         """The scale of a stream whose largest magnitude is ``largest``."""
-        limit = OUTPUT_LIMIT if self.is_output else 2 ** (self.bits - 1) - 1
-        return max(largest, 1e-30) / limit if self.scale is None else self.scale
+        if self.scale is not None:
+            return self.scale
+        if self.is_output:  # a power of two: the caller gets the real value by a shift
+            return math.ldexp(1.0, math.ceil(math.log2(max(largest, 1e-30) / OUTPUT_LIMIT)))
+        return max(largest, 1e-30) / (2 ** (self.bits - 1) - 1)
 
 
 OUTPUT = Precision(32, is_output=True)

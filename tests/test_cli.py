@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -251,6 +252,21 @@ def test_faults_of_the_compiler_are_one_line_too(
     monkeypatch.setattr(bnncompiler, "compile", broken)
     assert run(SMALL) == 1
     assert "please report it (ZeroDivisionError: two lines)" in failing(capsys)
+
+
+def test_progress_is_shown_on_long_work_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with cli.progress("short work"):
+        pass
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(cli, "PATIENCE", 0.01)
+    monkeypatch.setattr(cli, "REMINDER", 0.05)
+    with cli.progress("long work"):
+        time.sleep(0.4)
+    first, second, *_ = capsys.readouterr().err.splitlines()
+    assert first == "long work ..."
+    assert re.fullmatch(r"long work \.\.\. \d+ s", second)
 
 
 def test_files_of_others_stay(tmp_path: Path) -> None:

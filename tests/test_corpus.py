@@ -13,7 +13,7 @@ import bnncompiler
 from bnncompiler import oracle
 from bnncompiler.frontend import Imported
 from tests import corpus_refused
-from tests.corpus import CORPUS, TRAINED, Exported, corpus, full_size, selection
+from tests.corpus import CORPUS, SELECTION, TRAINED, Exported, corpus, full_size, selection
 
 pytestmark = pytest.mark.usefixtures("cc")
 needs_corpus = pytest.mark.skipif(not CORPUS.exists(), reason="no corpus beside the repository")
@@ -88,6 +88,10 @@ def test_the_selection_has_all_that_is_refused_for_good() -> None:
     """So that every clone sees each reason at least once."""
     chosen = {m.name for m in selection()}
     assert [why for why, models in corpus_refused.NEVER.items() if not chosen & set(models)] == []
+
+
+def test_the_selection_is_small() -> None:
+    assert sum(f.stat().st_size for f in SELECTION.rglob("*") if f.is_file()) < 5_000_000
 
 
 TESTED = {

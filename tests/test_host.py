@@ -14,7 +14,7 @@ from bnncompiler import Compilation, host, memory
 from bnncompiler.errors import ToolError, VerificationError
 from bnncompiler.ir import Array
 from tests.conftest import missing
-from tests.models import Builder
+from tests.networks import Builder
 
 RNG = np.random.default_rng(3)
 

@@ -6,11 +6,13 @@ import re
 import runpy
 import shlex
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from bnncompiler import cli
+from bnncompiler import cli, passes
+from bnncompiler.passes.base import Passes
 from tests.corpus import ROOT, SELECTION
 
 pytestmark = pytest.mark.usefixtures("cc")
@@ -77,6 +79,16 @@ def test_every_option_is_explained() -> None:
     options = [o for action in cli.parser()._actions for o in action.option_strings if o.startswith("--")]
     assert [o for o in options if f"`{o}" not in table] == []
     assert set(re.findall(r"--[a-z][a-z-]*", table)) == set(options)
+
+
+def names(steps: Passes) -> list[str]:
+    return [n for step in steps for n in (names(step) if isinstance(step, Sequence) else [step.name])]
+
+
+def test_the_passes_are_shown_in_their_order() -> None:
+    drawing = README[README.index("│ frontend ") : README.index("only what kernels compute")]
+    shown = [match[1] for match in re.finditer(r"│ (?:[┌│└] )?([a-z-]+) ", drawing)]
+    assert shown == ["frontend", *names(passes.pipeline())]
 
 
 def test_every_file_that_is_named_exists() -> None:

@@ -10,7 +10,7 @@ from onnx import ModelProto
 from bnncompiler import frontend
 from bnncompiler.ir import Array
 from bnncompiler.reference import Reference, in_onnx_order
-from tests.models import Builder
+from tests.networks import Builder
 
 RNG = np.random.default_rng(5)
 W1, W2 = (RNG.choice([-1.0, 1.0], s).astype(np.float32) for s in ((12, 6), (6, 4)))

@@ -21,7 +21,7 @@ from bnncompiler.ops import IntegerDense, Requantize, Steps
 from bnncompiler.report import VerifyFacts
 from bnncompiler.verification import DIRECTED, Verification
 from tests.conftest import missing
-from tests.models import Builder
+from tests.networks import Builder
 
 RNG = np.random.default_rng(7)
 INS, HIDDEN, CLASSES = 37, 20, 5

@@ -46,7 +46,7 @@ class Imported:
 
     Attributes:
         graph: real nodes: ``Input``, ``Constant``, ``Elementwise``, ``Dense``, ``Conv``, ``MaxPool``, ``Pad``,
-            ``Permute``, ``ArgMax``; a node has the name of the ONNX value that it computes, but a Permute its own.
+            ``Permute``, ``Concat``, ``ArgMax``; a node has the name of the ONNX value that it computes, if any.
             Maps, inputs that convolutions read included, lie channels last; ``views`` says where each element went.
         model: the same model in standard ONNX operators with all weights inside; onnxruntime runs it; the reference.
         views: where each variable ONNX value is, by name; absent are values whose first axis is not the batch,

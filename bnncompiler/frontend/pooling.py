@@ -6,15 +6,18 @@ keep its element type; how they see the border is the window's business (`window
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from onnx import NodeProto
 
 from bnncompiler.errors import ModelError, UnsupportedModel
 from bnncompiler.frontend.convolution import reduced_map
-from bnncompiler.frontend.maps import FeatureMap, feature_map
+from bnncompiler.frontend.joins import constant, join
+from bnncompiler.frontend.maps import LARGEST, FeatureMap, channel_axes, feature_map, is_undecided
 from bnncompiler.frontend.nodes import attribute, label
 from bnncompiler.frontend.scope import Scope, Tensor
-from bnncompiler.frontend.views import move
+from bnncompiler.frontend.views import move, per_sample
 from bnncompiler.frontend.windows import kernel_shape, window
 from bnncompiler.ops import MaxPool, Pad
 from bnncompiler.window import Window
@@ -47,10 +50,12 @@ def reduce_max(scope: Scope, node: NodeProto) -> list[Tensor]:
 
 
 def pad(scope: Scope, node: NodeProto) -> list[Tensor] | list[Tensor | None]:
-    """Import Pad: with a constant around the height and width of a map; what only repeats or drops elements moves them.
+    """Import Pad: with a constant around the height and width of a map, or along one other axis.
+
+    What only repeats or drops elements moves them.
 
     Raises:
-        UnsupportedModel: a constant around other axes, or pads of both signs.
+        UnsupportedModel: a constant around several other axes, or pads of both signs.
     """
     if attribute(node, "mode", "constant") != "constant":
         return move(scope, node)
@@ -64,10 +69,36 @@ def pad(scope: Scope, node: NodeProto) -> list[Tensor] | list[Tensor | None]:
     if not axes:
         value = scope.tensor(node)
         return [Tensor(value.base, value.index, (*value.origin, scope.origin(node)))]
+    value = scope.tensor(node)
+    if len(axes) == 1 and (rank not in (3, 4) or _runs_over_channels(scope, value, axes[0])):
+        return [_surrounded(scope, node, value, axes[0], (before[axes[0]], after[axes[0]]))]
     x = feature_map(scope, node, axes)
     top, left = (0, *(before[a] for a in x.spatial))[-2:]
     bottom, right = (0, *(after[a] for a in x.spatial))[-2:]
     return [x.like(scope, Pad(scope.record(node), x.node, (top, left), (bottom, right), _value(scope, node)))]
+
+
+def _runs_over_channels(scope: Scope, x: Tensor, axis: int) -> bool:
+    local = per_sample(x.index, x.base.type.size, scope.batch)
+    if local is None or is_undecided(scope, x.base):
+        return False
+    return axis in channel_axes(local, x.base.type.channels)
+
+
+def _surrounded(scope: Scope, node: NodeProto, x: Tensor, axis: int, pads: tuple[int, int]) -> Tensor:
+    """``x`` with constants before and behind it along an axis that a window cannot reach: they are joined to it."""
+    shape = list(x.index.shape)
+    parts, names = [x], [node.input[0]]
+    for where, count in enumerate(pads):
+        if count:
+            shape[axis] = count
+            if math.prod(shape) > LARGEST:
+                raise ModelError(f"{label(node)} would pad by {shape}; the model's shapes are damaged")
+            name = f"{node.output[0]}.{where}"
+            border = constant(scope, node, name, np.full(shape, _value(scope, node), x.dtype), x, axis)
+            parts.insert(where * len(parts), border)
+            names.insert(where * len(names), name)
+    return join(scope, node, parts, names, axis)
 
 
 def _pads(scope: Scope, node: NodeProto, rank: int) -> tuple[list[int], list[int]]:

@@ -10,7 +10,7 @@ from onnx import ModelProto
 from bnncompiler import interpreter
 from bnncompiler.frontend import Imported, load
 from bnncompiler.ir import Array
-from tests.models import run
+from tests.networks import run
 
 
 def check(model: ModelProto, feeds: Mapping[str, Array], tolerance: float = 1e-5) -> Imported:

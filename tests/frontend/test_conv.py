@@ -14,7 +14,7 @@ from bnncompiler.ir import Array, Node
 from bnncompiler.ops import Conv, Dense, MaxPool, Pad, Permute
 from bnncompiler.window import Window
 from tests.frontend.agreement import check
-from tests.models import SIGNS, Builder, cnn
+from tests.networks import SIGNS, Builder, cnn
 
 RNG = np.random.default_rng(0)
 
@@ -459,7 +459,7 @@ Build = Callable[[Builder, str], str | Sequence[str]]
         (lambda b, x: b("Pad", b("GlobalMaxPool", x), ints(0, 1, 1, 1, 0, 0, 0, 0)), "over the channels"),
         (lambda b, x: b("Pad", x, ints(1, 0, 0, 0, 0, 0, 0, 0)), "runs over the batch"),
         (lambda b, x: b("Pad", x, ints(*[0, 0, 1, 1] * 2), b("ReduceMax", x, keepdims=0)), "runs over the"),
-        (lambda b, x: b("Pad", b("Conv", x, floats(3, 2, 1, 1)), ints(0, 1, 0, 0, 0, 1, 0, 0)), "over the channels"),
+        (lambda b, x: b("Pad", b("Conv", x, floats(3, 2, 1, 1)), ints(0, 1, 1, 0, 0, 1, 0, 0)), "over the channels"),
         (lambda b, x: b("ReduceMean", b("Conv", x, floats(3, 2, 1, 1)), axes=[1]), "over the channels"),
         (lambda b, x: b("ReduceMean", x), "runs over"),
         (lambda b, x: b("ReduceMean", x, axes=[0]), "runs over the batch"),

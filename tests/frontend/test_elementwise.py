@@ -16,7 +16,7 @@ from bnncompiler.frontend.elementwise import constant_rows
 from bnncompiler.ir import Array
 from bnncompiler.ops import Constant, Elementwise
 from tests.frontend.agreement import check
-from tests.models import Builder, Operand
+from tests.networks import Builder, Operand
 
 X = np.linspace(-3, 3, 4 * 6, dtype=np.float32).reshape(4, 6)
 

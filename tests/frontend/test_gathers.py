@@ -12,7 +12,7 @@ from bnncompiler.frontend import Imported, load
 from bnncompiler.ir import Array
 from bnncompiler.ops import Concat, Permute
 from tests.frontend.agreement import check
-from tests.models import Builder
+from tests.networks import Builder
 
 RNG = np.random.default_rng(0)
 
@@ -94,6 +94,42 @@ def test_vectors_are_joined() -> None:
     b("MatMul", y, floats(9, 2), name="y")
     imported = check(b.model("y"), {"x": floats(2, 6)})
     assert kinds(imported) == ["input", "Sign", "dense", "concat", "dense"]
+
+
+@pytest.mark.parametrize("nhwc", [False, True])
+@pytest.mark.parametrize("pads", [(1, 2), (0, 3), (2, 0)])
+def test_channels_are_padded(nhwc: bool, pads: tuple[int, int]) -> None:
+    """As in residual networks whose shortcut has fewer channels."""
+    b = Builder()
+    x = conv(b, b.input("x", ["N", 3, 4, 4]), 3, 2)
+    y = b("Slice", x, ints(0, 0), ints(9, 9), ints(2, 3), ints(2, 2))
+    axis = 3 if nhwc else 1
+    y = b("Transpose", y, perm=[0, 2, 3, 1]) if nhwc else y
+    border = np.zeros(8, np.int64)
+    border[[axis, axis + 4]] = pads
+    y = b("Pad", y, border, np.float32(0.5), name="padded")
+    y = b("Transpose", y, perm=[0, 3, 1, 2]) if nhwc else y
+    other = b("Conv", x, floats(2 + sum(pads), 2, 2, 2), strides=[2, 2])
+    b("Add", y, other, name="y")
+    imported = check(b.model("y"), {"x": floats(2, 3, 4, 4)})
+    assert joined(imported).type.shape == (2, 2, 2 + sum(pads))
+    assert joined(imported).name == "padded"
+
+
+def test_vectors_are_padded() -> None:
+    b = Builder()
+    b("MatMul", b("Pad", b.input("x", ["N", 6]), ints(0, 1, 0, 2)), floats(9, 2), name="y")
+    assert joined(check(b.model("y"), {"x": floats(2, 6)})).type.shape == (9,)
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_constants_are_joined(axis: int) -> None:
+    b = Builder()
+    x = conv(b, b.input("x", ["N", 3, 4, 4]), 3, 2)
+    shape = b("Concat", b("Slice", b("Shape", x), ints(0), ints(1)), ints(2, 4, 4), axis=0)
+    b("Concat", b("Expand", floats(2, 4, 4), shape), x, b("ConstantOfShape", shape), axis=axis, name="y")
+    imported = check(b.model("y"), {"x": floats(2, 3, 4, 4)})
+    assert joined(imported).type.size == 96
 
 
 def test_flattened_maps_are_joined_as_they_lie() -> None:
@@ -326,7 +362,7 @@ def test_outputs_are_laid_out(what: str) -> None:
 @pytest.mark.parametrize(
     ("build", "words"),
     [
-        (lambda b, x: b("Concat", x, np.zeros((1, 3, 4, 4), np.float32), axis=1), "joins the constant"),
+        (lambda b, x: b("Concat", x, np.arange(96, dtype=np.float32).reshape(2, 3, 4, 4), axis=1), "differs between"),
         (lambda b, x: b("Concat", x, b("Sign", x), axis=0), "mixes the samples"),
         (lambda b, x: b("Concat", b("Softmax", x, axis=1), b("Sign", x), axis=1), "Softmax"),
         (lambda b, x: b("Add", x, b("Slice", x, ints(-1), ints(-9), ints(0), ints(-1))), "mixes the samples"),

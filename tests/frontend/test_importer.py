@@ -11,7 +11,7 @@ from bnncompiler.frontend import load
 from bnncompiler.ir import Array
 from bnncompiler.ops import ArgMax, Dense
 from tests.frontend.agreement import check
-from tests.models import SIGNS, Builder, mlp
+from tests.networks import SIGNS, Builder, mlp
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((5, 6)).astype(np.float32)
@@ -254,7 +254,6 @@ def test_unknown_batch_of_old_exporters() -> None:
 @pytest.mark.parametrize(
     ("op", "words"),
     [
-        ("ConvTranspose", "use Conv"),
         ("ConvInteger", "QDQ"),
         ("Loop", "unroll"),
         ("MatMulInteger", "QDQ"),

@@ -12,7 +12,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from bnncompiler.errors import CompileError, ModelError, UnsupportedModel
 from bnncompiler.frontend import load
-from tests.models import Builder, mlp
+from tests.networks import Builder, mlp
 
 
 def refused(model: ModelProto | bytes | Path, kind: type[CompileError], *words: str) -> str:

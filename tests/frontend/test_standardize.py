@@ -13,7 +13,7 @@ from bnncompiler.errors import UnsupportedModel
 from bnncompiler.frontend import load
 from bnncompiler.ir import Array
 from tests.frontend.agreement import check
-from tests.models import Builder, mlp, run
+from tests.networks import Builder, mlp, run
 
 QONNX = "qonnx.custom_op.general"
 X = np.linspace(-4, 4, 2 * 33, dtype=np.float32).reshape(2, 33)

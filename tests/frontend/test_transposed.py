@@ -12,7 +12,7 @@ from bnncompiler.frontend import load
 from bnncompiler.ir import Array
 from bnncompiler.ops import Conv
 from tests.frontend.agreement import check
-from tests.models import Builder
+from tests.networks import Builder
 
 RNG = np.random.default_rng(0)
 
