@@ -62,9 +62,8 @@ class _Runs:
 
     begin: Array
     value: Array
-    blurred: list[tuple[int, int]]  # (row, accumulator) at which float32 rounding may give another value
+    undecided: Array  # [rows, count, 2]: first and last + 1 of the accumulators at which rounding may decide
     noise: float = 0.0  # how much the values of one run differ
-    reach: int = 0  # accumulators around a change that are blurred without having been looked at
 
 
 def fold(function: ChannelFunction, *, uniform: bool = False) -> Steps | None:
@@ -77,7 +76,7 @@ def fold(function: ChannelFunction, *, uniform: bool = False) -> Steps | None:
         return None
     out, levels = grid
     out = replace(out, error=out.error + runs.noise)
-    at, undecided = runs.begin, _intervals(runs, function.source.domain.step)
+    at, undecided = runs.begin, runs.undecided
     count = at.shape[1]
     if len(at) > 1 and (at == at[:1]).all() and (levels == levels[:1]).all() and (undecided == undecided[:1]).all():
         at, levels, undecided = at[:1], levels[:1], undecided[:1]
@@ -91,23 +90,26 @@ def _runs(function: ChannelFunction) -> _Runs | None:
     domain = function.source.domain
     at_once = max(1, ROWS_AT_ONCE // size(domain)) if size(domain) <= FULL else len(first)
     parts: list[_Runs] = []
-    blurred: list[tuple[int, int]] = []
     for i in range(0, len(first), at_once):
         part = _runs_of(function, first[i : i + at_once])
         if part is None:
             return None
         parts.append(part)
-        blurred += [(r + i, q) for r, q in part.blurred]
     count = max(p.begin.shape[1] for p in parts)
     begin = np.concatenate([_widen(p.begin, count) for p in parts])[kind]
     value = np.concatenate([_widen(p.value, count + 1) for p in parts])[kind]
-    rows_of = [np.flatnonzero(kind == k) for k in range(len(first))] if blurred else []
-    spread = [(int(r), q) for k, q in blurred for r in rows_of[k]]
-    return _Runs(begin, value, spread, max(p.noise for p in parts), max(p.reach for p in parts))
+    undecided = np.concatenate([_widen_empty(p, count) for p in parts])[kind]
+    return _Runs(begin, value, undecided, max(p.noise for p in parts))
 
 
 def _widen(a: Array, columns: int) -> Array:
     return np.concatenate([a, np.repeat(a[:, -1:], columns - a.shape[1], axis=1)], axis=1)
+
+
+def _widen_empty(runs: _Runs, count: int) -> Array:
+    """The undecided intervals with empty ones for the thresholds that other rows have more of."""
+    end = np.repeat(_widen(runs.begin, count)[:, runs.begin.shape[1] :, None], 2, axis=2)
+    return np.concatenate([runs.undecided, end], axis=1)
 
 
 def _runs_of(function: ChannelFunction, row: Array) -> _Runs | None:
@@ -136,8 +138,13 @@ def _runs_of(function: ChannelFunction, row: Array) -> _Runs | None:
     begin, value = _run_lengths(q, y, changed, max(1, count), bounds(domain, row, function.rows)[1] + 1)
     run = np.concatenate([np.zeros((1, len(row)), np.int64), np.cumsum(changed, axis=0)])
     noise = float(np.abs(np.take_along_axis(value, run.T, axis=1).T - y).max())
-    blurred = [] if domain.is_exact or samples.reach else _blurred(function, row, q, x, y, error, tolerance)
-    return _Runs(begin, value, blurred, noise, samples.reach)
+    undecided = np.repeat(begin[:, :, None], 2, axis=2)
+    if samples.reach:
+        undecided += domain.step * samples.reach * np.array([-1, 1])
+    elif not domain.is_exact:
+        differs = _blurred(function, row, x, y, error, tolerance)
+        undecided = _intervals(begin, q, differs, domain.step)
+    return _Runs(begin, value, undecided, noise)
 
 
 def _run_lengths(q: Array, y: Array, changed: Array, count: int, end: Array) -> tuple[Array, Array]:
@@ -153,28 +160,36 @@ def _run_lengths(q: Array, y: Array, changed: Array, count: int, end: Array) -> 
     return begin, value
 
 
-def _blurred(
-    function: ChannelFunction, row: Array, q: Array, x: Array, y: Array, error: Array, tolerance: float
-) -> list[tuple[int, int]]:
-    """The points at which the region has another value within the accumulator's error, in float32 or exactly."""
+def _blurred(function: ChannelFunction, row: Array, x: Array, y: Array, error: Array, tolerance: float) -> Array:
+    """At which points the region has another value within the accumulator's error, in float32 or exactly."""
     ulp = np.abs(x) * 2.0**-23
-    differs = np.zeros(q.shape, bool)
+    differs = np.zeros(x.shape, bool)
     for shifted in (x - error - ulp, x, x + error + ulp):
         for evaluate in (function.evaluate64, function.evaluate32):
             differs |= ~(np.abs(evaluate(shifted, row).astype(np.float64) - y) <= tolerance)
-    return [(int(r), int(q[p, r])) for p, r in np.argwhere(differs)]
+    return differs
 
 
-def _intervals(runs: _Runs, step: int) -> Array:
-    """The blurred points as one interval for each threshold: ``[rows, count, 2]``, first and last + 1."""
-    undecided = np.repeat(runs.begin[:, :, None], 2, axis=2)
-    undecided += step * runs.reach * np.array([-1, 1])
-    for r, q in runs.blurred:
-        k = int(np.argmin(np.abs(runs.begin[r] - q)))
-        lo, hi = undecided[r, k]
-        empty = lo == hi
-        undecided[r, k] = (q, q + step) if empty else (min(lo, q), max(hi, q + step))
+def _intervals(begin: Array, q: Array, differs: Array, step: int) -> Array:
+    """Runs of blurred points as intervals, each with the threshold nearest to it: ``[rows, count, 2]``."""
+    undecided = np.repeat(begin[:, :, None], 2, axis=2)
+    apart = np.concatenate([np.ones((1, q.shape[1]), bool), np.diff(q, axis=0) > step])
+    before = np.concatenate([np.zeros((1, q.shape[1]), bool), differs[:-1]])
+    starts = differs & (apart | ~before)
+    row, point = np.nonzero(starts.T)  # in the order of rows, then of accumulators
+    last = np.nonzero(_ends(differs, apart).T)[1]
+    first_q, last_q = q[point, row], q[last, row] + step
+    for r, lo, hi in zip(row.tolist(), first_q.tolist(), last_q.tolist(), strict=True):
+        k = int(np.argmin(np.minimum(np.abs(begin[r] - lo), np.abs(begin[r] - hi))))
+        old_lo, old_hi = undecided[r, k]
+        undecided[r, k] = (lo, hi) if old_lo == old_hi else (min(lo, old_lo), max(hi, old_hi))
     return undecided
+
+
+def _ends(differs: Array, apart: Array) -> Array:
+    """The last point of each run of blurred points."""
+    nothing = np.zeros((1, differs.shape[1]), bool)
+    return np.asarray(differs & (np.concatenate([apart[1:], ~nothing]) | ~np.concatenate([differs[1:], nothing])))
 
 
 def _grid(value: Array, *, uniform: bool) -> tuple[Domain, Array] | None:

@@ -98,7 +98,7 @@ class Precision:
             return self.scale
         if self.is_output:  # a power of two: the caller gets the real value by a shift
             return math.ldexp(1.0, math.ceil(math.log2(max(largest, 1e-30) / OUTPUT_LIMIT)))
-        return max(largest, 1e-30) / (2 ** (self.bits - 1) - 1)
+        return max(largest, 1e-30) / float(2 ** (self.bits - 1) - 1)
 
 
 OUTPUT = Precision(32, is_output=True)
