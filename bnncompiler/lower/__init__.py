@@ -64,7 +64,7 @@ def _input(low: Lowering, node: Node, source: str) -> Port:
     size, name = node.type.size, low.names[node]
     if node.domain.is_bipolar:
         buffer = Buffer(name, "uint8_t", -(-size // 8))
-        y = low.packed(f"{name}_bits", size)
+        y = low.packed(low.derived(node, "bits"), size)
         low.call(calls.LoadBits, node, 0, buffer, size, y)
         low.stored[node] = Stored(y, 1, False, 2, np.array([-1]))
     else:
@@ -76,7 +76,7 @@ def _input(low: Lowering, node: Node, source: str) -> Port:
 def _output(low: Lowering, node: Node) -> Port:
     """The caller's buffer of ``int32_t``: the node's own where it is one, a copy otherwise."""
     stored, size = low.stored[node], node.type.size
-    y = Buffer(f"{low.names[node]}_out", "int32_t", size)
+    y = Buffer(low.derived(node, "out"), "int32_t", size)
     owners = [n for n in low.graph.nodes() if n in low.stored and low.stored[n].buffer == stored.buffer]
     free = not any(isinstance(n, ops.Input) for n in owners) and sum(low.graph.outputs.count(n) for n in owners) == 1
     if stored.is_plain and stored.buffer.ctype == "int32_t" and free:

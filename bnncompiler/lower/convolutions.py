@@ -31,16 +31,16 @@ def _geometry(node: Layer) -> tuple[tuple[int, int, int], Window, Rows]:
 def loop(low: Lowering, node: Layer) -> None:
     """Append a convolution (or a dense layer at several positions) with the activation, if that is its only reader."""
     shape, window, rows = _geometry(node)
-    name, outs = low.names[node], len(rows.weight)
+    outs = len(rows.weight)
     height, width = window.positions(shape)
     x = _operand(low, node, rows)
     act = _activation(low, node)
     patch = (
-        Buffer(f"{name}_patch", "bnn_word", x.planes * words(rows.ins, low.word_bits))
+        Buffer(low.derived(node, "patch"), "bnn_word", x.planes * words(rows.ins, low.word_bits))
         if x.planes
-        else Buffer(f"{name}_patch", x.buffer.ctype, rows.ins)
+        else Buffer(low.derived(node, "patch"), x.buffer.ctype, rows.ins)
     )
-    acc = Buffer(f"{name}_acc", "int32_t", outs)
+    acc = Buffer(low.derived(node, "acc"), "int32_t", outs)
     fill, border = _padding(node, x)
     y, stored = _result(low, node, act, height * width)
     scratch = [patch]
@@ -58,7 +58,7 @@ def loop(low: Lowering, node: Layer) -> None:
             scratch.append(acc)
     with low.collecting() as tail:
         if together and isinstance(act, ops.Steps):
-            pixel = low.packed(f"{name}_pixel", outs)
+            pixel = low.packed(low.derived(node, "pixel"), outs)
             layers.with_threshold(low, act, node, rows, patch, pixel)
             put_bits(low, act, pixel, 1, outs, (height, width), y)
             scratch.append(pixel)
@@ -197,17 +197,17 @@ def _activate(
     low: Lowering, node: Layer, act: ops.Steps | ops.Requantize | None, sums: Stored, size: tuple[int, int], y: Buffer
 ) -> list[Buffer]:
     """Append the activation of one pixel and its way into the map; returns the scratch that this takes."""
-    outs, name = node.type.channels, low.names[node]
+    outs = node.type.channels
     if isinstance(act, ops.Steps):
         planes = functions.code_planes(act)
-        pixel = low.packed(f"{name}_pixel", outs, planes)
+        pixel = low.packed(low.derived(node, "pixel"), outs, planes)
         functions.steps(low, act, sums, outs, pixel)
         put_bits(low, act, pixel, planes, outs, size, y)
         return [pixel]
     if act is None:
         low.call(map_calls.PutIntegers, node, 0, Typed(sums.buffer), outs, size[1], Index.ROW, Index.COLUMN, Typed(y))
         return []
-    pixel = Buffer(f"{name}_pixel", y.ctype, outs)
+    pixel = Buffer(low.derived(node, "pixel"), y.ctype, outs)
     functions.requantize(low, act, sums, outs, pixel)
     low.call(map_calls.PutIntegers, act, 0, Typed(pixel), outs, size[1], Index.ROW, Index.COLUMN, Typed(y))
     return [pixel]

@@ -7,6 +7,7 @@ import numpy as np
 from bnncompiler import map_calls, move_calls, ops
 from bnncompiler.errors import LoweringError
 from bnncompiler.ir import Node
+from bnncompiler.lower import functions
 from bnncompiler.lower.convolutions import put_bits
 from bnncompiler.lower.storage import Lowering, Stored, bounds_ctype, smallest_ctype
 from bnncompiler.map_calls import Index
@@ -45,9 +46,9 @@ def pad(low: Lowering, node: ops.Pad) -> None:
     code = (int(node.codes[0]) - int(stored.base[0])) // stored.step
     name = low.names[node]
     patch = (
-        Buffer(f"{name}_patch", stored.buffer.ctype, channels)
+        Buffer(low.derived(node, "patch"), stored.buffer.ctype, channels)
         if not stored.planes
-        else low.packed(f"{name}_patch", channels, stored.planes)
+        else low.packed(low.derived(node, "patch"), channels, stored.planes)
     )
     y = (
         Buffer(name, stored.buffer.ctype, node.type.size)
@@ -103,9 +104,25 @@ def join(low: Lowering, node: ops.IntegerAdd | ops.IntegerMul) -> None:
 def _plain(low: Lowering, node: Node) -> Stored:
     """The value as the graph's integers themselves."""
     stored = low.integers(node)
-    if not stored.is_plain:
-        raise LoweringError(f"{node.name}: {node.op} is stored as codes of its integers, which no kernel adds or joins")
-    return stored
+    if stored.is_plain:
+        return stored
+    y = Buffer(low.derived(node, "plain"), bounds_ctype(node), node.type.size)
+    base, step = stored.base[:, None], np.full((len(stored.base), 1), stored.step)
+    functions.affine(
+        low,
+        node,
+        "plain_",
+        stored.buffer,
+        node.type.size,
+        np.zeros(base.shape),
+        step,
+        base,
+        0,
+        node.domain.bounds,
+        y,
+        exact=True,
+    )
+    return Stored(y)
 
 
 def concat(low: Lowering, node: ops.Concat) -> None:
@@ -119,7 +136,7 @@ def concat(low: Lowering, node: ops.Concat) -> None:
     pixels = node.type.size // node.type.channels
     so_far, channels = stored[0].buffer, node.parts[0].type.channels
     for i, (part, right) in enumerate(zip(node.parts[1:], stored[1:], strict=True)):
-        name = low.names[node] if i == len(node.parts) - 2 else f"{low.names[node]}_{i}"
+        name = low.names[node] if i == len(node.parts) - 2 else low.derived(node, str(i))
         total = channels + part.type.channels
         if as_bits:
             y = low.packed(name, pixels * total, first.planes)

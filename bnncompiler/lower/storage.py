@@ -92,9 +92,20 @@ class Lowering:
         self.users = graph.users()
         self.stored: dict[Node, Stored] = {}
         self.calls: list[Call] = []
+        self._taken = set(self.names.values())
         self._other_forms: dict[tuple[Node, str], Stored] = {}
 
     # --- buffers, tables, calls
+
+    def derived(self, node: Node, what: str) -> str:
+        """A new name for something that belongs to ``node``; ONNX may have a value of that name already."""
+        stem = name = f"{self.names[node]}_{what}"
+        n = 1
+        while name in self._taken:
+            n += 1
+            name = f"{stem}_{n}"
+        self._taken.add(name)
+        return name
 
     def packed(self, name: str, count: int, planes: int = 1) -> Buffer:
         """A new buffer of ``planes`` bit planes of ``count`` elements."""
@@ -107,7 +118,7 @@ class Lowering:
     def table(self, node: Node, what: str, values: Array, ctype: str | None = None, columns: int = 0) -> Table:
         """A constant table that belongs to ``node``."""
         flat = np.ascontiguousarray(values).reshape(-1)
-        return Table(f"{self.names[node]}_{what}", ctype or smallest_ctype(flat), flat, columns)
+        return Table(self.derived(node, what), ctype or smallest_ctype(flat), flat, columns)
 
     def bit_table(self, node: Node, what: str, bits: Array) -> Table:
         """Rows of bits, each packed into words of its own."""
@@ -138,7 +149,7 @@ class Lowering:
         if key not in self._other_forms:
             if stored.signed or len(stored.base) > 1:
                 raise LoweringError(f"{node.name}: a value in two's complement planes is not unpacked")
-            y = Buffer(f"{self.names[node]}_int", bounds_ctype(node), node.type.size)
+            y = Buffer(self.derived(node, "int"), bounds_ctype(node), node.type.size)
             self.unpack(node, stored, y)
             self._other_forms[key] = Stored(y)
         return self._other_forms[key]
@@ -157,7 +168,7 @@ class Lowering:
         if key not in self._other_forms:
             lo, hi = node.domain.bounds
             count = max(1, int(hi).bit_length(), int(-lo - 1).bit_length() if lo < 0 else 0) + (lo < 0)
-            y = self.packed(f"{self.names[node]}_planes", node.type.size, count)
+            y = self.packed(self.derived(node, "planes"), node.type.size, count)
             self.call(calls.Slice, node, 0, Typed(stored.buffer), node.type.size, count, y)
             self._other_forms[key] = Stored(y, count, lo < 0)
         return self._other_forms[key]
