@@ -67,17 +67,17 @@ def parser() -> argparse.ArgumentParser:
     numbers = p.add_argument_group("numbers")
     numbers.add_argument(
         "--weight-bits",
-        type=_bits(2),
+        type=_bits(2, 16),
         default=16,
         metavar="2..16",
         help="bits of a real-valued weight (default: 16)",
     )
     numbers.add_argument(
         "--stream-bits",
-        type=_bits(4),
-        default=16,
-        metavar="4..16",
-        help="bits of a real-valued hidden activation (default: 16)",
+        type=_bits(4, 24),
+        default=20,
+        metavar="4..24",
+        help="bits of a real-valued hidden activation (default: 20)",
     )
     numbers.add_argument("--strict", action="store_true", help="refuse a model whose outputs are not exact")
     checks = p.add_argument_group("checks")
@@ -106,10 +106,10 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def _bits(least: int) -> Callable[[str], int]:
+def _bits(least: int, most: int) -> Callable[[str], int]:
     def bits(text: str) -> int:
-        if not text.isdecimal() or not least <= int(text) <= 16:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number from {least} to 16")
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number from {least} to {most}")
         return int(text)
 
     return bits

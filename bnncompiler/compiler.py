@@ -40,7 +40,7 @@ class Options:
         name: the model's C name; None takes the file's.
         grid: the input grid as far as it is given.
         weight_bits: bits of a real-valued weight, 2 to 16.
-        stream_bits: bits of a real-valued hidden activation, 4 to 16.
+        stream_bits: bits of a real-valued hidden activation, 4 to 24.
         verify_each: run the interpreter before and after each pass and compare.
         strict: refuse a model whose outputs are not exact.
     """
@@ -50,13 +50,13 @@ class Options:
     name: str | None = None
     grid: grid.GridOptions = field(default_factory=grid.GridOptions)
     weight_bits: int = 16
-    stream_bits: int = 16
+    stream_bits: int = 20
     verify_each: bool = False
     strict: bool = False
 
     def __post_init__(self) -> None:
-        if not 2 <= self.weight_bits <= 16 or not 4 <= self.stream_bits <= 16:
-            raise UsageError("weight_bits must be 2 to 16 and stream_bits 4 to 16: accumulators have 32 bits")
+        if not 2 <= self.weight_bits <= 16 or not 4 <= self.stream_bits <= 24:
+            raise UsageError("weight_bits must be 2 to 16 and stream_bits 4 to 24: accumulators have 32 bits")
 
     def __str__(self) -> str:
         shown = {
@@ -145,7 +145,7 @@ def compile(
     std: Number | None = None,
     calibrate: data.Source | None = None,
     weight_bits: int = 16,
-    stream_bits: int = 16,
+    stream_bits: int = 20,
     verify_each: bool = False,
     strict: bool = False,
 ) -> Compilation:

@@ -95,16 +95,14 @@ def evaluate(node: Node, values: Mapping[Node, Array]) -> Array:
 
 def convolve(x: Array, weight: Array, window: Window, group: int, fill: float) -> Array:
     """``x [samples, height, width, channels]`` by ``weight [out, height, width, in / group]``, sample by sample."""
-    per_group, channels = len(weight) // group, weight.shape[3]
-    flat = weight.reshape(group, per_group, -1)
+    by_group = weight.reshape(group, len(weight) // group, -1).transpose(0, 2, 1)
     out = []
     for sample in x:
         patches = window.patches(sample[None], fill)[0]
         rows, columns = patches.shape[:2]
-        parts = [
-            patches[..., g * channels : (g + 1) * channels].reshape(rows, columns, -1) @ flat[g].T for g in range(group)
-        ]
-        out.append(np.concatenate(parts, axis=-1))
+        taps = patches.reshape(rows * columns, -1, group, weight.shape[3]).transpose(2, 0, 1, 3)
+        sums = taps.reshape(group, rows * columns, -1) @ by_group
+        out.append(sums.transpose(1, 0, 2).reshape(rows, columns, -1))
     return np.stack(out)
 
 

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 
-def pipeline(weight_bits: int = 16, stream_bits: int = 16) -> Passes:
+def pipeline(weight_bits: int = 16, stream_bits: int = 20) -> Passes:
     """The passes in order; a group in brackets is repeated until it finds nothing more to do.
 
     Weights that are integers by nature need nothing but themselves, so they come first. Then grids spread from the

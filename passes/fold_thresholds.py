@@ -29,6 +29,7 @@ from bnncompiler.sampling import FULL, NotPiecewiseError, bounds, sample, size
 
 MAX_STEPS = 16  # thresholds of any region: more is a continuous function of a narrow accumulator, most likely
 MAX_STAIRS = 255  # thresholds of a region whose levels all lie on one grid: an 8-bit activation
+ROUNDING = {"Ceil", "Floor", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "QuantizeLinear", "Round"}
 NOISE = 2e-6  # relative: values closer than this are one level (a residue's last bits)
 ROWS_AT_ONCE = 1 << 24  # points evaluated together
 
@@ -102,6 +103,11 @@ def _runs(function: ChannelFunction) -> _Runs | None:
     return _Runs(begin, value, undecided, max(p.noise for p in parts))
 
 
+def _is_staircase(function: ChannelFunction) -> bool:
+    """Whether the function rounds: many even levels are then its nature, and not a slope on a narrow accumulator."""
+    return any(n.operator in ROUNDING for n in function.nodes)
+
+
 def _widen(a: Array, columns: int) -> Array:
     return np.concatenate([a, np.repeat(a[:, -1:], columns - a.shape[1], axis=1)], axis=1)
 
@@ -131,7 +137,7 @@ def _runs_of(function: ChannelFunction, row: Array) -> _Runs | None:
     tolerance = NOISE * max(1e-30, float(np.abs(y).max()))
     changed = np.abs(np.diff(y, axis=0)) > tolerance
     count = int(changed.sum(axis=0).max(initial=0))
-    if count > MAX_STAIRS or (count > MAX_STEPS and count > len(q) // 4):
+    if count > MAX_STAIRS or (count > MAX_STEPS and not _is_staircase(function)):
         return None
     if (np.diff(q, axis=0)[changed] > domain.step).any():
         return None  # the value changes where nobody looked: not a step function

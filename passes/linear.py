@@ -13,6 +13,8 @@ import numpy as np
 from bnncompiler.ir import Array, Node, per_element
 from bnncompiler.ops import Conv, Dense, IntegerAdd, IntegerConv, IntegerDense, IntegerMul, MaxPool
 
+WIDEST_STREAM = 2**19  # integers below this leave a 32-bit accumulator room for thousands of inputs
+
 Real = Dense | Conv
 Integer = IntegerDense | IntegerConv
 
@@ -77,4 +79,4 @@ def is_wide(node: Node) -> bool:
     domain = node.type.domain
     if domain is None or not isinstance(node, IntegerDense | IntegerConv | IntegerAdd | IntegerMul):
         return False
-    return not domain.is_uniform or max(abs(b) for b in domain.bounds) >= 2**15
+    return not domain.is_uniform or max(abs(b) for b in domain.bounds) >= WIDEST_STREAM

@@ -27,7 +27,7 @@ class NarrowStreams:
         stream_bits: the stream's width; fewer where the reader's accumulator could not hold its sums.
     """
 
-    stream_bits: int = 16
+    stream_bits: int = 20
     name: str = "narrow-streams"
 
     def __call__(self, graph: Graph) -> Graph:

@@ -54,7 +54,7 @@ class QuantizeActivations:
         stream_bits: bits of hidden fixed-point values; fewer where real weights need room in a 32-bit accumulator.
     """
 
-    stream_bits: int = 16
+    stream_bits: int = 20
     name: str = "quantize-activations"
 
     def __call__(self, graph: Graph) -> Graph:

@@ -34,7 +34,7 @@ class QuantizeJoins:
         stream_bits: bits of a sum, and of the sides of a product.
     """
 
-    stream_bits: int = 16
+    stream_bits: int = 20
     name: str = "quantize-joins"
 
     def __call__(self, graph: Graph) -> Graph:
