@@ -76,7 +76,10 @@ def _on_thresholds(node: Steps, rng: np.random.Generator) -> Array:
 
 
 def _clipped(node: Node, q: Array) -> Array:
-    return np.clip(q, per_element(node.domain.lo, q.size), per_element(node.domain.hi, q.size))
+    """``q`` moved to the nearest points of the node's grid that are not above it, or to its ends."""
+    lo, hi = (per_element(a, q.size) for a in (node.domain.lo, node.domain.hi))
+    step = node.domain.step
+    return np.asarray(np.clip(lo + (q - lo) // step * step, lo, hi))
 
 
 def _walk(node: Steps, dense: IntegerDense, q: Array, rng: np.random.Generator) -> Array:

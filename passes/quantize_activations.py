@@ -167,6 +167,7 @@ class _Pieces:
     """The function as ``y = slope * q + intercept`` on pieces ``[rows, pieces]``, range, error, and span of ``q``."""
 
     start: Array
+    last: Array
     slope: Array
     intercept: Array
     range: tuple[float, float]
@@ -215,7 +216,7 @@ def _affine(function: ChannelFunction, start: Array) -> _Pieces:
             f"{function.sink.name}: {function.sink.op} is not a finite number for some input of its range"
         )
     return _Pieces(
-        start, slope, y0 - slope * start, (least, most), error.max(axis=1), domain.bounds[1] - domain.bounds[0]
+        start, last, slope, y0 - slope * start, (least, most), error.max(axis=1), domain.bounds[1] - domain.bounds[0]
     )
 
 
@@ -241,7 +242,8 @@ def _requantize(function: ChannelFunction, start: Array, precision: Precision) -
     multiplier = np.rint(slope * 2.0**shift).astype(np.int64)
     bias = np.rint(intercept * 2.0**shift).astype(np.int64) + (1 << shift >> 1)
     rounding = (0.0 if natural else 0.5 * (q_max + 1) * 2.0**-shift + (0.5 if shift else 0.0)) * abs(scale)
-    lo, hi = sorted(int(np.rint(v / scale)) for v in f.range)
+    ends = [(q * multiplier + bias) >> shift for q in (start, f.last)]
+    lo, hi = min(int(e.min()) for e in ends), max(int(e.max()) for e in ends)
     if np.abs(bias).max(initial=0) >= 2**62:
         raise UnsupportedModel(
             f"{function.sink.name}: {function.sink.op} has a constant far outside of its input's range"

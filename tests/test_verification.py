@@ -232,7 +232,7 @@ def test_other_words(target: str) -> None:
 
 def test_a_broken_kernel_is_caught(compilation: Compilation) -> None:
     """One comparison in C, one that only ties can tell: >= became >."""
-    broken = with_source(compilation, r"(bnn_load\(x, x_type, i \+ j\)) >= bnn_rom_load", r"\1 > bnn_rom_load")
+    broken = with_source(compilation, r"(reached \+= value) >= bnn_rom_load", r"\1 > bnn_rom_load")
     assert failures(broken) == {"C"}
 
 
@@ -323,7 +323,7 @@ def test_wide_ranges_are_checked_around_every_change(compilation: Compilation, m
 
 
 def test_failures_name_the_value_and_the_place(compilation: Compilation) -> None:
-    broken = with_source(compilation, r"(bnn_load\(x, x_type, i \+ j\)) >= bnn_rom_load", r"\1 > bnn_rom_load")
+    broken = with_source(compilation, r"(reached \+= value) >= bnn_rom_load", r"\1 > bnn_rom_load")
     result = bnncompiler.verify(broken)
     where = r"in sample \d+, element \d+, the C has -?\d+, not -?\d+"
     assert re.fullmatch(rf"C: \w+: [\d,]+ of [\d,]+ differ, the first {where}", result.failures[0])
