@@ -20,7 +20,7 @@ from bnncompiler.ops import Constant, Elementwise
 from bnncompiler.oracle import ChannelFunction
 
 FULL = 1 << 21
-AFFORDABLE = 1 << 24
+AFFORDABLE = 1 << 22
 WIDEST_WINDOW = 512
 MARGIN = 4
 STAIRS_LIMIT = 300
