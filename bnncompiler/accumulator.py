@@ -69,7 +69,7 @@ def domain(x: Domain, weights: Weights, dtype: str, pad: Padding | None = None) 
     offset = scale * w.sum(axis=1) * x.offset[0] + bias
     error = _error(x, weights, dtype, bias, np.maximum(-low, high))
     if pad is not None and not pad.is_integer:
-        error = error + 0.5 * np.abs(scale * x.scale[0])  # what the border adds is rounded
+        error = error + 0.5 * np.abs(scale * x.scale[0]) * w.any(axis=1)  # what the border adds is rounded
     return Domain(scale * x.scale[0], offset, low, high, step, error)
 
 

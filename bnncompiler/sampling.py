@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bnncompiler.cancellation import Form, form
 from bnncompiler.ir import Array, Domain, Node, per_element
 from bnncompiler.ops import Constant, Elementwise
 from bnncompiler.oracle import ChannelFunction
@@ -23,6 +24,7 @@ FULL = 1 << 21
 AFFORDABLE = 1 << 22
 WIDEST_WINDOW = 512
 MARGIN = 4
+SWEEP = 256
 STAIRS_LIMIT = 300
 
 Values = Mapping[Node, Array]
@@ -109,7 +111,9 @@ def sample(function: ChannelFunction, row: Array, *, full: int = FULL) -> Sample
     radius = MARGIN + (reach if reach <= WIDEST_WINDOW else 0)
     window = domain.step * np.arange(-radius, radius + 1)
     q = (starts[:, :, None] + window).reshape(len(row), -1)
-    q = np.sort(np.clip(np.concatenate([lo[:, None], q, hi[:, None]], axis=1), lo[:, None], hi[:, None]), axis=1)
+    # An even sweep as well: it proves nothing, but shows how much a residue's rounding differs from place to place.
+    sweep = lo[:, None] + (hi - lo)[:, None] // domain.step * np.arange(SWEEP + 1) // SWEEP * domain.step
+    q = np.sort(np.clip(np.concatenate([q, sweep], axis=1), lo[:, None], hi[:, None]), axis=1)
     return Samples(q.T, row, 0 if reach <= WIDEST_WINDOW else reach)
 
 
@@ -129,10 +133,22 @@ def pieces(function: ChannelFunction, row: Array) -> Array:
     domain = function.source.domain
     lo, hi = bounds(domain, row, function.rows)
     starts = lo[:, None]
+    forms: dict[Node, Form] = {}
     for node in function.nodes:
-        for crossing in _crossings(function, node, starts, hi):
+        if any(forms.get(i) for i in node.inputs):
+            linear = form(node, forms, function.rows)
+            forms[node] = {node: np.ones(1)} if linear is None else linear
+            continue
+        try:
+            crossings = _crossings(function, node, starts, hi)
+        except NotPiecewiseError:
+            forms[node] = {node: np.ones(1)}  # a curve: it may cancel
+            continue
+        for crossing in crossings:
             found = _bisect(function, node, crossing, row, starts, hi)
             starts = _compact(np.concatenate([starts, found], axis=1), hi)
+    for curve in forms.get(function.sink, {}):
+        raise NotPiecewiseError(curve, "is not piecewise affine")
     return starts
 
 

@@ -152,3 +152,17 @@ def test_folding_keeps_what_onnxruntime_computes(seed: int, scaled: bool, activa
         blurred = ((q[..., None] >= node.undecided[r, :, 0]) & (q[..., None] < node.undecided[r, :, 1])).any(axis=2)
         np.testing.assert_allclose(np.where(blurred, expected, got), expected, rtol=0, atol=2e-6)
         assert scaled or not blurred.any()
+
+
+def test_a_curve_that_cancels_is_no_obstacle() -> None:
+    """Sign with a polynomial straight-through residue, on a range too wide to look everywhere."""
+    domain = Domain(rows(2.0**-18), rows(0), rows(-(2**22)), rows(2**22))
+    x = graphs.source(1, domain)
+    square = ops.Elementwise("square", "Mul", (x, x))
+    residue = ops.Elementwise("less", "Sub", (graphs.chain(x, ("Sign", ())), square))
+    function = ChannelFunction(x, ops.Elementwise("y", "Add", (residue, square)))
+    node = fold(function)
+    assert node is not None
+    assert (node.at.tolist(), node.levels.tolist()) == ([[0, 1]], [[-1, 0, 1]])
+    with pytest.raises(sampling.NotPiecewiseError, match="square: Mul"):
+        sampling.pieces(ChannelFunction(x, residue), np.array([0]))
