@@ -12,7 +12,7 @@ from bnncompiler.backends.base import Backend
 from bnncompiler.errors import CompileError, UsageError
 
 GROUP = "bnncompiler.backends"
-INTERFACE = ("name", "targets", "target", "emit")
+INTERFACE = ("name", "targets", "target", "machine", "emit")
 
 
 def available() -> tuple[str, ...]:

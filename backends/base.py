@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from bnncompiler.costs import UNPRICED, Costs
 from bnncompiler.errors import UsageError
+from bnncompiler.machines.base import Machine
 from bnncompiler.program import Program
 
 Files = dict[str, str]
@@ -27,6 +29,8 @@ class Target:
         int_bits: the width of C's ``int``.
         flash: bytes of program memory, None where it is not known.
         ram: bytes of working memory, None where it is not known.
+        hertz: the clock that is usual for it, None where it is not known.
+        costs: what its kernels cost, for choosing between them.
     """
 
     name: str
@@ -35,6 +39,8 @@ class Target:
     int_bits: int = 32
     flash: int | None = None
     ram: int | None = None
+    hertz: int | None = None
+    costs: Costs = UNPRICED
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,10 @@ class Backend(Protocol):
 
     def target(self, name: str | None = None) -> Target:
         """The target called ``name``, the default one for None; raises ``UsageError`` where there is none."""
+        ...
+
+    def machine(self, target: Target) -> Machine:
+        """What verification builds the files for ``target`` with, and runs them on."""
         ...
 
     def emit(self, program: Program, about: About) -> Files:

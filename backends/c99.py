@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from bnncompiler.backends import c_writer
 from bnncompiler.backends.base import About, Backend, Files, Target, pick_target
+from bnncompiler.machines.base import Machine
+from bnncompiler.machines.host import Host
 from bnncompiler.program import Program
 
 # int32_t values lie in the arena beside words, so that nothing is aligned to less than 4 bytes.
@@ -35,6 +37,10 @@ class PortableBackend:
     def target(self, name: str | None = None) -> Target:
         """The target called ``name``, ``host`` for None; raises ``CompileError`` where there is none."""
         return pick_target(self.name, TARGETS, name)
+
+    def machine(self, target: Target) -> Machine:
+        """This machine: portable C runs anywhere."""
+        return Host()
 
     def emit(self, program: Program, about: About) -> Files:
         """``<model>.h`` and ``<model>.c``."""

@@ -199,8 +199,14 @@ def _is_fixed(declaration: c_ast.Decl, known: set[str]) -> bool:
 
 
 def _index(loop: c_ast.For, known: set[str], where: str) -> str:
-    """The index of a loop that counts it towards a bound, and whose body leaves it alone."""
-    match loop.cond:
+    """The index of a loop that counts it towards a bound, and whose body leaves it alone.
+
+    A further condition (``index < bound && more``) can only end the loop sooner.
+    """
+    condition = loop.cond
+    if isinstance(condition, c_ast.BinaryOp) and condition.op == "&&":
+        condition = condition.left
+    match condition:
         case c_ast.BinaryOp(op=op, left=c_ast.ID(name=index), right=bound) if op in _COMPARISONS:
             pass
         case _:

@@ -156,10 +156,10 @@ class DenseXnor(Call):
 
 def _xnor(x: Array, w: Table, n: int, outs: int) -> Array:
     signs, weights = (2 * unpack_bits(bits, n).astype(np.int64) - 1 for bits in (x, w.values.reshape(outs, -1)))
-    return _product(signs, weights)
+    return product(signs, weights)
 
 
-def _product(x: Array, w: Array) -> Array:
+def product(x: Array, w: Array) -> Array:
     """``x [..., n]`` times each row of ``w [outs, n]``, modulo 2**64; in floats, which is faster, where exact."""
     largest = int(np.abs(x).max(initial=0)) * int(np.abs(w).max(initial=0)) * x.shape[-1]
     dtype = np.float64 if largest < 2**53 else np.int64
@@ -186,7 +186,7 @@ class DenseBipolar(Call):
     def run(self, memory: Memory, word_bits: int) -> None:
         codes = unpack_planes(memory[self.x.name], self.planes, self.n, bool(self.x_signed))
         signs = 2 * unpack_bits(self.w.values.reshape(self.outs, -1), self.n).astype(np.int64) - 1
-        memory[self.y.name] = _biased(_product(codes, signs), self.bias)
+        memory[self.y.name] = _biased(product(codes, signs), self.bias)
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +206,7 @@ class DenseTernary(Call):
     def run(self, memory: Memory, word_bits: int) -> None:
         codes = unpack_planes(memory[self.x.name], self.planes, self.n, bool(self.x_signed))
         plus, minus = (unpack_bits(t.values.reshape(self.outs, -1), self.n) for t in (self.plus, self.minus))
-        memory[self.y.name] = _biased(_product(codes, plus.astype(np.int64) - minus), self.bias)
+        memory[self.y.name] = _biased(product(codes, plus.astype(np.int64) - minus), self.bias)
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,7 +224,7 @@ class DenseSelect(Call):
 
     def run(self, memory: Memory, word_bits: int) -> None:
         codes = unpack_planes(memory[self.x.name], self.planes, self.n, bool(self.x_signed))
-        memory[self.y.name] = _biased(_product(codes, values_of(self.w, memory).reshape(self.outs, -1)), self.bias)
+        memory[self.y.name] = _biased(product(codes, values_of(self.w, memory).reshape(self.outs, -1)), self.bias)
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,7 +239,7 @@ class DenseInteger(Call):
 
     def run(self, memory: Memory, word_bits: int) -> None:
         w = values_of(self.w, memory).reshape(self.outs, -1)
-        memory[self.y.name] = _product(values_of(self.x, memory), w).astype(np.int32)
+        memory[self.y.name] = product(values_of(self.x, memory), w).astype(np.int32)
 
 
 def _biased(acc: Array, bias: Table | None) -> Array:

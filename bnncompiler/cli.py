@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from bnncompiler.costs import GOALS
 from bnncompiler.errors import CompileError, DoesNotFit, UsageError, VerificationError
 from bnncompiler.output import check_folder, write_files
 from bnncompiler.version import VERSION
@@ -80,6 +81,14 @@ def parser() -> argparse.ArgumentParser:
         help="bits of a real-valued hidden activation (default: 20)",
     )
     numbers.add_argument("--strict", action="store_true", help="refuse a model whose outputs are not exact")
+    code = p.add_argument_group("code")
+    code.add_argument(
+        "--optimize",
+        choices=GOALS,
+        default="speed",
+        help="what to make small where kernels differ: time, flash or RAM (default: speed)",
+    )
+    code.add_argument("--constant-time", action="store_true", help="use no kernel whose time depends on the data")
     checks = p.add_argument_group("checks")
     checks.add_argument(
         "--verify",
@@ -192,6 +201,8 @@ def run(options: argparse.Namespace) -> int:
             stream_bits=options.stream_bits,
             verify_each=options.verify_each,
             strict=options.strict,
+            optimize=options.optimize,
+            constant_time=options.constant_time,
         )
     verification = None
     if options.verify is not None:

@@ -15,9 +15,9 @@ import numpy as np
 
 from bnncompiler import interpreter, memory
 from bnncompiler.frontend.imported import Imported
-from bnncompiler.host import HostRun
 from bnncompiler.ir import Array, Graph, Node, per_element
 from bnncompiler.lower import Lowered, Stored
+from bnncompiler.machines.base import Run
 from bnncompiler.ops import ArgMax, Constant, Elementwise, MaxPool, Steps
 from bnncompiler.packing import unpack_bits
 from bnncompiler.program import Program
@@ -102,7 +102,7 @@ def loose(imported: Imported, graph: Graph, forced: Mapping[str, Node]) -> froze
 
 
 def c_against_graph(
-    program: Program, lowered: Lowered, graph: Graph, ran: HostRun, values: Values
+    program: Program, lowered: Lowered, graph: Graph, ran: Run, values: Values
 ) -> tuple[Count, ...]:
     """Everything that the program has in memory, and its outputs, against the interpreter."""
     calls = {memory.written(call).name: i for i, call in enumerate(program.calls)}
@@ -116,7 +116,7 @@ def c_against_graph(
     return tuple(counts)
 
 
-def c_against_program(program: Program, inputs: Sequence[Array], ran: HostRun) -> tuple[Count, ...]:
+def c_against_program(program: Program, inputs: Sequence[Array], ran: Run) -> tuple[Count, ...]:
     """Every buffer that any call writes against the program's own meaning in numpy.
 
     Args:

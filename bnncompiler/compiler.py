@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from bnncompiler import backends, data, frontend, grid, memory, passes, readback, verification
+from bnncompiler import backends, costs, data, frontend, grid, memory, passes, readback, verification
 from bnncompiler.backends.base import About, Backend, Target
 from bnncompiler.errors import CompileError, UsageError
 from bnncompiler.frontend import Imported
@@ -43,6 +43,8 @@ class Options:
         stream_bits: bits of a real-valued hidden activation, 4 to 24.
         verify_each: run the interpreter before and after each pass and compare.
         strict: refuse a model whose outputs are not exact.
+        optimize: what is made small where there is a choice: "speed" (time), "size" (flash) or "ram".
+        constant_time: use no kernel whose time depends on the data.
     """
 
     backend: str = "c99"
@@ -53,8 +55,12 @@ class Options:
     stream_bits: int = 20
     verify_each: bool = False
     strict: bool = False
+    optimize: str = "speed"
+    constant_time: bool = False
 
     def __post_init__(self) -> None:
+        if self.optimize not in costs.GOALS:
+            raise UsageError(f"optimize is {self.optimize!r}; it can be {', '.join(costs.GOALS)}")
         if not 2 <= self.weight_bits <= 16 or not 4 <= self.stream_bits <= 24:
             raise UsageError("weight_bits must be 2 to 16 and stream_bits 4 to 24: accumulators have 32 bits")
 
@@ -66,7 +72,10 @@ class Options:
             "stream-bits": self.stream_bits,
         }
         given = [f"--{k} {v}" for k, v in shown.items() if v is not None]
-        return " ".join([*given, *filter(None, [str(self.grid)]), *(["--strict"] if self.strict else [])])
+        if self.optimize != "speed":
+            given.append(f"--optimize {self.optimize}")
+        flags = [f"--{k}" for k, v in (("constant-time", self.constant_time), ("strict", self.strict)) if v]
+        return " ".join([*given, *filter(None, [str(self.grid)]), *flags])
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +157,8 @@ def compile(
     stream_bits: int = 20,
     verify_each: bool = False,
     strict: bool = False,
+    optimize: str = "speed",
+    constant_time: bool = False,
 ) -> Compilation:
     """Compile an ONNX model to C.
 
@@ -167,12 +178,15 @@ def compile(
         stream_bits: bits of a real-valued hidden activation.
         verify_each: compare the graph before and after each pass.
         strict: refuse a model whose outputs are not exact.
+        optimize: what is made small where there is a choice: "speed" (time), "size" (flash) or "ram".
+        constant_time: use no kernel whose time depends on the data.
 
     Raises:
         CompileError: the model cannot be compiled; the message names the node and the way out.
     """
     grid_options = grid.GridOptions(input, scale, offset, mean, std)
-    options = Options(backend, target, name, grid_options, weight_bits, stream_bits, verify_each, strict)
+    bits = weight_bits, stream_bits
+    options = Options(backend, target, name, grid_options, *bits, verify_each, strict, optimize, constant_time)
     return run(model, options, calibrate)
 
 
@@ -188,7 +202,9 @@ def run(model: Model, options: Options, calibrate: data.Source | None = None) ->
     graph = passes.run_pipeline(
         source, passes.pipeline(options.weight_bits, options.stream_bits), _checker(source, options)
     )
-    lowered = lower(graph, target.word_bits, target.align, {g.name: g.source for g in grids}, imported.origins)
+    selection = costs.Selection(target.costs, options.optimize, options.constant_time)
+    sources = {g.name: g.source for g in grids}
+    lowered = lower(graph, target.word_bits, target.align, sources, imported.origins, selection)
     program = memory.plan(lowered.program)
     digest = hashlib.sha256(_bytes(model)).hexdigest()
     bound, undecided = error_bound(graph), undecided_points(graph)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from bnncompiler import explain, ops
 from bnncompiler.identifiers import identifiers
 from bnncompiler.ir import Array, Graph, unique_names
+from bnncompiler.machines.base import Measured
 from bnncompiler.program import Call, Program
 from bnncompiler.version import VERSION
 
@@ -53,11 +54,16 @@ class NodeFacts:
 
 @dataclass(frozen=True)
 class MemoryFacts:
-    """Bytes of constant tables, of the caller's arena, and of stack where that was measured."""
+    """Bytes of constant tables and of the caller's arena as planned; what was measured on the target, if it was.
+
+    ``linked_bytes`` is all of the model that is in flash, code included, ``ram_bytes`` its arena, inputs and outputs.
+    """
 
     flash_bytes: int
     arena_bytes: int
     stack_bytes: int | None
+    linked_bytes: int | None = None
+    ram_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,7 @@ class VerifyFacts:
     argmax_agreement: float
     accuracy: float | None
     cycles: int | None
+    instructions: int | None
     passed: bool
 
 
@@ -139,6 +146,14 @@ def verify_facts(verification: Verification) -> VerifyFacts:
     return VerifyFacts(**{f.name: getattr(verification, f.name) for f in fields(VerifyFacts)})
 
 
+def memory_facts(program: Program, measured: Measured | None) -> MemoryFacts:
+    """What the plan says, and what was measured."""
+    if measured is None:
+        return MemoryFacts(program.flash_bytes, program.arena_size, None)
+    sizes = measured.stack_bytes, measured.flash_bytes, measured.ram_bytes
+    return MemoryFacts(program.flash_bytes, program.arena_size, *sizes)
+
+
 def build(compilation: Compilation, verification: Verification | None = None) -> Report:
     """The report on a compilation, and on its verification where there was one."""
     program, shapes = compilation.program, {i.name: i.type.shape for i in compilation.graph.inputs}
@@ -153,7 +168,7 @@ def build(compilation: Compilation, verification: Verification | None = None) ->
             for g in compilation.grids
         ),
         nodes=nodes,
-        memory=MemoryFacts(program.flash_bytes, program.arena_size, None),
+        memory=memory_facts(program, None if verification is None else verification.measured),
         exact=compilation.exact,
         error_bound=compilation.error_bound,
         verify=None if verification is None else verify_facts(verification),

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnncompiler import compare, data, exhaustive, grid, host, interpreter, reference, stimuli
+from bnncompiler import compare, data, exhaustive, grid, interpreter, reference, stimuli
 from bnncompiler.compare import Count
 from bnncompiler.errors import VerificationError
 from bnncompiler.exhaustive import Checked
-from bnncompiler.host import Built
 from bnncompiler.ir import Array
+from bnncompiler.machines import records
+from bnncompiler.machines.base import Built, Measured
 from bnncompiler.ops import ArgMax
 from bnncompiler.reference import Reference
 
@@ -36,6 +37,7 @@ BATCH = 256  # samples whose values are all in memory at once
 MANY = 0.01  # part of a layer's values that rounding may decide without a word
 BY_PROGRAM = 2  # samples run call by call in numpy; the graph checks all of them
 SEED = 0
+MEASURED = 16  # samples that are run once more to see what they cost
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Verification:
         max_abs_error: the largest difference of an output from onnxruntime's, in real units.
         argmax_agreement: in which part of the samples both choose the same class.
         accuracy: of the C on the labels, None without labels.
-        cycles: a measured count of cycles for one sample, None where there is none.
+        measured: what a sample cost on the machine that ran it, None where it cannot tell.
         passed: whether everything held.
         accuracy_reference: of onnxruntime on the labels.
         error_bound: what the compiler states for the outputs.
@@ -74,7 +76,7 @@ class Verification:
     max_abs_error: float
     argmax_agreement: float
     accuracy: float | None
-    cycles: int | None
+    measured: Measured | None
     passed: bool
     accuracy_reference: float | None = None
     error_bound: float = 0.0
@@ -85,6 +87,19 @@ class Verification:
     tables: tuple[Checked, ...] = ()
     failures: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def cycles(self) -> int | None:
+        """The median count of cycles, None where they were not measured."""
+        return self._typical("cycles")
+
+    @property
+    def instructions(self) -> int | None:
+        """The median count of instructions, None where they were not measured."""
+        return self._typical("instructions")
+
+    def _typical(self, unit: str) -> int | None:
+        return self.measured.typical if self.measured is not None and self.measured.unit == unit else None
 
     def raise_if_failed(self) -> None:
         """Raise ``VerificationError`` with the first failure if there is one."""
@@ -108,6 +123,8 @@ class Verification:
             f"{self.end_to_end:,} samples compared end to end, too",
             f"argmax: agrees on {self.argmax_agreement:.2%}",
         ]
+        if self.measured is not None:
+            lines.append(f"cost: {self.measured}")
         if self.accuracy is not None:
             lines.append(f"accuracy: {self.accuracy:.2%} in C, {self.accuracy_reference:.2%} in onnxruntime")
         return (*lines, *self.notes, *(f"FAILED: {f}" for f in self.failures), *(["passed"] if self.passed else []))
@@ -130,7 +147,7 @@ class _Batch:
 
 
 def verify(compilation: Compilation, source: data.Source | None = None, *, samples: int | None = None) -> Verification:
-    """Build the C for this machine, run it, and compare it with the reference.
+    """Build the C for the target, run it there or on a simulator, and compare it with the reference.
 
     Args:
         compilation: what to verify.
@@ -139,7 +156,7 @@ def verify(compilation: Compilation, source: data.Source | None = None, *, sampl
 
     Raises:
         UsageError: the samples do not fit the model.
-        ToolError: there is no C compiler.
+        ToolError: there is no C compiler for the target, or no simulator.
         VerificationError: the program crashes, hangs or writes where it must not.
     """
     given = None if source is None else data.load(source, compilation.imported)
@@ -147,11 +164,14 @@ def verify(compilation: Compilation, source: data.Source | None = None, *, sampl
         given = given.first(max(1, samples))
     inputs, notes = _inputs(compilation, given, GENERATED if samples is None else samples)
     count = len(next(iter(inputs.values())))
-    with host.build(compilation.program, compilation.files) as built:
+    machine = compilation.backend.machine(compilation.target)
+    with machine.build(compilation.program, compilation.files) as built:
         checker = _Checker(compilation, built)
         parts = [checker.batch({k: v[i : i + BATCH] for k, v in inputs.items()}) for i in range(0, count, BATCH)]
         by_program = checker.by_program({k: v[:BY_PROGRAM] for k, v in inputs.items()})
-    return _result(compilation, parts, by_program, exhaustive.check(compilation.graph), given, count, notes)
+        measured = checker.measure({k: v[:MEASURED] for k, v in inputs.items()}) if machine.measures else None
+    tables = exhaustive.check(compilation.graph)
+    return _result(compilation, parts, by_program, tables, given, count, notes, machine.name, measured)
 
 
 def _inputs(
@@ -224,7 +244,18 @@ class _Checker:
     def by_program(self, inputs: Mapping[str, Array]) -> tuple[Count, ...]:
         """The C against the program's own meaning, buffer by buffer."""
         program = self.compilation.program
-        return compare.c_against_program(program, host.fed(program, inputs), self.built.run(inputs))
+        return compare.c_against_program(program, records.fed(program, inputs), self.built.run(inputs))
+
+    def measure(self, inputs: Mapping[str, Array]) -> Measured | None:
+        """What samples cost without the trace; their outputs must be the same.
+
+        Raises:
+            VerificationError: they are others.
+        """
+        plain, traced = self.built.run(inputs, trace=False), self.built.run(inputs)
+        if any((a != b).any() for a, b in zip(plain.outputs, traced.outputs, strict=True)):
+            raise VerificationError("the program computes something else when nothing looks at its memory")
+        return plain.measured
 
 
 def classes(compilation: Compilation, output: Array) -> Array:
@@ -255,6 +286,8 @@ def _result(
     given: data.Samples | None,
     count: int,
     notes: tuple[str, ...],
+    ran_on: str,
+    measured: Measured | None,
 ) -> Verification:
     c = compare.merge([*(p.c for p in parts), by_program])
     hidden = compare.merge([p.hidden for p in parts])
@@ -272,7 +305,7 @@ def _result(
     own = count - DIRECTED
     labels = None if given is None else given.labels
     return Verification(
-        ran_on="host",
+        ran_on=ran_on,
         samples=count,
         reference=reference.describe(),
         bits_compared=sum(h.compared for h in hidden),
@@ -281,7 +314,7 @@ def _result(
         max_abs_error=max((o.worst for o in outputs), default=0.0),
         argmax_agreement=float((ours[:own] == theirs[:own]).mean()),
         accuracy=None if labels is None else float((ours[:own] == labels).mean()),
-        cycles=None,
+        measured=measured,
         passed=not failures,
         accuracy_reference=None if labels is None else float((theirs[:own] == labels).mean()),
         error_bound=compilation.error_bound,

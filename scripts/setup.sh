@@ -43,7 +43,7 @@ find_python() {
 
 need gcc "compiles and runs the generated C" gcc libc6-dev
 need g++ "checks that C++ can include the generated C" g++
-need clang "the generated C is checked with two compilers" clang
+need clang "the generated C is checked with two compilers" clang libclang-rt-dev
 need avr-gcc "checks that the generated C is right where int has 16 bits" gcc-avr avr-libc
 
 if ! python=$(find_python) && can_install; then

@@ -1,28 +1,43 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnncompiler import calls, interpreter, memory, ops
-from bnncompiler.errors import CompileError, LoweringError
-from bnncompiler.ir import Array, Domain, Graph, bipolar, rows
+from bnncompiler import calls, interpreter, memory, ops, sliced_calls
+from bnncompiler.costs import FIRST, Cost, Selection, Work
+from bnncompiler.errors import CompileError, LoweringError, UsageError
+from bnncompiler.ir import Array, Domain, Graph, TensorType, bipolar, rows
 from bnncompiler.lower import lower
 from bnncompiler.passes import pipeline, run_pipeline
-from bnncompiler.program import Buffer, Program
+from bnncompiler.program import Buffer, Call, Program
+from bnncompiler.window import Window
 from tests import graphs
 
 
-def kernels(graph: Graph, word_bits: int = 32) -> list[str]:
-    return [c.kernel() for c in lower(graph, word_bits, 4).program.calls]
+def kernels(graph: Graph, word_bits: int = 32, selection: Selection = FIRST) -> list[str]:
+    return [c.kernel() for c in lower(graph, word_bits, 4, selection=selection).program.calls]
 
 
-def check(graph: Graph, q: Array, word_bits: int) -> Program:
+@dataclass(frozen=True)
+class Prefers:
+    """A cost model in which kernels of one module are cheaper, and their time depends on the data."""
+
+    module: str = sliced_calls.__name__
+
+    def of(self, kernel: type[Call], work: Work, word_bits: int) -> Cost:
+        return Cost(1, 9, 9, False) if kernel.__module__ == self.module else Cost(2, 1, 1)
+
+
+SLICED = Selection(Prefers())
+
+
+def check(graph: Graph, q: Array, word_bits: int, selection: Selection = FIRST) -> Program:
     """Lower and plan ``graph``, and compare every stored value with the interpreter on the samples ``q``."""
-    lowered = lower(graph, word_bits, word_bits // 8)
+    lowered = lower(graph, word_bits, word_bits // 8, selection=selection)
     planned = memory.plan(lowered.program)
     expected = interpreter.run(graph, {"x": q})
     for i, sample in enumerate(q):
@@ -48,7 +63,8 @@ def test_programs_compute_what_graphs_compute(seed: int, word_bits: int, scaled:
     rng = np.random.default_rng(seed)
     sizes = rng.integers(2, 70, size=int(rng.integers(2, 4))).tolist()
     graph = run_pipeline(graphs.mlp(rng, *sizes, 5, scaled=scaled, activation=activation), pipeline())
-    check(graph, rng.integers(0, 256, size=(3, sizes[0])), word_bits)
+    for selection in (FIRST, SLICED):
+        check(graph, rng.integers(0, 256, size=(3, sizes[0])), word_bits, selection)
 
 
 INPUTS = {
@@ -89,6 +105,29 @@ def test_windows_fuse_too() -> None:
     lowered = lower(graph, 32, 4).program
     fused = [c for c in lowered.calls if isinstance(c, calls.DenseThreshold)]
     assert len(fused) == 2 and max(c.count for c in fused) > 1
+
+
+def test_the_cost_model_chooses_kernels() -> None:
+    graph = run_pipeline(graphs.mlp(np.random.default_rng(0), 40, 30, 20, 5, prelu=False), pipeline())
+    popcount = ["bnn_threshold", "bnn_dense_threshold", "bnn_dense_threshold", "bnn_dense_xnor"]
+    bit_sliced = ["bnn_threshold", "bnn_dense_sliced_threshold", "bnn_dense_sliced_threshold", "bnn_dense_sliced"]
+    assert kernels(graph)[:4] == popcount
+    assert kernels(graph, selection=SLICED)[:4] == bit_sliced
+    assert kernels(graph, selection=Selection(Prefers(), constant_time=True))[:4] == popcount
+    for goal in ("size", "ram"):
+        assert kernels(graph, selection=Selection(Prefers(), goal))[:4] == popcount
+    with pytest.raises(UsageError, match="'tiny'; it can be speed, size, ram"):
+        Selection(goal="tiny")
+
+
+def test_bit_sliced_convolutions_in_groups() -> None:
+    rng = np.random.default_rng(2)
+    x = ops.Input("x", TensorType((5, 4, 6), "float32", bipolar()))
+    weight = rng.choice([-1.0, 1.0], (10, 3, 3, 3)).astype(np.float32)
+    conv = ops.Conv("conv", x, weight, None, Window((3, 3), before=(1, 1), after=(1, 1)), 2)
+    graph = run_pipeline(Graph("g", (x,), (graphs.chain(conv, ("Add", (0.5,)), ("Sign", ())),)), pipeline())
+    program = check(graph, rng.choice([-1, 1], (4, 5, 4, 6)), 8, SLICED)
+    assert any("bnn_dense_sliced" in c.kernels() for c in program.calls)
 
 
 def test_what_fits_is_scaled_in_32_bits() -> None:

@@ -61,8 +61,10 @@ def on_disk() -> dict[str, Path]:
     return modules
 
 
-def kernels() -> set[str]:
-    return {str(p.relative_to(ROOT)) for p in (ROOT / "backends" / "kernels").rglob("*") if p.suffix in (".c", ".h")}
+def data_files(package: str) -> set[Path]:
+    """What the package's patterns of data files match."""
+    folder = SOURCES.get(package, ROOT / package.replace(".", "/"))
+    return {path for pattern in SETUPTOOLS["package-data"][package] for path in folder.glob(pattern)}
 
 
 def test_every_package_on_disk_is_listed() -> None:
@@ -71,10 +73,11 @@ def test_every_package_on_disk_is_listed() -> None:
     assert set(SETUPTOOLS["packages"]) == packages == folders
 
 
-def test_every_kernel_is_package_data() -> None:
-    patterns = SETUPTOOLS["package-data"]["bnncompiler.backends"]
-    matched = {str(p.relative_to(ROOT)) for pattern in patterns for p in (ROOT / "backends").glob(pattern)}
-    assert matched == kernels() != set()
+@pytest.mark.parametrize("package", ["bnncompiler.backends", "bnncompiler.machines"])
+def test_every_c_file_is_package_data(package: str) -> None:
+    folder = SOURCES.get(package, ROOT / package.replace(".", "/"))
+    in_c = {path for path in folder.rglob("*") if path.suffix in (".c", ".h")}
+    assert in_c and in_c <= data_files(package)
 
 
 @pytest.mark.parametrize("name", ["passes", "backends"])
@@ -131,8 +134,8 @@ def expected_contents() -> set[str]:
         inside = path.relative_to(ROOT)
         return str(inside if inside.parts[0] == "bnncompiler" else "bnncompiler" / inside)
 
-    modules = {installed(p) for p in on_disk().values()}
-    return modules | {f"bnncompiler/{k}" for k in kernels()} | {"bnncompiler/py.typed"}
+    packaged = (path for package in SETUPTOOLS["package-data"] for path in data_files(package))
+    return {installed(path) for path in (*on_disk().values(), *packaged)}
 
 
 def test_wheel(checkout: Path, tmp_path: Path) -> None:

@@ -14,18 +14,19 @@ from bnncompiler.report import Report, VerifyFacts
 from tests.corpus import SELECTION, Exported
 
 NUMBER = (int, float)
+MAYBE = (int, type(None))
 SCHEMA = {
     "model": str, "backend": str, "target": str, "compiler_version": str,
     "input": [{"name": str, "shape": [int], "ctype": str, "scale": NUMBER, "offset": NUMBER, "source": str}],
     "nodes": [{"name": str, "kind": str, "onnx": [str], "shape": [int], "macs": int, "domain": str, "exact": bool,
                "why": str, "flash_bytes": int, "kernel": str}],
-    "memory": {"flash_bytes": int, "arena_bytes": int, "stack_bytes": (int, type(None))},
+    "memory": {"flash_bytes": int, "arena_bytes": int, "stack_bytes": MAYBE, "linked_bytes": MAYBE, "ram_bytes": MAYBE},
     "exact": bool, "error_bound": NUMBER,
     "verify": {"ran_on": str, "samples": int, "reference": str, "bits_compared": int, "bits_differing": int,
                "undecided_points": int, "max_abs_error": NUMBER, "argmax_agreement": NUMBER,
-               "accuracy": (*NUMBER, type(None)), "cycles": (int, type(None)), "passed": bool},
+               "accuracy": (*NUMBER, type(None)), "cycles": MAYBE, "instructions": MAYBE, "passed": bool},
 }  # fmt: skip
-VERIFIED = VerifyFacts("host", 8, "onnxruntime", 512, 0, 0, 0.0, 1.0, None, None, True)
+VERIFIED = VerifyFacts("host", 8, "onnxruntime", 512, 0, 0, 0.0, 1.0, None, None, None, True)
 
 
 def check(value: object, schema: object, where: str = "report") -> None:

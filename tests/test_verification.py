@@ -12,14 +12,15 @@ import pytest
 from onnx import ModelProto
 
 import bnncompiler
-from bnncompiler import Compilation, compare, exhaustive, host, interpreter, memory, stimuli
+from bnncompiler import Compilation, compare, exhaustive, interpreter, memory, stimuli
 from bnncompiler.backends.base import About
 from bnncompiler.errors import ToolError, UsageError, VerificationError
 from bnncompiler.ir import Array, Graph, Node
 from bnncompiler.lower import lower
+from bnncompiler.machines import host
 from bnncompiler.ops import IntegerDense, Requantize, Steps
 from bnncompiler.report import VerifyFacts
-from bnncompiler.verification import DIRECTED, Verification
+from bnncompiler.verification import DIRECTED
 from tests.conftest import missing
 from tests.networks import Builder
 
@@ -115,7 +116,7 @@ def test_generated_samples(compilation: Compilation) -> None:
 def test_the_reports_fields_are_there(compilation: Compilation) -> None:
     result = bnncompiler.verify(compilation, samples=4)
     names = {f.name for f in fields(VerifyFacts)}
-    assert names <= {f.name for f in fields(Verification)}
+    assert all(hasattr(result, name) for name in names)
     text = "\n".join(result.lines())
     assert "0 differ" in text and "on every accumulator" in text and text.endswith("passed")
 

@@ -45,6 +45,12 @@ BNN_KERNEL void bnn_unpack(const bnn_word *x, bnn_size n, unsigned planes, int32
 BNN_KERNEL void bnn_dense_threshold(const bnn_word *x, const bnn_word BNN_ROM *w,
                                     const void BNN_ROM *at, bnn_type at_type,
                                     bnn_size count, bnn_size n, bnn_size outs, bnn_word *y);
+BNN_KERNEL void bnn_dense_sliced_threshold(const bnn_word *x, const bnn_word BNN_ROM *w,
+                                           const bnn_word BNN_ROM *at, bnn_size count,
+                                           unsigned digits, bnn_size n, bnn_size outs, bnn_word *y);
+BNN_KERNEL void bnn_dense_sliced(const bnn_word *x, const bnn_word BNN_ROM *w,
+                                 const void BNN_ROM *offset, bnn_type offset_type, unsigned digits,
+                                 bnn_size n, bnn_size outs, int32_t *y);
 BNN_KERNEL void bnn_dense_xnor(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size n,
                                bnn_size outs, int32_t *y);
 BNN_KERNEL void bnn_dense_bipolar(const bnn_word *x, unsigned planes, int x_signed,

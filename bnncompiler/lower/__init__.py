@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bnncompiler import calls, ops
+from bnncompiler.costs import FIRST, Selection
 from bnncompiler.errors import LoweringError
 from bnncompiler.ir import Graph, Node
 from bnncompiler.lower import convolutions, functions, layers, maps
@@ -36,6 +37,7 @@ def lower(
     align: int,
     sources: Mapping[str, str] | None = None,
     origins: Mapping[str, tuple[str, ...]] | None = None,
+    selection: Selection = FIRST,
 ) -> Lowered:
     """The program of ``graph`` for a target with words of ``word_bits`` bits; the arena is not planned yet.
 
@@ -45,11 +47,12 @@ def lower(
         align: what the target wants its arena aligned to, in bytes.
         sources: for each input, how its grid became known (for the header and the report).
         origins: for each ONNX value, the ONNX nodes ("name:Op") that compute it.
+        selection: how kernels are chosen where several compute the same; by default the first is taken.
 
     Raises:
         LoweringError: no kernel computes a node; the message names it.
     """
-    low = Lowering(graph, word_bits, origins or {})
+    low = Lowering(graph, word_bits, selection, origins or {})
     inputs = tuple(_input(low, node, (sources or {}).get(node.name, "")) for node in graph.inputs)
     for node in graph.nodes():
         if node not in low.stored:

@@ -11,7 +11,7 @@ import numpy as np
 from bnncompiler import map_calls, ops
 from bnncompiler.ir import Array, Node
 from bnncompiler.lower import functions, layers
-from bnncompiler.lower.layers import Layer, Rows
+from bnncompiler.lower.rows import Layer, Rows
 from bnncompiler.lower.storage import SIGNED, Lowering, Stored, smallest_ctype
 from bnncompiler.map_calls import Index
 from bnncompiler.packing import words

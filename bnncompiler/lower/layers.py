@@ -6,46 +6,17 @@ the same kernels, on the taps of one pixel (`bnncompiler.lower.convolutions`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from bnncompiler import calls, ops
+from bnncompiler.costs import Work
 from bnncompiler.ir import Array, Node
-from bnncompiler.lower import functions
+from bnncompiler.lower import functions, sliced
+from bnncompiler.lower.rows import Layer, Rows
 from bnncompiler.lower.storage import SIGNED, Lowering, Stored, smallest_ctype
 from bnncompiler.packing import words
 from bnncompiler.program import Buffer, Sliced, Table, Typed
-
-Layer = ops.IntegerDense | ops.IntegerConv
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Rows of weights ``[out, in]`` in ``groups`` groups of equal size, the rows of a group reading the same inputs."""
-
-    weight: Array
-    groups: int = 1
-
-    @property
-    def ins(self) -> int:
-        """How many inputs a row reads."""
-        return int(self.weight.shape[1])
-
-    @property
-    def outs(self) -> int:
-        """How many rows a group has."""
-        return len(self.weight) // self.groups
-
-    @property
-    def kinds(self) -> set[int]:
-        """Which values the weights take."""
-        return set(np.unique(self.weight).tolist())
-
-    @property
-    def wants_planes(self) -> bool:
-        """Whether the kernels for these weights read bit planes."""
-        return self.kinds <= {-1, 0, 1}
+from bnncompiler.sliced_calls import DenseSliced, DenseSlicedThreshold, sliced_digits
 
 
 def dense(low: Lowering, node: ops.IntegerDense) -> None:
@@ -91,6 +62,11 @@ def is_xnor(x: Stored, rows: Rows) -> bool:
     return x.is_bipolar and rows.kinds <= {-1, 1}
 
 
+def times(node: Layer) -> int:
+    """How often a layer's weights are multiplied for one sample: once for each pixel."""
+    return node.type.size // len(node.weight)
+
+
 def _part(data: Table | Buffer, stride: int, groups: int) -> Table | Buffer | Sliced:
     """The current group's part of ``data``."""
     return data if groups == 1 else Sliced(data, stride)
@@ -101,10 +77,16 @@ def with_threshold(low: Lowering, node: ops.Steps, layer: Layer, rows: Rows, x: 
     crossed = functions.crossings(node)
     assert crossed is not None
     at = np.repeat(crossed, rows.outs // len(crossed), axis=0)
-    table = Typed(low.table(node, "at", at, None, at.shape[1]))
-    w = low.bit_table(layer, "weights", rows.weight > 0)
     macs = rows.weight.size if isinstance(layer, ops.IntegerDense) else 0
-    low.call(calls.DenseThreshold, node, macs, x, w, table, at.shape[1], rows.ins, rows.outs, y)
+    work = Work(rows.ins, rows.outs, at.shape[1], times(layer))
+    if low.choose((calls.DenseThreshold, DenseSlicedThreshold), work, sliced.fits(rows)) is DenseSlicedThreshold:
+        tables = sliced.weights(low, layer, rows), sliced.thresholds(low, node, rows, at)
+        numbers = at.shape[1], sliced_digits(rows.ins), rows.ins, rows.outs
+        low.call(DenseSlicedThreshold, node, macs, x, *tables, *numbers, y)
+    else:
+        table = Typed(low.table(node, "at", at, None, at.shape[1]))
+        w = low.bit_table(layer, "weights", rows.weight > 0)
+        low.call(calls.DenseThreshold, node, macs, x, w, table, at.shape[1], rows.ins, rows.outs, y)
 
 
 def product(low: Lowering, node: Layer, rows: Rows, x: Stored, y: Buffer) -> Stored:
@@ -118,6 +100,12 @@ def product(low: Lowering, node: Layer, rows: Rows, x: Stored, y: Buffer) -> Sto
         return _part(low.bit_table(node, what, values), outs * row_words, groups)
 
     if is_xnor(x, rows):
+        work = Work(ins, outs, 0, times(node) * groups)
+        if low.choose((calls.DenseXnor, DenseSliced), work, sliced.fits(rows)) is DenseSliced:
+            by_input = _part(sliced.weights(low, node, rows), ins * words(outs, low.word_bits), groups)
+            offset = Typed(_part(sliced.offsets(low, node, rows), outs, groups))
+            low.call(DenseSliced, node, macs, x.buffer, by_input, offset, sliced_digits(ins), ins, outs, sums)
+            return Stored(y)
         low.call(calls.DenseXnor, node, macs, x.buffer, bits("weights", rows.weight > 0), ins, outs, sums)
         return Stored(y)
     if not x.planes:

@@ -8,13 +8,14 @@ the calls.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from bnncompiler import calls, ops
+from bnncompiler.costs import Selection, Work
 from bnncompiler.errors import LoweringError
 from bnncompiler.identifiers import identifiers
 from bnncompiler.ir import Array, Graph, Node, per_element, unique_names
@@ -84,9 +85,12 @@ def bounds_ctype(node: Node) -> str:
 class Lowering:
     """What was stored where so far, and the calls in order."""
 
-    def __init__(self, graph: Graph, word_bits: int, origins: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(
+        self, graph: Graph, word_bits: int, selection: Selection, origins: Mapping[str, tuple[str, ...]]
+    ) -> None:
         self.graph = graph
         self.word_bits = word_bits
+        self.selection = selection
         self.origins = origins
         self.names = dict(zip(graph.nodes(), identifiers(unique_names(graph.nodes()).values()), strict=True))
         self.users = graph.users()
@@ -128,6 +132,10 @@ class Lowering:
     def call(self, kind: type[Call], node: Node, macs: int, *arguments: object) -> None:
         """Append a kernel call for ``node``."""
         self.calls.append(kind(self.names[node], self.origin(node), macs, *arguments))
+
+    def choose(self, kernels: Sequence[type[Call]], work: Work, all_fit: bool = True) -> type[Call]:
+        """The kernel for ``work``: the cheapest on the target, or the first where not ``all_fit``."""
+        return self.selection.choose(kernels, work, self.word_bits) if all_fit else kernels[0]
 
     @contextmanager
     def collecting(self) -> Iterator[list[Call]]:

@@ -40,6 +40,7 @@ from bnncompiler.map_calls import (
 from bnncompiler.move_calls import AddIntegers, ConcatBits, ConcatIntegers, MulIntegers, PermuteBits, PermuteIntegers
 from bnncompiler.packing import pack_bits, pack_planes, words
 from bnncompiler.program import Buffer, Call, Memory, Typed
+from bnncompiler.sliced_calls import DenseSliced, DenseSlicedThreshold, sliced_digits
 from bnncompiler.window import Window
 from tests.conftest import SANITIZERS, need
 from tests.kernels.harness import CALLS, TYPES, Harness, build, limits, table
@@ -172,6 +173,28 @@ def dense_xnor(rng: np.random.Generator, n: int, word_bits: int, memory: Memory)
     x, outs = bipolar_input(rng, n, word_bits, memory), int(rng.integers(1, 40))
     return DenseXnor(
         *ABOUT, x, table(weights(rng, outs, n, word_bits), "bnn_word"), n, outs, Buffer("y", "int32_t", outs)
+    )
+
+
+def dense_sliced(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    x, outs, ctype = bipolar_input(rng, n, word_bits, memory), int(rng.integers(1, 140)), any_type(rng)
+    w, lo = table(weights(rng, n, outs, word_bits), "bnn_word"), max(limits(ctype)[0], -(2**24))
+    offset = Typed(table(rng.integers(lo, min(limits(ctype)[1], 2**24), outs), ctype))
+    return DenseSliced(*ABOUT, x, w, offset, sliced_digits(n), n, outs, Buffer("y", "int32_t", outs))
+
+
+def dense_sliced_threshold(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    """Thresholds near the values; lanes behind the last output never reach theirs."""
+    x, outs, digits = bipolar_input(rng, n, word_bits, memory), int(rng.integers(1, 140)), sliced_digits(n)
+    w, count = table(weights(rng, n, outs, word_bits), "bnn_word"), int(rng.choice([1, 1, 2, 3]))
+    probe, zero = {"x": memory["x"]}, Typed(table(np.zeros(outs), "int8_t"))
+    DenseSliced(*ABOUT, x, w, zero, digits, n, outs, Buffer("y", "int32_t", outs)).run(probe, word_bits)
+    at = np.full((count, words(outs, word_bits) * word_bits), 2**digits - 1)
+    at[:, :outs] = np.clip(probe["y"] // 2 + rng.integers(-1, 2, (count, outs)), 0, 2**digits - 1)
+    bits_of_at = at[:, None, :] >> np.arange(digits)[:, None] & 1
+    y = Buffer("y", "bnn_word", words(outs, word_bits))
+    return DenseSlicedThreshold(
+        *ABOUT, x, w, table(pack_bits(bits_of_at, word_bits), "bnn_word"), count, digits, n, outs, y
     )
 
 
@@ -391,6 +414,7 @@ def permute_integers(rng: np.random.Generator, n: int, word_bits: int, memory: M
 
 MAKERS: dict[type[Call], Callable[[np.random.Generator, int, int, Memory], Call]] = {
     Argmax: argmax, DenseBipolar: dense_bipolar, DenseInteger: dense_integer, DenseSelect: dense_select,
+    DenseSliced: dense_sliced, DenseSlicedThreshold: dense_sliced_threshold,
     DenseTernary: dense_ternary, DenseThreshold: dense_threshold, DenseXnor: dense_xnor, LoadBits: load_bits,
     Lookup: lookup, Requantize: requantize, Scale: scale, Slice: slice_, Steps: steps, Threshold: threshold,
     Unpack: unpack, AddBorder: add_border, GatherBits: gather_bits, GatherIntegers: gather_integers,

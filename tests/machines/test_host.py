@@ -10,9 +10,11 @@ import pytest
 from onnx import ModelProto
 
 import bnncompiler
-from bnncompiler import Compilation, host, memory
+from bnncompiler import Compilation, memory
 from bnncompiler.errors import ToolError, VerificationError
 from bnncompiler.ir import Array
+from bnncompiler.machines import host, records
+from bnncompiler.machines.base import TIMEOUT, Run
 from tests.conftest import missing
 from tests.networks import Builder
 
@@ -53,9 +55,17 @@ def sabotaged(compilation: Compilation, statement: str) -> dict[str, str]:
     return {**compilation.files, "net.c": re.sub(r"(BNN_TRACE\(0,.*;)", rf"\1\n    {statement}", source)}
 
 
-def run(compilation: Compilation, files: Mapping[str, str] | None = None, **options: object) -> host.HostRun:
-    x = {"x": PIXELS}
-    return host.run(compilation.program, files or compilation.files, x, **options)  # type: ignore[arg-type]
+def run(
+    compilation: Compilation,
+    files: Mapping[str, str] | None = None,
+    *,
+    q: Array = PIXELS,
+    trace: bool = True,
+    flags: tuple[str, ...] = (),
+    timeout: float = TIMEOUT,
+) -> Run:
+    with host.Host(flags).build(compilation.program, files or compilation.files, timeout=timeout) as built:
+        return built.run({"x": q}, trace=trace)
 
 
 @pytest.mark.parametrize("target", ["64", "32", "16", "8"])
@@ -73,7 +83,7 @@ def test_every_buffer_is_what_the_program_means(target: str) -> None:
 
 def test_samples_in_chunks_are_the_same(compilation: Compilation, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run(compilation)
-    monkeypatch.setattr(host, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(records, "CHUNK_BYTES", 1000)
     chunks = run(compilation)
     for a, b in zip((*whole.outputs, *whole.trace), (*chunks.outputs, *chunks.trace), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -88,10 +98,10 @@ def test_without_a_trace(compilation: Compilation) -> None:
 def test_packed_bits_are_packed_from_the_lowest_bit() -> None:
     compilation = bnncompiler.compile(mlp(), name="net", input="bits")
     q = np.where(PIXELS > 127, 1, -1)
-    (fed,) = host.fed(compilation.program, {"x": q})
+    (fed,) = records.fed(compilation.program, {"x": q})
     assert fed.dtype == np.uint8 and fed.shape == (len(q), 5)
     assert fed[0, 0] & 1 == (q[0, 0] > 0) and fed[0, 1] >> 2 & 1 == (q[0, 10] > 0)
-    host.run(compilation.program, compilation.files, {"x": q})
+    run(compilation, q=q)
 
 
 def test_a_crash_is_named(compilation: Compilation) -> None:
@@ -118,11 +128,12 @@ def test_calls_that_are_not_the_programs_are_seen(compilation: Compilation) -> N
 
 def test_sanitizers(compilation: Compilation) -> None:
     try:
-        run(compilation, sanitize=True)
+        run(compilation, flags=host.SANITIZERS)
     except ToolError:
         pytest.skip("the C compiler has no sanitizers")
     with pytest.raises(VerificationError, match=r"sanitizer stopped .* signed integer overflow"):
-        run(compilation, sabotaged(compilation, "{ volatile int big = 2147483647; big = big + 1; }"), sanitize=True)
+        overflow = "{ volatile int big = 2147483647; big = big + 1; }"
+        run(compilation, sabotaged(compilation, overflow), flags=host.SANITIZERS)
 
 
 def test_c_that_does_not_compile_is_quoted(compilation: Compilation) -> None:

@@ -1,0 +1,86 @@
+/* Bit-sliced counters: lane j of a word belongs to output j, and the words of a counter are the
+ * binary digits of a number for each lane.
+ *
+ * The bipolar sum of output o over n inputs, of which `ones` are 1, is
+ *     sum = n - 2 popcount(x ^ w) = 2 v - n - 2 popcount(w),   v = n - ones + 2 popcount(x & w),
+ * so that only inputs that are 1 need be looked at: each adds 2 to v in the lanes where its
+ * weights are 1. Full adders do that for a word of outputs at a time, without a popcount. Weights
+ * are stored by input for this: row i has the bits of all outputs. */
+#ifndef BNN_SLICED_H
+#define BNN_SLICED_H
+
+#include "bnn_popcount.h"
+
+/* Digits of a counter: sums of up to 2^(BNN_DIGITS - 1) - 1 inputs. */
+#define BNN_DIGITS 20u
+
+/* The place of the lowest one of v, which is not 0. */
+BNN_INLINE unsigned bnn_lowest(bnn_word v)
+{
+#if defined(__GNUC__) && !defined(__AVR__)
+    return (unsigned)__builtin_ctzll(v);
+#else
+    return bnn_popcount((bnn_word)((bnn_word)(v - 1u) & (bnn_word)~v));
+#endif
+}
+
+/* One digit added to two others: *sum becomes the sum's digit, and the carry is returned. */
+BNN_INLINE bnn_word bnn_full_add(bnn_word *sum, bnn_word a, bnn_word b)
+{
+    const bnn_word half = (bnn_word)(*sum ^ a);
+    const bnn_word carry = (bnn_word)((*sum & a) | (half & b));
+    *sum = (bnn_word)(half ^ b);
+    return carry;
+}
+
+/* Adds the rows of eight inputs to v, whose digit 0 no input changes. */
+BNN_INLINE void bnn_add_eight(bnn_word *v, unsigned digits, const bnn_word *rows)
+{
+    const bnn_word two_a = bnn_full_add(&v[1], rows[0], rows[1]);
+    const bnn_word two_b = bnn_full_add(&v[1], rows[2], rows[3]);
+    const bnn_word four_a = bnn_full_add(&v[2], two_a, two_b);
+    const bnn_word two_c = bnn_full_add(&v[1], rows[4], rows[5]);
+    const bnn_word two_d = bnn_full_add(&v[1], rows[6], rows[7]);
+    const bnn_word four_b = bnn_full_add(&v[2], two_c, two_d);
+    bnn_word carry = bnn_full_add(&v[3], four_a, four_b);
+    for (unsigned d = 4; d < digits; ++d) {
+        const bnn_word digit = v[d];
+        v[d] = (bnn_word)(digit ^ carry);
+        carry = (bnn_word)(digit & carry);
+    }
+}
+
+/* The digits of v for the word of outputs that begins in column `column` of the rows w. */
+BNN_INLINE void bnn_count_sliced(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size n,
+                                 bnn_size columns, bnn_size column, unsigned digits, bnn_word *v)
+{
+    bnn_word rows[8];
+    unsigned waiting = 0;
+    bnn_size ones = 0;
+    for (bnn_size i = 0; i < bnn_words(n); ++i) {
+        ones += bnn_popcount(x[i]);
+    }
+    for (unsigned d = 0; d < digits; ++d) {
+        v[d] = (n - ones) >> d & 1u ? (bnn_word)~(bnn_word)0 : (bnn_word)0;
+    }
+    for (bnn_size i = 0; i < bnn_words(n); ++i) {
+        const bnn_word BNN_ROM *const first = w + i * BNN_WORD_BITS * columns + column;
+        bnn_word left = x[i];
+        for (unsigned k = 0; k < BNN_WORD_BITS && left != 0; ++k) {
+            rows[waiting++] = bnn_rom_word(first + bnn_lowest(left) * columns);
+            left = (bnn_word)(left & (left - 1u));
+            if (waiting == 8u) {
+                bnn_add_eight(v, digits, rows);
+                waiting = 0;
+            }
+        }
+    }
+    if (waiting != 0) {
+        for (unsigned k = waiting; k < 8u; ++k) {
+            rows[k] = 0;
+        }
+        bnn_add_eight(v, digits, rows);
+    }
+}
+
+#endif

@@ -1,0 +1,108 @@
+"""What kernels cost on a target, and how one is chosen where several compute the same.
+
+Lowering asks `Selection.choose` with the work at hand; the figures come from the target's `Costs`. They only rank
+kernels against each other, and never reach a report: what is reported is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from bnncompiler.errors import UsageError
+
+if TYPE_CHECKING:
+    from bnncompiler.program import Call
+
+GOALS = ("speed", "size", "ram")
+
+
+@dataclass(frozen=True)
+class Work:
+    """One product of a row of inputs with a matrix of binary weights.
+
+    Attributes:
+        ins: inputs of each output.
+        outs: outputs.
+        thresholds: thresholds that each output is compared with; 0 where the sums themselves are wanted.
+        times: how often it is computed for one sample: the pixels of a convolution.
+    """
+
+    ins: int
+    outs: int
+    thresholds: int = 0
+    times: int = 1
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a kernel costs for some work.
+
+    Attributes:
+        cycles: for one time, on average over inputs.
+        flash: bytes of its tables, and of its code as far as others do not need it.
+        ram: bytes of working memory that it needs beyond input and output.
+        constant_time: whether the time is the same for all inputs.
+    """
+
+    cycles: float
+    flash: int
+    ram: int = 0
+    constant_time: bool = True
+
+
+class Costs(Protocol):
+    """The cost model of a target."""
+
+    def of(self, kernel: type[Call], work: Work, word_bits: int) -> Cost | None:
+        """What ``kernel`` costs for ``work`` with words of ``word_bits``; None where it cannot compute it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Unpriced:
+    """No cost model: always the first kernel."""
+
+    def of(self, kernel: type[Call], work: Work, word_bits: int) -> Cost | None:
+        """Nothing is known."""
+        return None
+
+
+UNPRICED = Unpriced()
+
+
+@dataclass(frozen=True)
+class Selection:
+    """How kernels are chosen.
+
+    Attributes:
+        costs: the target's cost model.
+        goal: what is made small: "speed" (cycles), "size" (flash) or "ram".
+        constant_time: whether kernels whose time depends on the data are ruled out.
+    """
+
+    costs: Costs = UNPRICED
+    goal: str = "speed"
+    constant_time: bool = False
+
+    def __post_init__(self) -> None:
+        if self.goal not in GOALS:
+            raise UsageError(f"optimize is {self.goal!r}; it can be {', '.join(GOALS)}")
+
+    def choose(self, kernels: Sequence[type[Call]], work: Work, word_bits: int) -> type[Call]:
+        """The cheapest of ``kernels`` for ``work``, the first of equals; the first where none has a cost."""
+        priced = [(kernel, self.costs.of(kernel, work, word_bits)) for kernel in kernels]
+        known = [(k, c) for k, c in priced if c is not None and (c.constant_time or not self.constant_time)]
+        return min(known, key=lambda pair: self._order(pair[1]))[0] if known else kernels[0]
+
+    def _order(self, cost: Cost) -> tuple[float, ...]:
+        by_goal = {
+            "speed": (cost.cycles, cost.flash, cost.ram),
+            "size": (cost.flash, cost.cycles, cost.ram),
+            "ram": (cost.ram, cost.cycles, cost.flash),
+        }
+        return by_goal[self.goal]
+
+
+FIRST = Selection()

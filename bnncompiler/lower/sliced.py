@@ -1,0 +1,48 @@
+"""Tables of the bit-sliced kernels (`bnncompiler.sliced_calls`): weights by input, thresholds and offsets on ``v``."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bnncompiler.ir import Array, Node
+from bnncompiler.lower.rows import Layer, Rows
+from bnncompiler.lower.storage import Lowering
+from bnncompiler.packing import pack_bits, words
+from bnncompiler.program import Table
+from bnncompiler.sliced_calls import DIGITS, sliced_digits
+
+
+def fits(rows: Rows) -> bool:
+    """Whether the counters are wide enough for ``rows``."""
+    return sliced_digits(rows.ins) <= DIGITS
+
+
+def weights(low: Lowering, node: Layer, rows: Rows) -> Table:
+    """The weights by input, group after group: row ``i`` of a group has the bits of its outputs for input ``i``."""
+    by_input = (rows.weight > 0).reshape(rows.groups, rows.outs, rows.ins).swapaxes(1, 2)
+    return low.bit_table(node, "weights", by_input)
+
+
+def offsets(low: Lowering, node: Layer, rows: Rows) -> Table:
+    """What is taken from ``2 v`` for the sum of each output."""
+    return low.table(node, "offset", rows.ins + 2 * _ones(rows))
+
+
+def thresholds(low: Lowering, node: Node, rows: Rows, at: Array) -> Table:
+    """Thresholds ``at [outs, count]`` on sums as those on ``v``, bit-sliced.
+
+    ``sum >= at`` is ``2 v - offset >= at``, that is ``v >= ceil((at + offset) / 2)``.
+    """
+    digits = sliced_digits(rows.ins)
+    on_v = -(-(at + rows.ins + 2 * _ones(rows)[:, None]) // 2)
+    lanes = words(rows.outs, low.word_bits) * low.word_bits
+    padded = np.full((lanes, at.shape[1]), 2**digits - 1)
+    padded[: rows.outs] = np.clip(on_v, 0, 2**digits - 1)
+    bits = (padded.T[:, None, :] >> np.arange(digits)[:, None]) & 1
+    packed = pack_bits(bits, low.word_bits)
+    return low.table(node, "at", packed, "bnn_word", packed.shape[-1])
+
+
+def _ones(rows: Rows) -> Array:
+    """How many weights of each output are +1."""
+    return np.asarray((rows.weight > 0).sum(axis=1))

@@ -1,0 +1,144 @@
+"""Running the generated C on this machine: what verification of portable C is done with."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bnncompiler.errors import ToolError, VerificationError
+from bnncompiler.ir import Array
+from bnncompiler.machines import records
+from bnncompiler.machines.base import TIMEOUT, Run
+from bnncompiler.program import Program
+
+COMPILERS = ("cc", "gcc", "clang")
+FLAGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-O2")
+SANITIZERS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
+@dataclass(frozen=True)
+class HostBuilt:
+    """Executables for one program, each made when it is first wanted: with and without the trace."""
+
+    program: Program
+    folder: Path
+    flags: tuple[str, ...]
+    timeout: float
+
+    def run(self, inputs: Mapping[str, Array], *, trace: bool = True) -> Run:
+        """Run all samples (see `machines.base.Built.run`)."""
+        runs = [self._chunk(part, trace) for part in records.chunks(self.program, inputs, trace)]
+        if len(runs) == 1:
+            return runs[0]
+        return Run(
+            tuple(np.concatenate(o) for o in zip(*(r.outputs for r in runs), strict=True)),
+            tuple(np.concatenate(t) for t in zip(*(r.trace for r in runs), strict=True)),
+            runs[0].selftest,
+        )
+
+    def _chunk(self, inputs: Mapping[str, Array], trace: bool) -> Run:
+        count = len(next(iter(inputs.values())))
+        (self.folder / "inputs.bin").write_bytes(records.encode(self.program, inputs))
+        names = ["inputs.bin", "outputs.bin", "trace.bin" if trace else ""]
+        selftest = int(_execute([str(self._executable(trace)), *names], self.folder, self.timeout))
+        return Run(
+            records.decode_outputs(self.program, (self.folder / "outputs.bin").read_bytes(), count),
+            records.decode_trace(self.program, (self.folder / "trace.bin").read_bytes(), count) if trace else (),
+            selftest,
+        )
+
+    def _executable(self, trace: bool) -> Path:
+        output = self.folder / ("traced" if trace else "plain")
+        if not output.exists():
+            compiler = find_compiler()
+            traced = ["-DBNN_HARNESS_TRACE"] if trace else []
+            command = [*compiler, *self.flags, *traced, records.MAIN, "-o", output.name]
+            done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise ToolError(f"{shlex.join(compiler)} does not compile the generated C: {first_error(done.stderr)}")
+        return output
+
+
+@dataclass(frozen=True)
+class Host:
+    """This machine.
+
+    Attributes:
+        flags: what the C compiler is given beyond strictness.
+    """
+
+    flags: tuple[str, ...] = ()
+    name: str = "host"
+    measures: bool = False
+
+    @contextmanager
+    def build(self, program: Program, files: Mapping[str, str], *, timeout: float = TIMEOUT) -> Iterator[HostBuilt]:
+        """Compile the generated files with this machine's C compiler under the strict flags."""
+        find_compiler()
+        with tempfile.TemporaryDirectory(prefix="bnncompiler-") as name:
+            folder = Path(name)
+            for file, text in records.sources(program, files, records.read("host_io", records.IO)).items():
+                (folder / file).write_text(text, encoding="utf-8")
+            yield HostBuilt(program, folder, (*FLAGS, *self.flags), timeout)
+
+
+def first_error(messages: str) -> str:
+    """The line of a compiler's messages that says what is wrong."""
+    lines = messages.strip().splitlines()
+    return next((line for line in lines if "error" in line), lines[0] if lines else "no message").strip()
+
+
+def find_compiler() -> list[str]:
+    """The host's C compiler as a command: ``$CC``, or the first of cc, gcc and clang that is there.
+
+    Raises:
+        ToolError: there is none.
+    """
+    said = shlex.split(os.environ.get("CC", ""))
+    for command in [said] if said else [[c] for c in COMPILERS]:
+        if shutil.which(command[0]):
+            return command
+    where = f"$CC is {said[0]!r}, which is not there" if said else f"none of {', '.join(COMPILERS)} is there"
+    raise ToolError(
+        f"no C compiler: {where}; install one (Debian: apt install gcc, Fedora: dnf install gcc, macOS: "
+        "xcode-select --install) or set CC"
+    )
+
+
+def _execute(command: list[str], folder: Path, timeout: float) -> str:
+    """What the program prints; raises ``VerificationError`` that tells apart how it failed."""
+    environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}  # the main program closes nothing that it reads
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise VerificationError(f"the generated program hangs: no end after {timeout:g} s") from None
+    if done.returncode == 0:
+        return done.stdout
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    found = next((line for line in lines if "runtime error" in line or "Sanitizer:" in line), None)
+    if found is not None:
+        raise VerificationError(f"the sanitizer stopped the generated program: {found}")
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        raise VerificationError(f"the generated program crashed ({name})")
+    message = next((line.removeprefix("bnn_harness: ") for line in lines), "no message")
+    raise VerificationError(f"the generated program failed (exit code {done.returncode}): {message}")
