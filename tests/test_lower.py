@@ -94,6 +94,24 @@ def test_every_storage_meets_every_weight(domain: Domain, levels: list[int], act
         check(graph, q, word_bits)
 
 
+@pytest.mark.parametrize("reader", ["argmax", "permute", "table"])
+def test_codes_whose_base_differs_by_row(reader: str) -> None:
+    """Ternary values are stored from 0 on, so that what they add to a sum depends on the output's weights."""
+    rng = np.random.default_rng(4)
+    x = ops.Input("x", TensorType((24,), "float32", Domain(rows(1), rows(0), rows(-1), rows(1))))
+    hidden = graphs.chain(x, ("Mul", (0.7,)), ("Round", ()))
+    dense = ops.Dense("fc", hidden, rng.choice([-1.0, 1.0], (6, 24)).astype(np.float32))
+    ends = {
+        "argmax": ops.ArgMax("best", dense),
+        "permute": ops.Permute("turned", dense, np.arange(6)[::-1].copy()),
+        "table": graphs.chain(dense, ("Mul", (np.linspace(0.1, 0.7, 6),)), ("Sigmoid", ())),
+    }
+    graph = run_pipeline(Graph("g", (x,), (ends[reader],)), pipeline())
+    q = rng.integers(-1, 2, (20, 24))
+    for word_bits in (8, 64):
+        check(graph, q, word_bits)
+
+
 def test_bipolar_layers_use_the_fused_kernel() -> None:
     graph = run_pipeline(graphs.mlp(np.random.default_rng(0), 40, 30, 20, 5, prelu=False), pipeline())
     assert kernels(graph)[:3] == ["bnn_threshold", "bnn_dense_threshold", "bnn_dense_threshold"]

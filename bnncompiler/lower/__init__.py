@@ -140,15 +140,13 @@ def _node(low: Lowering, node: Node) -> None:
             functions.requantize(low, node, low.integers(node.x), size, y)
             low.stored[node] = Stored(y)
         case ops.Steps() | ops.Lookup():
-            stored = low.stored[node.x]
             y = Buffer(name, low.output_ctype(node), size)
-            functions.lookup(
-                low, node, low.integers(node.x) if stored.planes or len(stored.base) > 1 else stored, size, y
-            )
+            functions.lookup(low, node, low.integers(node.x), size, y)
             low.stored[node] = Stored(y)
         case ops.ArgMax(x=x) if x.type.size == x.type.channels:
             y = Buffer(name, "int32_t", 1)
-            low.call(calls.Argmax, node, 0, Typed(low.integers(x).buffer), x.type.size, y)
+            codes = low.integers(x) if len(low.stored[x].base) == 1 else maps.plain(low, x)
+            low.call(calls.Argmax, node, 0, Typed(codes.buffer), x.type.size, y)
             low.stored[node] = Stored(y)
         case _:
             raise LoweringError(_why_not(node))

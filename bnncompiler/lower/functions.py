@@ -6,10 +6,12 @@ them for one pixel, everything else for the whole value.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from bnncompiler import calls, interpreter, ops
-from bnncompiler.ir import Array, Node, per_element
+from bnncompiler.ir import Array, Domain, Node, per_element
 from bnncompiler.lower.storage import LIMITS, Lowering, Stored, smallest_ctype
 from bnncompiler.program import Buffer, Typed
 
@@ -149,17 +151,23 @@ def lookup(low: Lowering, node: ops.Lookup | ops.Steps, x: Stored, n: int, y: Bu
         values = interpreter.steps(lo + step * np.arange(points(node.x))[:, None], node.at, node.levels).T
     else:
         values = node.table
+    start, stride, values = _by_code(x, node.x.domain, values)
     table = low.table(node, "table", values, smallest_ctype(values), values.shape[1])
-    base = int(x.base[0])
-    low.call(
-        calls.Lookup,
-        node,
-        0,
-        Typed(x.buffer),
-        n,
-        (lo - base) // x.step,
-        step // x.step,
-        Typed(table),
-        *values.shape,
-        Typed(y),
-    )
+    low.call(calls.Lookup, node, 0, Typed(x.buffer), n, start, stride, Typed(table), *values.shape, Typed(y))
+
+
+def _by_code(x: Stored, domain: Domain, values: Array) -> tuple[int, int, Array]:
+    """A table by the codes of ``x``, with its first code and their distance, for one over ``domain``.
+
+    Rows whose codes have different bases have their entries in different places.
+    """
+    rows = len(values) if len(x.base) == 1 else max(domain.rows, len(x.base), len(values))
+    base = per_element(x.base, rows)
+    lo, hi = domain.bounds if len(x.base) == 1 else (per_element(a, rows) for a in (domain.lo, domain.hi))
+    first, last = (lo - base) // x.step, (hi - base) // x.step
+    start = int(first.min())
+    stride = math.gcd(domain.step // x.step, *map(int, first - start))
+    codes = np.arange(start, int(last.max()) + 1, stride)
+    entry = (base[:, None] + codes * x.step - domain.bounds[0]) // domain.step
+    row = np.arange(rows) % len(values)
+    return start, stride, values[row[:, None], np.clip(entry, 0, values.shape[1] - 1)]

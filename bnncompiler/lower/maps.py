@@ -95,13 +95,13 @@ def pad(low: Lowering, node: ops.Pad) -> None:
 def join(low: Lowering, node: ops.IntegerAdd | ops.IntegerMul) -> None:
     """Append a sum or a product of two values."""
     kernel = move_calls.AddIntegers if isinstance(node, ops.IntegerAdd) else move_calls.MulIntegers
-    x, z = (_plain(low, side) for side in (node.x, node.y))
+    x, z = (plain(low, side) for side in (node.x, node.y))
     y = Buffer(low.names[node], low.output_ctype(node), node.type.size)
     low.call(kernel, node, 0, Typed(x.buffer), Typed(z.buffer), node.type.size, Typed(y))
     low.stored[node] = Stored(y)
 
 
-def _plain(low: Lowering, node: Node) -> Stored:
+def plain(low: Lowering, node: Node) -> Stored:
     """The value as the graph's integers themselves."""
     stored = low.integers(node)
     if stored.is_plain:
@@ -132,7 +132,7 @@ def concat(low: Lowering, node: ops.Concat) -> None:
     alike = all(s.planes == first.planes > 0 and not s.signed and s.step == first.step for s in stored)
     as_bits = alike and all(s.base.tolist() == first.base.tolist() for s in stored)
     if not as_bits:
-        stored = [_plain(low, p) for p in node.parts]
+        stored = [plain(low, p) for p in node.parts]
     pixels = node.type.size // node.type.channels
     so_far, channels = stored[0].buffer, node.parts[0].type.channels
     for i, (part, right) in enumerate(zip(node.parts[1:], stored[1:], strict=True)):
@@ -168,9 +168,7 @@ def permute(low: Lowering, node: ops.Permute) -> None:
         low.stored[node] = stored
         return
     if len(stored.base) > 1:
-        raise LoweringError(
-            f"{node.name}: {node.op} of sums that differ by channel has no kernel; put a threshold before it"
-        )
+        stored = plain(low, node.x)
     table, period, stride = move_calls.periodic(index)
     order = (Typed(low.table(node, "index", table, smallest_ctype(table))), period, stride, len(index))
     if stored.planes:
