@@ -10,14 +10,15 @@ from dataclasses import dataclass
 
 from bnncompiler.backends import c_writer
 from bnncompiler.backends.base import About, Backend, Files, Target, pick_target
+from bnncompiler.backends.c99_costs import WIDE
 from bnncompiler.machines.base import Machine
 from bnncompiler.machines.host import Host
 from bnncompiler.program import Program
 
 # int32_t values lie in the arena beside words, so that nothing is aligned to less than 4 bytes.
 TARGETS = (
-    Target("host", word_bits=64, align=8),
-    Target("64", word_bits=64, align=8),
+    Target("host", word_bits=64, align=8, costs=WIDE),
+    Target("64", word_bits=64, align=8, costs=WIDE),
     Target("32", word_bits=32, align=4),
     Target("16", word_bits=16, align=4, int_bits=16),
     Target("8", word_bits=8, align=4, int_bits=16),

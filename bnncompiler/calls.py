@@ -16,11 +16,11 @@ from bnncompiler.packing import pack_bits, pack_planes, unpack_bits, unpack_plan
 from bnncompiler.program import Buffer, Call, Memory, Table, Typed, store, values_of
 
 
-def _reached(x: Array, at: Array, rows: int) -> Array:
+def reached(x: Array, at: Array, rows: int) -> Array:
     """For each element of ``x [..., n]``, how many of its row's thresholds it reaches."""
     by_row = x.reshape(*x.shape[:-1], -1, rows, 1)
-    reached: Array = (by_row >= at.reshape(rows, -1)).sum(axis=-1).reshape(x.shape)
-    return reached
+    count: Array = (by_row >= at.reshape(rows, -1)).sum(axis=-1).reshape(x.shape)
+    return count
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +45,8 @@ class Threshold(Call):
         return "Bit `i` of `y` is `x[i] >= at[i % rows]`." if self.count == 1 else super().meaning
 
     def run(self, memory: Memory, word_bits: int) -> None:
-        reached = _reached(values_of(self.x, memory), values_of(self.at, memory), self.rows)
-        memory[self.y.name] = pack_bits(reached & 1, word_bits)
+        count = reached(values_of(self.x, memory), values_of(self.at, memory), self.rows)
+        memory[self.y.name] = pack_bits(count & 1, word_bits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ class Steps(Call):
     y: Buffer
 
     def run(self, memory: Memory, word_bits: int) -> None:
-        codes = _reached(values_of(self.x, memory), values_of(self.at, memory), self.rows)
+        codes = reached(values_of(self.x, memory), values_of(self.at, memory), self.rows)
         if self.levels is not None:
             table = self.levels.values.reshape(self.rows, self.count + 1)
             codes = table[np.arange(self.n) % self.rows, codes]
@@ -136,8 +136,8 @@ class DenseThreshold(Call):
         return one if self.count == 1 else super().meaning
 
     def run(self, memory: Memory, word_bits: int) -> None:
-        acc = _xnor(memory[self.x.name], self.w, self.n, self.outs)
-        memory[self.y.name] = pack_bits(_reached(acc, values_of(self.at, memory), self.outs) & 1, word_bits)
+        acc = xnor(memory[self.x.name], self.w.values.reshape(self.outs, -1), self.n)
+        memory[self.y.name] = pack_bits(reached(acc, values_of(self.at, memory), self.outs) & 1, word_bits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,11 +151,12 @@ class DenseXnor(Call):
     y: Buffer
 
     def run(self, memory: Memory, word_bits: int) -> None:
-        memory[self.y.name] = _xnor(memory[self.x.name], self.w, self.n, self.outs).astype(np.int32)
+        memory[self.y.name] = xnor(memory[self.x.name], self.w.values.reshape(self.outs, -1), self.n).astype(np.int32)
 
 
-def _xnor(x: Array, w: Table, n: int, outs: int) -> Array:
-    signs, weights = (2 * unpack_bits(bits, n).astype(np.int64) - 1 for bits in (x, w.values.reshape(outs, -1)))
+def xnor(x: Array, w: Array, n: int) -> Array:
+    """The bipolar sums ``[..., outs]`` of packed ``x [..., words]`` and rows ``w [outs, words]``."""
+    signs, weights = (2 * unpack_bits(bits, n).astype(np.int64) - 1 for bits in (x, w))
     return product(signs, weights)
 
 
@@ -240,6 +241,21 @@ class DenseInteger(Call):
     def run(self, memory: Memory, word_bits: int) -> None:
         w = values_of(self.w, memory).reshape(self.outs, -1)
         memory[self.y.name] = product(values_of(self.x, memory), w).astype(np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class DenseColumns(Call):
+    """Dense layer of integers by integer weights stored by input: ``y[o] = sum_i x[i] * w[i][o]``."""
+
+    x: Typed
+    w: Typed
+    n: int
+    outs: int
+    y: Buffer
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        w = values_of(self.w, memory).reshape(self.n, -1)
+        memory[self.y.name] = product(values_of(self.x, memory), w.T).astype(np.int32)
 
 
 def _biased(acc: Array, bias: Table | None) -> Array:

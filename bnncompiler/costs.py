@@ -20,17 +20,19 @@ GOALS = ("speed", "size", "ram")
 
 @dataclass(frozen=True)
 class Work:
-    """One product of a row of inputs with a matrix of binary weights.
+    """One product of a row of inputs with a matrix of weights.
 
     Attributes:
         ins: inputs of each output.
         outs: outputs.
+        planes: bits of an input: how many planes it has as bit planes.
         thresholds: thresholds that each output is compared with; 0 where the sums themselves are wanted.
         times: how often it is computed for one sample: the pixels of a convolution.
     """
 
     ins: int
     outs: int
+    planes: int = 1
     thresholds: int = 0
     times: int = 1
 

@@ -13,12 +13,21 @@ BNN_KERNEL void bnn_gather_bits(const bnn_word *x, unsigned planes, bnn_size hei
 {
     const bnn_size x_words = bnn_words(height * width * channels);
     const bnn_size y_words = bnn_words(kernel_h * kernel_w * count);
+    /* Where all channels of neighbouring pixels are taken, a row of taps is one run. */
+    const int joined = dilation_w == 1u && count == channels &&
+                       bnn_all_inside(column, stride_w, kernel_w, before_w, width);
     for (unsigned p = 0; p < planes; ++p) {
         const bnn_word *const from = x + p * x_words;
         bnn_word *const to = y + p * y_words;
         bnn_size at = 0;
         for (bnn_size i = 0; i < kernel_h; ++i) {
             const bnn_size h = bnn_tap(row, stride_h, i, dilation_h, before_h, height);
+            if (joined && h < height) {
+                const bnn_size w = column * stride_w - before_w;
+                bnn_append_run(to, at, from, (h * width + w) * channels, kernel_w * count);
+                at += kernel_w * count;
+                continue;
+            }
             for (bnn_size j = 0; j < kernel_w; ++j) {
                 const bnn_size w = bnn_tap(column, stride_w, j, dilation_w, before_w, width);
                 if (h < height && w < width) {

@@ -1,8 +1,8 @@
 /* The kernels: their prototypes are the interface between compiler and C.
  *
  * Parameters are, in order, the fields of the class of the same name in bnncompiler/calls.py,
- * map_calls.py or move_calls.py, whose `run` is the kernel's meaning in numpy. Each kernel's file
- * says in full what it computes.
+ * map_calls.py, move_calls.py, sliced_calls.py or tiled_calls.py, whose `run` is the kernel's
+ * meaning in numpy. Each kernel's file says in full what it computes.
  *
  * x, y                     working memory: bits packed into words, or integers
  * const void *x, x_type    integers of any type of bnn_type
@@ -51,6 +51,11 @@ BNN_KERNEL void bnn_dense_sliced_threshold(const bnn_word *x, const bnn_word BNN
 BNN_KERNEL void bnn_dense_sliced(const bnn_word *x, const bnn_word BNN_ROM *w,
                                  const void BNN_ROM *offset, bnn_type offset_type, unsigned digits,
                                  bnn_size n, bnn_size outs, int32_t *y);
+BNN_KERNEL void bnn_dense_tiled_threshold(const bnn_word *x, const bnn_word BNN_ROM *w,
+                                          const void BNN_ROM *at, bnn_type at_type, bnn_size count,
+                                          bnn_size n, bnn_size outs, bnn_word *y);
+BNN_KERNEL void bnn_dense_tiled(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size n,
+                                bnn_size outs, int32_t *y);
 BNN_KERNEL void bnn_dense_xnor(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size n,
                                bnn_size outs, int32_t *y);
 BNN_KERNEL void bnn_dense_bipolar(const bnn_word *x, unsigned planes, int x_signed,
@@ -65,6 +70,8 @@ BNN_KERNEL void bnn_dense_select(const bnn_word *x, unsigned planes, int x_signe
                                  const int32_t BNN_ROM *bias, bnn_size n, bnn_size outs,
                                  int32_t *y);
 BNN_KERNEL void bnn_dense_integer(const void *x, bnn_type x_type, const void BNN_ROM *w,
+                                  bnn_type w_type, bnn_size n, bnn_size outs, int32_t *y);
+BNN_KERNEL void bnn_dense_columns(const void *x, bnn_type x_type, const void BNN_ROM *w,
                                   bnn_type w_type, bnn_size n, bnn_size outs, int32_t *y);
 
 /* From integers to integers. */

@@ -14,9 +14,10 @@ from bnncompiler.ir import Array, Node
 from bnncompiler.lower import functions, sliced
 from bnncompiler.lower.rows import Layer, Rows
 from bnncompiler.lower.storage import SIGNED, Lowering, Stored, smallest_ctype
-from bnncompiler.packing import words
+from bnncompiler.packing import pack_bits, words
 from bnncompiler.program import Buffer, Sliced, Table, Typed
 from bnncompiler.sliced_calls import DenseSliced, DenseSlicedThreshold, sliced_digits
+from bnncompiler.tiled_calls import TILE, DenseTiled, DenseTiledThreshold, tiles
 
 
 def dense(low: Lowering, node: ops.IntegerDense) -> None:
@@ -37,7 +38,12 @@ def fused(low: Lowering, node: ops.Steps, layer: ops.IntegerDense) -> None:
 
 def operand(low: Lowering, node: Layer, rows: Rows) -> Stored:
     """The layer's input in the form that its kernel reads."""
-    return low.planes(node.x) if rows.wants_planes or low.stored[node.x].planes else low.stored[node.x]
+    stored = low.stored[node.x]
+    if stored.planes or not rows.wants_planes:
+        return stored
+    on_planes = calls.DenseBipolar if rows.kinds <= {-1, 1} else calls.DenseTernary
+    work = Work(rows.ins, rows.outs, low.plane_count(node.x), times=times(node) * rows.groups)
+    return stored if low.choose((on_planes, calls.DenseColumns), work) is calls.DenseColumns else low.planes(node.x)
 
 
 def _fuses(low: Lowering, node: Layer) -> bool:
@@ -78,15 +84,17 @@ def with_threshold(low: Lowering, node: ops.Steps, layer: Layer, rows: Rows, x: 
     assert crossed is not None
     at = np.repeat(crossed, rows.outs // len(crossed), axis=0)
     macs = rows.weight.size if isinstance(layer, ops.IntegerDense) else 0
-    work = Work(rows.ins, rows.outs, at.shape[1], times(layer))
-    if low.choose((calls.DenseThreshold, DenseSlicedThreshold), work, sliced.fits(rows)) is DenseSlicedThreshold:
+    work = Work(rows.ins, rows.outs, thresholds=at.shape[1], times=times(layer))
+    kernels = (calls.DenseThreshold, DenseTiledThreshold, *([DenseSlicedThreshold] if sliced.fits(rows) else []))
+    kernel = low.choose(kernels, work)
+    if kernel is DenseSlicedThreshold:
         tables = sliced.weights(low, layer, rows), sliced.thresholds(low, node, rows, at)
         numbers = at.shape[1], sliced_digits(rows.ins), rows.ins, rows.outs
-        low.call(DenseSlicedThreshold, node, macs, x, *tables, *numbers, y)
+        low.call(kernel, node, macs, x, *tables, *numbers, y)
     else:
         table = Typed(low.table(node, "at", at, None, at.shape[1]))
-        w = low.bit_table(layer, "weights", rows.weight > 0)
-        low.call(calls.DenseThreshold, node, macs, x, w, table, at.shape[1], rows.ins, rows.outs, y)
+        w = _rows(low, layer, rows, tiled=kernel is DenseTiledThreshold)
+        low.call(kernel, node, macs, x, w, table, at.shape[1], rows.ins, rows.outs, y)
 
 
 def product(low: Lowering, node: Layer, rows: Rows, x: Stored, y: Buffer) -> Stored:
@@ -100,17 +108,22 @@ def product(low: Lowering, node: Layer, rows: Rows, x: Stored, y: Buffer) -> Sto
         return _part(low.bit_table(node, what, values), outs * row_words, groups)
 
     if is_xnor(x, rows):
-        work = Work(ins, outs, 0, times(node) * groups)
-        if low.choose((calls.DenseXnor, DenseSliced), work, sliced.fits(rows)) is DenseSliced:
+        work = Work(ins, outs, times=times(node) * groups)
+        tiled = [DenseTiled] if groups == 1 or outs % TILE == 0 else []
+        kernel = low.choose((calls.DenseXnor, *tiled, *([DenseSliced] if sliced.fits(rows) else [])), work)
+        if kernel is DenseSliced:
             by_input = _part(sliced.weights(low, node, rows), ins * words(outs, low.word_bits), groups)
             offset = Typed(_part(sliced.offsets(low, node, rows), outs, groups))
             low.call(DenseSliced, node, macs, x.buffer, by_input, offset, sliced_digits(ins), ins, outs, sums)
             return Stored(y)
-        low.call(calls.DenseXnor, node, macs, x.buffer, bits("weights", rows.weight > 0), ins, outs, sums)
+        w = _part(_rows(low, node, rows, tiled=kernel is DenseTiled), outs * row_words, groups)
+        low.call(kernel, node, macs, x.buffer, w, ins, outs, sums)
         return Stored(y)
     if not x.planes:
-        w = Typed(_part(_weights(low, node, rows), outs * ins, groups))
-        low.call(calls.DenseInteger, node, macs, Typed(x.buffer), w, ins, outs, sums)
+        work = Work(ins, outs, low.plane_count(node.x), times=times(node) * groups)
+        kernel = low.choose((calls.DenseInteger, calls.DenseColumns), work)
+        weights = _weights(low, node, rows, by_input=kernel is calls.DenseColumns)
+        low.call(kernel, node, macs, Typed(x.buffer), Typed(_part(weights, outs * ins, groups)), ins, outs, sums)
         return Stored(y)
     plane = (x.buffer, x.planes, int(x.signed))
     if rows.kinds <= {-1, 1}:
@@ -119,13 +132,25 @@ def product(low: Lowering, node: Layer, rows: Rows, x: Stored, y: Buffer) -> Sto
         plus, minus = bits("plus", rows.weight > 0), bits("minus", rows.weight < 0)
         low.call(calls.DenseTernary, node, macs, *plane, plus, minus, None, ins, outs, sums)
     else:
-        w = Typed(_part(_weights(low, node, rows), outs * ins, groups))
-        low.call(calls.DenseSelect, node, macs, *plane, w, None, ins, outs, sums)
+        integers = Typed(_part(_weights(low, node, rows), outs * ins, groups))
+        low.call(calls.DenseSelect, node, macs, *plane, integers, None, ins, outs, sums)
     total = rows.weight.astype(np.int64).sum(axis=1)
     base = int(x.base[0])
     return Stored(y, step=x.step, base=base * total if base else np.zeros(1, np.int64))
 
 
-def _weights(low: Lowering, node: Layer, rows: Rows) -> Table:
-    """The weights as a table of integers."""
-    return low.table(node, "weights", rows.weight, smallest_ctype(rows.weight, SIGNED), rows.ins)
+def _rows(low: Lowering, node: Layer, rows: Rows, tiled: bool) -> Table:
+    """Bipolar weights, packed row by row; tiled, the words of a few rows lie side by side."""
+    packed = pack_bits(rows.weight > 0, low.word_bits)
+    if tiled:
+        return low.table(node, "weights", tiles(packed), "bnn_word", TILE)
+    return low.table(node, "weights", packed, "bnn_word", packed.shape[-1])
+
+
+def _weights(low: Lowering, node: Layer, rows: Rows, by_input: bool = False) -> Table:
+    """The weights as a table of integers, a row for each output, or (group after group) for each input."""
+    ctype = smallest_ctype(rows.weight, SIGNED)
+    if by_input:
+        turned = rows.weight.reshape(rows.groups, rows.outs, rows.ins).swapaxes(1, 2)
+        return low.table(node, "weights", turned, ctype, rows.outs)
+    return low.table(node, "weights", rows.weight, ctype, rows.ins)

@@ -133,9 +133,9 @@ class Lowering:
         """Append a kernel call for ``node``."""
         self.calls.append(kind(self.names[node], self.origin(node), macs, *arguments))
 
-    def choose(self, kernels: Sequence[type[Call]], work: Work, all_fit: bool = True) -> type[Call]:
-        """The kernel for ``work``: the cheapest on the target, or the first where not ``all_fit``."""
-        return self.selection.choose(kernels, work, self.word_bits) if all_fit else kernels[0]
+    def choose(self, kernels: Sequence[type[Call]], work: Work) -> type[Call]:
+        """The kernel for ``work`` that is the cheapest on the target."""
+        return self.selection.choose(kernels, work, self.word_bits)
 
     @contextmanager
     def collecting(self) -> Iterator[list[Call]]:
@@ -174,12 +174,18 @@ class Lowering:
             return stored
         key = (node, "planes")
         if key not in self._other_forms:
-            lo, hi = node.domain.bounds
-            count = max(1, int(hi).bit_length(), int(-lo - 1).bit_length() if lo < 0 else 0) + (lo < 0)
+            count, lo = self.plane_count(node), node.domain.bounds[0]
             y = self.packed(self.derived(node, "planes"), node.type.size, count)
             self.call(calls.Slice, node, 0, Typed(stored.buffer), node.type.size, count, y)
             self._other_forms[key] = Stored(y, count, lo < 0)
         return self._other_forms[key]
+
+    def plane_count(self, node: Node) -> int:
+        """How many bit planes the value has, or would have."""
+        if self.stored[node].planes:
+            return self.stored[node].planes
+        lo, hi = node.domain.bounds
+        return max(1, int(hi).bit_length(), int(-lo - 1).bit_length() if lo < 0 else 0) + (lo < 0)
 
     # --- provenance
 

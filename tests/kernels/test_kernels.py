@@ -12,6 +12,7 @@ from bnncompiler import map_calls
 from bnncompiler.calls import (
     Argmax,
     DenseBipolar,
+    DenseColumns,
     DenseInteger,
     DenseSelect,
     DenseTernary,
@@ -41,6 +42,7 @@ from bnncompiler.move_calls import AddIntegers, ConcatBits, ConcatIntegers, MulI
 from bnncompiler.packing import pack_bits, pack_planes, words
 from bnncompiler.program import Buffer, Call, Memory, Typed
 from bnncompiler.sliced_calls import DenseSliced, DenseSlicedThreshold, sliced_digits
+from bnncompiler.tiled_calls import DenseTiled, DenseTiledThreshold, tiles
 from bnncompiler.window import Window
 from tests.conftest import SANITIZERS, need
 from tests.kernels.harness import CALLS, TYPES, Harness, build, limits, table
@@ -198,6 +200,19 @@ def dense_sliced_threshold(rng: np.random.Generator, n: int, word_bits: int, mem
     )
 
 
+def dense_tiled(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    x, outs = bipolar_input(rng, n, word_bits, memory), int(rng.integers(1, 40))
+    w = table(tiles(weights(rng, outs, n, word_bits)), "bnn_word")
+    return DenseTiled(*ABOUT, x, w, n, outs, Buffer("y", "int32_t", outs))
+
+
+def dense_tiled_threshold(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    plain = dense_threshold(rng, n, word_bits, memory)
+    assert isinstance(plain, DenseThreshold)
+    w = table(tiles(plain.w.values.reshape(plain.outs, -1)), "bnn_word")
+    return DenseTiledThreshold(*ABOUT, plain.x, w, plain.at, plain.count, n, plain.outs, plain.y)
+
+
 def dense_bipolar(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     x, outs = planes_of(rng, n, word_bits, memory), int(rng.integers(1, 20))
     w = table(weights(rng, outs, n, word_bits), "bnn_word")
@@ -223,6 +238,13 @@ def dense_integer(rng: np.random.Generator, n: int, word_bits: int, memory: Memo
     outs, ctype = int(rng.integers(1, 20)), any_type(rng)
     w = Typed(table(integers(rng, ctype, outs * n), ctype))
     return DenseInteger(*ABOUT, x, w, n, outs, Buffer("y", "int32_t", outs))
+
+
+def dense_columns(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    x, _ = source(rng, n, memory)
+    outs, ctype = int(rng.integers(1, 20)), any_type(rng)
+    w = Typed(table(integers(rng, ctype, n * outs), ctype))
+    return DenseColumns(*ABOUT, x, w, n, outs, Buffer("y", "int32_t", outs))
 
 
 def requantize(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
@@ -413,7 +435,8 @@ def permute_integers(rng: np.random.Generator, n: int, word_bits: int, memory: M
 
 
 MAKERS: dict[type[Call], Callable[[np.random.Generator, int, int, Memory], Call]] = {
-    Argmax: argmax, DenseBipolar: dense_bipolar, DenseInteger: dense_integer, DenseSelect: dense_select,
+    Argmax: argmax, DenseBipolar: dense_bipolar, DenseColumns: dense_columns, DenseInteger: dense_integer,
+    DenseSelect: dense_select, DenseTiled: dense_tiled, DenseTiledThreshold: dense_tiled_threshold,
     DenseSliced: dense_sliced, DenseSlicedThreshold: dense_sliced_threshold,
     DenseTernary: dense_ternary, DenseThreshold: dense_threshold, DenseXnor: dense_xnor, LoadBits: load_bits,
     Lookup: lookup, Requantize: requantize, Scale: scale, Slice: slice_, Steps: steps, Threshold: threshold,
