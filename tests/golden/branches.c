@@ -328,7 +328,11 @@ BNN_KERNEL void bnn_steps(const void *x, bnn_type x_type, bnn_size n, const void
 /* floor(v / 2^shift): C leaves open what >> does to a negative number. */
 static int64_t bnn_floor_shift(int64_t v, unsigned shift)
 {
+#if (-1 >> 1) == -1
+    return v >> shift;
+#else
     return v >= 0 ? v >> shift : ~(~v >> shift);
+#endif
 }
 
 BNN_KERNEL void bnn_requantize(const void *x, bnn_type x_type, bnn_size n,

@@ -243,6 +243,14 @@ BNN_INLINE bnn_size bnn_tap(bnn_size position, bnn_size stride, bnn_size tap, bn
     return at < before || at - before >= size ? size : at - before;
 }
 
+/* Whether all taps of a window's row lie on the map, where taps are neighbours. */
+BNN_INLINE int bnn_all_inside(bnn_size position, bnn_size stride, bnn_size taps, bnn_size before,
+                              bnn_size size)
+{
+    const bnn_size first = position * stride;
+    return first >= before && first - before + taps <= size;
+}
+
 /* The taps under the window at one pixel of a map of integers, one after the other: for each tap
  * channels group * count to group * count + count - 1. A tap outside of the map is `fill` in every
  * channel. */
@@ -254,9 +262,20 @@ BNN_KERNEL void bnn_gather_integers(const void *x, bnn_type x_type, bnn_size hei
                                     bnn_size before_h, bnn_size before_w, int32_t fill,
                                     bnn_size row, bnn_size column, void *y, bnn_type y_type)
 {
+    /* Where all channels of neighbouring pixels are taken, a row of taps is one run. */
+    const int joined = dilation_w == 1u && count == channels &&
+                       bnn_all_inside(column, stride_w, kernel_w, before_w, width);
     bnn_size at = 0;
     for (bnn_size i = 0; i < kernel_h; ++i) {
         const bnn_size h = bnn_tap(row, stride_h, i, dilation_h, before_h, height);
+        if (joined && h < height) {
+            const bnn_size first = (h * width + column * stride_w - before_w) * channels;
+            for (bnn_size c = 0; c < kernel_w * count; ++c) {
+                bnn_store(y, y_type, at + c, bnn_load(x, x_type, first + c));
+            }
+            at += kernel_w * count;
+            continue;
+        }
         for (bnn_size j = 0; j < kernel_w; ++j) {
             const bnn_size w = bnn_tap(column, stride_w, j, dilation_w, before_w, width);
             const int inside = h < height && w < width;
@@ -343,7 +362,11 @@ BNN_KERNEL void bnn_dense_integer(const void *x, bnn_type x_type, const void BNN
 /* floor(v / 2^shift): C leaves open what >> does to a negative number. */
 static int64_t bnn_floor_shift(int64_t v, unsigned shift)
 {
+#if (-1 >> 1) == -1
+    return v >> shift;
+#else
     return v >= 0 ? v >> shift : ~(~v >> shift);
+#endif
 }
 
 BNN_KERNEL void bnn_requantize(const void *x, bnn_type x_type, bnn_size n,
@@ -433,10 +456,17 @@ BNN_KERNEL void bnn_threshold(const void *x, bnn_type x_type, bnn_size n, const 
     for (bnn_size i = 0; i < n; i += BNN_WORD_BITS) {
         const bnn_size lanes = bnn_lanes(n, i);
         bnn_word bits = 0;
-        for (bnn_size j = 0; j < lanes; ++j) {
-            const int32_t value = bnn_load(x, x_type, i + j);
-            bits |= bnn_bit(bnn_reached(value, at, at_type, row * count, count) & 1u, j);
-            row = row + 1u < rows ? row + 1u : 0u;
+        if (rows == n && count == 1u) { /* the usual case, in a form that compilers vectorize */
+            for (bnn_size j = 0; j < lanes; ++j) {
+                const int reached = bnn_load(x, x_type, i + j) >= bnn_rom_load(at, at_type, i + j);
+                bits |= bnn_bit((uint32_t)reached, j);
+            }
+        } else {
+            for (bnn_size j = 0; j < lanes; ++j) {
+                const int32_t value = bnn_load(x, x_type, i + j);
+                bits |= bnn_bit(bnn_reached(value, at, at_type, row * count, count) & 1u, j);
+                row = row + 1u < rows ? row + 1u : 0u;
+            }
         }
         y[i / BNN_WORD_BITS] = bits;
     }
@@ -455,12 +485,21 @@ BNN_KERNEL void bnn_gather_bits(const bnn_word *x, unsigned planes, bnn_size hei
 {
     const bnn_size x_words = bnn_words(height * width * channels);
     const bnn_size y_words = bnn_words(kernel_h * kernel_w * count);
+    /* Where all channels of neighbouring pixels are taken, a row of taps is one run. */
+    const int joined = dilation_w == 1u && count == channels &&
+                       bnn_all_inside(column, stride_w, kernel_w, before_w, width);
     for (unsigned p = 0; p < planes; ++p) {
         const bnn_word *const from = x + p * x_words;
         bnn_word *const to = y + p * y_words;
         bnn_size at = 0;
         for (bnn_size i = 0; i < kernel_h; ++i) {
             const bnn_size h = bnn_tap(row, stride_h, i, dilation_h, before_h, height);
+            if (joined && h < height) {
+                const bnn_size w = column * stride_w - before_w;
+                bnn_append_run(to, at, from, (h * width + w) * channels, kernel_w * count);
+                at += kernel_w * count;
+                continue;
+            }
             for (bnn_size j = 0; j < kernel_w; ++j) {
                 const bnn_size w = bnn_tap(column, stride_w, j, dilation_w, before_w, width);
                 if (h < height && w < width) {

@@ -271,10 +271,17 @@ BNN_KERNEL void bnn_threshold(const void *x, bnn_type x_type, bnn_size n, const 
     for (bnn_size i = 0; i < n; i += BNN_WORD_BITS) {
         const bnn_size lanes = bnn_lanes(n, i);
         bnn_word bits = 0;
-        for (bnn_size j = 0; j < lanes; ++j) {
-            const int32_t value = bnn_load(x, x_type, i + j);
-            bits |= bnn_bit(bnn_reached(value, at, at_type, row * count, count) & 1u, j);
-            row = row + 1u < rows ? row + 1u : 0u;
+        if (rows == n && count == 1u) { /* the usual case, in a form that compilers vectorize */
+            for (bnn_size j = 0; j < lanes; ++j) {
+                const int reached = bnn_load(x, x_type, i + j) >= bnn_rom_load(at, at_type, i + j);
+                bits |= bnn_bit((uint32_t)reached, j);
+            }
+        } else {
+            for (bnn_size j = 0; j < lanes; ++j) {
+                const int32_t value = bnn_load(x, x_type, i + j);
+                bits |= bnn_bit(bnn_reached(value, at, at_type, row * count, count) & 1u, j);
+                row = row + 1u < rows ? row + 1u : 0u;
+            }
         }
         y[i / BNN_WORD_BITS] = bits;
     }
