@@ -14,18 +14,15 @@ BNN_KERNEL void bnn_dense_sliced_threshold(const bnn_word *x, const bnn_word BNN
     const bnn_size columns = bnn_words(outs);
     bnn_strip strip;
     for (bnn_size first = 0; first < columns; first += BNN_STRIP) {
-        const uint8_t words = (uint8_t)(columns - first < BNN_STRIP ? columns - first : BNN_STRIP);
-        const uint8_t blocks = (uint8_t)((words + BNN_WIDTH - 1u) / BNN_WIDTH);
-        const bnn_size rest = n - bnn_count_strip(&strip, x, w + first, n, columns, blocks);
+        const uint8_t words = bnn_strip_words(columns, first);
+        const bnn_size rest = n - bnn_count_strip(&strip, x, w + first, n, columns, words);
         for (uint8_t word = 0; word < words; ++word) {
             const bnn_word *const v = strip.count[word];
             const bnn_word BNN_ROM *t = at + first + word;
             bnn_word bits = bnn_finish(strip.count[word], t, columns, rest, (uint8_t)digits);
             for (bnn_size k = count; --k != 0;) {
-                bnn_word reached;
                 t += digits * columns;
-                reached = bnn_reached_sliced(v, t, columns, rest, (uint8_t)digits);
-                bits = (bnn_word)(bits ^ reached);
+                bits = (bnn_word)(bits ^ bnn_reached_sliced(v, t, columns, rest, (uint8_t)digits));
             }
             *y++ = bits;
         }

@@ -333,11 +333,18 @@ static void bnn_add_rest(bnn_strip *s, const bnn_word BNN_ROM *w, uint8_t blocks
     }
 }
 
-/* Counts for a strip of `blocks` blocks, whose first word of a row is the one that w points to;
- * returns how many inputs are 1. */
-static bnn_size bnn_count_strip(bnn_strip *s, const bnn_word *x, const bnn_word BNN_ROM *w,
-                                bnn_size n, bnn_size columns, uint8_t blocks)
+/* How many words the strip has that begins with word `first` of `columns`. */
+BNN_INLINE uint8_t bnn_strip_words(bnn_size columns, bnn_size first)
 {
+    return (uint8_t)(columns - first < BNN_STRIP ? columns - first : BNN_STRIP);
+}
+
+/* Counts for a strip of `words` words, the first of a row being the one that w points to; returns
+ * how many inputs are 1. A block that sticks out of the strip counts garbage, which nobody reads. */
+static bnn_size bnn_count_strip(bnn_strip *s, const bnn_word *x, const bnn_word BNN_ROM *w,
+                                bnn_size n, bnn_size columns, uint8_t words)
+{
+    const uint8_t blocks = (uint8_t)((words + BNN_WIDTH - 1u) / BNN_WIDTH);
     uint16_t *end = s->row;
     uint16_t offset = 0;
     bnn_size ones = 0;
@@ -369,6 +376,16 @@ static bnn_size bnn_count_strip(bnn_strip *s, const bnn_word *x, const bnn_word 
     }
     bnn_add_rest(s, w, blocks, s->row + (listed & ~7u), listed & 7u);
     return ones + listed;
+}
+
+/* A lane's count. */
+BNN_INLINE uint16_t bnn_lane_of(const bnn_word *count, uint8_t lane, unsigned digits)
+{
+    uint16_t number = 0;
+    for (uint8_t d = (uint8_t)(digits - 1u); d-- != 0;) {
+        number = (uint16_t)(number << 1 | (count[d] >> lane & 1u));
+    }
+    return number;
 }
 
 /* Makes a word's counter v = 2 * count + rest, digit d of it in place of digit d - 1, and compares

@@ -14,8 +14,9 @@
 
 /* Memory is what such a chip has least of. */
 #define BNN_IO_GUARD 4
-#define BNN_IO_ALIGN 1
+#define BNN_IO_PORT_ALIGN 1
 #define BNN_IO_TEXT PROGMEM
+#define BNN_IO_UNUSED __attribute__((__unused__)) /* the self-test alone reads no samples */
 
 enum {
     BNN_IO_OPEN = 1,
@@ -71,13 +72,13 @@ static void bnn_io_open(int argc, char **argv)
     bnn_io_stop();
 }
 
-static int bnn_io_read(void *to, size_t bytes)
+BNN_IO_UNUSED static int bnn_io_read(void *to, size_t bytes)
 {
     bnn_io_command(BNN_IO_READ, to, bytes);
     return GPIOR0 != 0;
 }
 
-static void bnn_io_output(const void *from, size_t bytes)
+BNN_IO_UNUSED static void bnn_io_output(const void *from, size_t bytes)
 {
     bnn_io_command(BNN_IO_OUTPUT, from, bytes);
 }
@@ -89,13 +90,13 @@ static void bnn_io_trace(const void *from, size_t bytes)
 }
 #endif
 
-static void bnn_io_selftest(int result)
+BNN_IO_UNUSED static void bnn_io_selftest(int result)
 {
     bnn_io_command(BNN_IO_SELFTEST, NULL, (size_t)result);
 }
 
 /* `what` is a text in flash. */
-static void bnn_io_fail(const char *what)
+__attribute__((__noreturn__)) static void bnn_io_fail(const char *what)
 {
     bnn_io_command(BNN_IO_FAIL, what, 0);
     for (;;) {

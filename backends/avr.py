@@ -1,0 +1,76 @@
+"""The AVR backend: C99 with every constant in flash, kernels with the few inner loops that matter in assembly.
+
+Targets are parts. Their packed word is the register, 8 bits. Verification compiles with avr-gcc and runs on the simulated
+chip (`bnncompiler.machines.simavr`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bnncompiler.backends import c_writer
+from bnncompiler.backends.base import About, Backend, Files, Target, pick_target
+from bnncompiler.calls import DenseThreshold, DenseXnor
+from bnncompiler.costs import Cost, Work
+from bnncompiler.machines.base import Machine
+from bnncompiler.machines.simavr import GPIOR, GPIOR_TINY, SimAvr
+from bnncompiler.program import Call, Program
+from bnncompiler.sliced_calls import DenseSliced, DenseSlicedThreshold
+
+KB = 1024
+MHZ = 1_000_000
+
+
+@dataclass(frozen=True)
+class AvrCosts:
+    """What the kernels cost: fitted to counts of the simulator (``tests/backends/test_avr_kernels.py``)."""
+
+    def of(self, kernel: type[Call], work: Work, word_bits: int) -> Cost | None:
+        """Cycles, flash and RAM of ``kernel`` for ``work``, at one input in two being 1."""
+        macs, words = work.ins * work.outs, -(-work.outs // 8)
+        if kernel in (DenseSliced, DenseSlicedThreshold):
+            return Cost(0.85 * macs, work.ins * words, 600, constant_time=False)
+        if kernel in (DenseXnor, DenseThreshold):
+            return Cost(5 * macs, work.outs * -(-work.ins // 8), 0)
+        return None
+
+
+def _part(name: str, flash: int, ram: int, megahertz: int = 16) -> Target:
+    return Target(name, 8, 1, 16, flash * KB, ram, megahertz * MHZ, AvrCosts())
+
+
+TARGETS = (
+    _part("atmega328p", 32, 2048),  # Arduino Uno, Nano
+    _part("atmega32u4", 32, 2560),  # Arduino Leonardo, Micro
+    _part("atmega168", 16, 1024),
+    _part("attiny85", 8, 512, megahertz=8),  # Digispark
+    _part("atmega1284p", 128, 16 * KB),
+    _part("atmega2560", 256, 8 * KB),  # Arduino Mega
+)
+
+
+@dataclass(frozen=True)
+class AvrBackend:
+    """Prints a program as one C99 source and one header for an AVR."""
+
+    name: str = "avr"
+
+    def targets(self) -> tuple[str, ...]:
+        """The names that ``--target`` takes, the default first."""
+        return tuple(t.name for t in TARGETS)
+
+    def target(self, name: str | None = None) -> Target:
+        """The part called ``name``, the ATmega328P for None; raises ``UsageError`` where there is none."""
+        return pick_target(self.name, TARGETS, name)
+
+    def machine(self, target: Target) -> Machine:
+        """The simulated part."""
+        gpior = GPIOR_TINY if target.name.startswith("attiny") else GPIOR
+        return SimAvr(target.name, target.hertz or 16 * MHZ, gpior)
+
+    def emit(self, program: Program, about: About) -> Files:
+        """``<model>.h`` and ``<model>.c``."""
+        return c_writer.emit(program, about, port="avr")
+
+
+AVR: Backend = AvrBackend()
