@@ -20,7 +20,7 @@ BNN_KERNEL void bnn_dense_sliced_threshold(const bnn_word *x, const bnn_word BNN
             const bnn_word *const v = strip.count[word];
             const bnn_word BNN_ROM *t = at + first + word;
             bnn_word bits = bnn_finish(strip.count[word], t, columns, rest, (uint8_t)digits);
-            for (bnn_size k = count; --k != 0;) {
+            for (bnn_size k = 1; k < count; ++k) {
                 t += digits * columns;
                 bits = (bnn_word)(bits ^ bnn_reached_sliced(v, t, columns, rest, (uint8_t)digits));
             }

@@ -61,7 +61,7 @@ BNN_INLINE bnn_word bnn_lowest_digit(bnn_size number)
 /* Adds a carry to digits from the one on that it is worth. A counter never overflows. */
 BNN_INLINE void bnn_carry(bnn_word *digit, bnn_word carry)
 {
-    while (carry != 0) {
+    for (uint8_t d = 0; d < BNN_DIGITS && carry != 0; ++d) {
         const bnn_word before = *digit;
         *digit++ = (bnn_word)(before ^ carry);
         carry = (bnn_word)(before & carry);
@@ -234,7 +234,7 @@ static void bnn_add_batch(bnn_strip *s, const bnn_word BNN_ROM *w, uint8_t block
         const uint16_t *row = s->row;
         bnn_word one = count[0], two = count[1], four = count[2];
         bnn_word a, b, c;
-        for (uint8_t g = groups; g != 0; --g) {
+        for (uint8_t g = groups; g > 0; --g) {
             a = bnn_rom_word(w + *row++);
             a = bnn_full_add(&one, a, bnn_rom_word(w + *row++));
             b = bnn_rom_word(w + *row++);
@@ -297,11 +297,12 @@ BNN_INLINE uint16_t *bnn_list(bnn_word bits, uint16_t offset, uint16_t columns, 
 #else
 BNN_INLINE uint16_t *bnn_list(bnn_word bits, uint16_t offset, uint16_t columns, uint16_t *end)
 {
-    for (; bits != 0; bits = (bnn_word)(bits >> 1)) {
+    for (uint8_t lane = 0; lane < 8u && bits != 0; ++lane) {
         if (bits & 1u) {
             *end++ = offset;
         }
         offset = (uint16_t)(offset + columns);
+        bits = (bnn_word)(bits >> 1);
     }
     return end;
 }
@@ -312,10 +313,10 @@ static void bnn_add_rest(bnn_strip *s, const bnn_word BNN_ROM *w, uint8_t blocks
                          const uint16_t *row, uint8_t rows)
 {
     bnn_word *count = s->count[0];
-    for (uint8_t i = (uint8_t)(blocks * BNN_WIDTH); i != 0; --i) {
+    for (uint8_t i = (uint8_t)(blocks * BNN_WIDTH); i > 0; --i) {
         bnn_word one = count[0], two = count[1], four = count[2], eight = 0;
         const uint16_t *next = row;
-        for (uint8_t k = rows; k != 0; --k) {
+        for (uint8_t k = rows; k > 0; --k) {
             bnn_word a = bnn_rom_word(w + *next++);
             const bnn_word b = (bnn_word)(a & one);
             one = (bnn_word)(one ^ a);
@@ -349,14 +350,8 @@ static bnn_size bnn_count_strip(bnn_strip *s, const bnn_word *x, const bnn_word 
     uint16_t offset = 0;
     bnn_size ones = 0;
     uint8_t listed;
-    for (bnn_word *count = s->count[0]; count < s->count[BNN_STRIP]; count += 5) {
-        count[0] = 0;
-        count[1] = 0;
-        count[2] = 0;
-        count[3] = 0;
-        count[4] = 0;
-    }
-    for (bnn_size i = bnn_words(n); i != 0; --i) {
+    memset(s->count, 0, sizeof s->count);
+    for (bnn_size i = bnn_words(n); i > 0; --i) {
         const bnn_word bits = *x++;
         if (bits != 0) {
             end = bnn_list(bits, offset, (uint16_t)columns, end);
@@ -382,8 +377,8 @@ static bnn_size bnn_count_strip(bnn_strip *s, const bnn_word *x, const bnn_word 
 BNN_INLINE uint16_t bnn_lane_of(const bnn_word *count, uint8_t lane, unsigned digits)
 {
     uint16_t number = 0;
-    for (uint8_t d = (uint8_t)(digits - 1u); d-- != 0;) {
-        number = (uint16_t)(number << 1 | (count[d] >> lane & 1u));
+    for (uint8_t d = (uint8_t)(digits - 1u); d > 0; --d) {
+        number = (uint16_t)(number << 1 | (count[d - 1u] >> lane & 1u));
     }
     return number;
 }
@@ -443,7 +438,7 @@ static bnn_word bnn_finish(bnn_word *count, const bnn_word BNN_ROM *at, bnn_size
 {
     bnn_word reached = (bnn_word)(bnn_lowest_digit(rest) | (bnn_word)~bnn_rom_word(at));
     bnn_word carry = 0;
-    while (--digits != 0) {
+    for (uint8_t d = 1; d < digits; ++d) {
         bnn_word digit = *count;
         rest >>= 1;
         at += columns;
@@ -460,7 +455,7 @@ BNN_INLINE bnn_word bnn_reached_sliced(const bnn_word *v, const bnn_word BNN_ROM
                                        bnn_size columns, bnn_size rest, uint8_t digits)
 {
     bnn_word reached = (bnn_word)(bnn_lowest_digit(rest) | (bnn_word)~bnn_rom_word(at));
-    while (--digits != 0) {
+    for (uint8_t d = 1; d < digits; ++d) {
         bnn_word digit = *v++;
         at += columns;
         reached = bnn_full_add(&digit, reached, (bnn_word)~bnn_rom_word(at));
