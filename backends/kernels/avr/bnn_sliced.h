@@ -254,7 +254,7 @@ static void bnn_add_batch(bnn_strip *s, const bnn_word BNN_ROM *w, uint8_t block
         one = count[3];
         two = count[4];
         four = count[5];
-        for (uint8_t g = 0; g < groups; g = (uint8_t)(g + 8u)) {
+        for (bnn_size g = 0; g < groups; g += 8u) {
             bnn_word *digit = count + 6;
             eight = &s->eights[g][i % BNN_WIDTH];
             a = bnn_full_add(&one, eight[0], eight[3]);
@@ -378,7 +378,7 @@ BNN_INLINE uint16_t bnn_lane_of(const bnn_word *count, uint8_t lane, unsigned di
 {
     uint16_t number = 0;
     for (uint8_t d = (uint8_t)(digits - 1u); d > 0; --d) {
-        number = (uint16_t)(number << 1 | (count[d - 1u] >> lane & 1u));
+        number = (uint16_t)(number << 1 | bnn_lane(count[d - 1u], lane));
     }
     return number;
 }
@@ -387,50 +387,46 @@ BNN_INLINE uint16_t bnn_lane_of(const bnn_word *count, uint8_t lane, unsigned di
  * it with a threshold whose digits are `columns` words apart: v reaches t if v - t, that is
  * v + ~t + 1, carries out of the highest digit. Digit 0 of v is the same for all lanes. */
 #if BNN_ASM && !defined(BNN_FAR)
-__attribute__((__naked__, __noinline__, __noclone__)) static bnn_word
-bnn_finish(bnn_word *count __attribute__((__unused__)),
-           const bnn_word BNN_ROM *at __attribute__((__unused__)),
-           bnn_size columns __attribute__((__unused__)), bnn_size rest __attribute__((__unused__)),
-           uint8_t digits __attribute__((__unused__)))
+__attribute__((__noinline__)) static bnn_word bnn_finish(bnn_word *count, const bnn_word *at,
+                                                         bnn_size columns, bnn_size rest,
+                                                         uint8_t digits)
 {
-    /* r25:r24 count, then r24 what has been carried out of v - t and r25 out of v
-     * r23:r22 at, then r22 digits left and r23 a digit of ~t
-     * r21:r20 columns, r19:r18 rest, r16 digits */
-    __asm__ volatile("  movw r26, r24\n"
-                     "  movw r30, r22\n"
-                     "  mov r22, r16\n"
-                     "  dec r22\n"
-                     "  lsr r19\n"
-                     "  ror r18\n"
-                     "  sbc r24, r24\n" /* all ones where a one was shifted out */
-                     "  lpm r23, Z\n"
-                     "  com r23\n"
-                     "  or r24, r23\n"
-                     "  clr r25\n"
-                     "1:\n"
-                     "  add r30, r20\n"
-                     "  adc r31, r21\n"
-                     "  lpm r23, Z\n"
-                     "  com r23\n"
-                     "  ld r0, X\n"
-                     "  lsr r19\n"
-                     "  ror r18\n"
-                     "  sbc r1, r1\n"
-                     "  eor r0, r25\n"
-                     "  eor r25, r1\n"
-                     "  or r25, r0\n"
-                     "  eor r0, r1\n"
-                     "  eor r25, r0\n"
-                     "  st X+, r0\n"
-                     "  eor r0, r24\n"
-                     "  eor r24, r23\n"
-                     "  or r24, r0\n"
-                     "  eor r0, r23\n"
-                     "  eor r24, r0\n"
-                     "  dec r22\n"
-                     "  brne 1b\n"
-                     "  clr r1\n"
-                     "  ret\n");
+    bnn_word reached, carry, digit, t;
+    __asm__ volatile("dec %[digits]\n\t"
+                     "lsr %B[rest]\n\t"
+                     "ror %A[rest]\n\t"
+                     "sbc %[reached], %[reached]\n\t" /* all ones if a one was shifted out */
+                     "lpm %[t], Z\n\t"
+                     "com %[t]\n\t"
+                     "or %[reached], %[t]\n\t"
+                     "clr %[carry]\n"
+                     "1:\n\t"
+                     "add r30, %A[columns]\n\t"
+                     "adc r31, %B[columns]\n\t"
+                     "lpm %[t], Z\n\t"
+                     "com %[t]\n\t"
+                     "ld %[digit], X\n\t"
+                     "lsr %B[rest]\n\t"
+                     "ror %A[rest]\n\t"
+                     "sbc r0, r0\n\t"
+                     "eor %[digit], %[carry]\n\t" /* digit + carry + rest */
+                     "eor %[carry], r0\n\t"
+                     "or %[carry], %[digit]\n\t"
+                     "eor %[digit], r0\n\t"
+                     "eor %[carry], %[digit]\n\t"
+                     "st X+, %[digit]\n\t"
+                     "eor %[digit], %[reached]\n\t" /* digit + reached + ~t */
+                     "eor %[reached], %[t]\n\t"
+                     "or %[reached], %[digit]\n\t"
+                     "eor %[digit], %[t]\n\t"
+                     "eor %[reached], %[digit]\n\t"
+                     "dec %[digits]\n\t"
+                     "brne 1b"
+                     : [reached] "=&r"(reached), [carry] "=&r"(carry), [digit] "=&r"(digit),
+                       [t] "=&r"(t), [rest] "+r"(rest), [digits] "+r"(digits), "+x"(count), "+z"(at)
+                     : [columns] "r"(columns)
+                     : "r0", "memory");
+    return reached;
 }
 #else
 static bnn_word bnn_finish(bnn_word *count, const bnn_word BNN_ROM *at, bnn_size columns,
