@@ -1,17 +1,18 @@
 """The AVR backend: C99 with every constant in flash, kernels with the few inner loops that matter in assembly.
 
-Targets are parts. Their packed word is the register, 8 bits. Verification compiles with avr-gcc and runs on the simulated
-chip (`bnncompiler.machines.simavr`).
+Targets are parts. Their packed word is the register, 8 bits. Verification compiles with avr-gcc and runs on the
+simulated chip (`bnncompiler.machines.simavr`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bnncompiler.backends import c_writer
+from bnncompiler.backends import c_writer, projects
 from bnncompiler.backends.base import About, Backend, Files, Target, pick_target
 from bnncompiler.calls import DenseThreshold, DenseXnor
 from bnncompiler.costs import Cost, Work
+from bnncompiler.errors import UsageError
 from bnncompiler.machines.base import Machine
 from bnncompiler.machines.simavr import GPIOR, GPIOR_TINY, SimAvr
 from bnncompiler.program import Call, Program
@@ -39,6 +40,16 @@ def _part(name: str, flash: int, ram: int, megahertz: int = 16) -> Target:
     return Target(name, 8, 1, 16, flash * KB, ram, megahertz * MHZ, AvrCosts())
 
 
+# Kinds of projects, and where in them the generated files go.
+BOARDS = {
+    "atmega328p": "uno",
+    "atmega32u4": "leonardo",
+    "atmega168": "diecimilaatmega168",
+    "atmega1284p": "mightycore1284",
+    "atmega2560": "megaatmega2560",
+}  # PlatformIO's names of the usual boards
+PROJECTS = {"arduino": "src", "platformio": "lib/{model}", "make": "."}
+
 TARGETS = (
     _part("atmega328p", 32, 2048),  # Arduino Uno, Nano
     _part("atmega32u4", 32, 2560),  # Arduino Leonardo, Micro
@@ -47,6 +58,11 @@ TARGETS = (
     _part("atmega1284p", 128, 16 * KB),
     _part("atmega2560", 256, 8 * KB),  # Arduino Mega
 )
+
+
+def dialect(program: Program) -> str:
+    """The C that a program is in: address spaces of more than 64 KB are a GNU extension."""
+    return "c99"
 
 
 @dataclass(frozen=True)
@@ -71,6 +87,22 @@ class AvrBackend:
     def emit(self, program: Program, about: About) -> Files:
         """``<model>.h`` and ``<model>.c``."""
         return c_writer.emit(program, about, port="avr")
+
+    def projects(self) -> tuple[str, ...]:
+        """An Arduino library, a PlatformIO project, and one for avr-gcc, avrdude and make."""
+        return tuple(PROJECTS)
+
+    def project(self, kind: str, program: Program, about: About, files: Files) -> Files:
+        """The files of a project, those of the model in their place."""
+        if kind not in PROJECTS:
+            raise projects.unknown(self.name, kind, self.projects())
+        if kind != "make" and about.target.name not in BOARDS:
+            raise UsageError(f"{about.target.name} has no serial port, which the sketch needs; take --project make")
+        values = projects.values(program, about)
+        values["clock"] = str(about.target.hertz)
+        values["dialect"] = dialect(program)
+        values["board"] = BOARDS.get(about.target.name, "")
+        return projects.render("avr", kind, values, files, PROJECTS[kind])
 
 
 AVR: Backend = AvrBackend()

@@ -96,6 +96,18 @@ class Backend(Protocol):
         """The text of each file, by name."""
         ...
 
+    def projects(self) -> tuple[str, ...]:
+        """The kinds of project that ``--project`` takes; none for a backend that only emits files."""
+        ...
+
+    def project(self, kind: str, program: Program, about: About, files: Files) -> Files:
+        """The emitted ``files`` in a project of ``kind`` (`bnncompiler.backends.projects`): text of each file, by path.
+
+        Raises:
+            UsageError: there is no such kind.
+        """
+        ...
+
 
 def pick_target(backend: str, targets: Iterable[Target], name: str | None) -> Target:
     """The one of ``targets`` called ``name``, the first for None; raises ``UsageError`` where there is none."""

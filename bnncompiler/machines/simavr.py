@@ -1,7 +1,7 @@
 """Running the generated C on a simulated AVR: built by avr-gcc as a user would, run by libsimavr, cycle for cycle.
 
-The simulator's side is a small C program, ``simavr_io/run.c``, which is compiled when it is first wanted and then kept in
-a cache folder. It moves samples in and results out by itself, keeps the stopwatch, and tells apart a program that
+The simulator's side is a small C program, ``simavr_io/run.c``, which is compiled when it is first wanted and then kept
+in a cache folder. It moves samples in and results out by itself, keeps the stopwatch, and tells apart a program that
 crashes, one that hangs, and one whose stack grows into its data.
 
 What is measured: cycles of a sample, and the stack below the main program while it runs; flash and RAM of the smallest
@@ -42,8 +42,8 @@ _AVR_GCC = (
     "Arch: pacman -S avr-gcc avr-libc; macOS: brew install osx-cross/avr/avr-gcc"
 )
 _SIMAVR = (
-    "Debian and Ubuntu: apt install libsimavr-dev libelf-dev gcc; Fedora: dnf install simavr-devel elfutils-libelf-devel "
-    "gcc; Arch: pacman -S simavr libelf gcc; macOS: brew install osx-cross/avr/simavr libelf"
+    "Debian and Ubuntu: apt install libsimavr-dev libelf-dev gcc; Fedora: dnf install simavr-devel "
+    "elfutils-libelf-devel gcc; Arch: pacman -S simavr libelf gcc; macOS: brew install osx-cross/avr/simavr libelf"
 )
 _EXITS = {
     3: "the generated program failed on the simulated chip: {}",
@@ -98,7 +98,9 @@ class AvrBuilt:
         """What the self-test returns. It has a program of its own: its vectors and a sample's may not both fit."""
         if "selftest" not in self.notes:
             self._save("none.bin", b"")
-            facts = self._simulate(self._executable("selftest", ["-DBNN_HARNESS_ONLY_SELFTEST"]), "none.bin", "none.out")
+            facts = self._simulate(
+                self._executable("selftest", ["-DBNN_HARNESS_ONLY_SELFTEST"]), "none.bin", "none.out"
+            )
             self.notes["selftest"] = facts["selftest"][0]
         return self.notes["selftest"]
 
@@ -139,7 +141,13 @@ class AvrBuilt:
         command = [runner(), machine.part, str(machine.hertz), program.name, *map(str, numbers), *files]
         try:
             done = subprocess.run(
-                command, cwd=self.folder, capture_output=True, text=True, errors="replace", timeout=self.timeout, check=False
+                command,
+                cwd=self.folder,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=self.timeout,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             raise VerificationError(f"the generated program hangs: no end after {self.timeout:g} s") from None
@@ -234,7 +242,9 @@ def _smallest(program: Program, stem: str) -> str:
     buffers = [f"static {p.buffer.ctype} port{i}[{p.buffer.count}];" for i, p in enumerate(ports)]
     arena = f"static unsigned char arena[{stem.upper()}_ARENA_SIZE];"
     call = f"{stem}_run({', '.join([*(f'port{i}' for i in range(len(ports))), 'arena'])});"
-    return "\n".join([f'#include "{stem}.c"', *buffers, arena, "int main(void)", "{", f"    {call}", "    return 0;", "}", ""])
+    return "\n".join(
+        [f'#include "{stem}.c"', *buffers, arena, "int main(void)", "{", f"    {call}", "    return 0;", "}", ""]
+    )
 
 
 def cache_folder() -> Path:
