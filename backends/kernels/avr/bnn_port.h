@@ -13,9 +13,11 @@
 #if defined(__GNUC__)
 #define BNN_MAY_ALIAS __attribute__((__may_alias__))
 #define BNN_INLINE static inline __attribute__((__always_inline__, __unused__))
+#define BNN_OWN static __attribute__((__unused__)) /* of use to some kernels */
 #else
 #define BNN_MAY_ALIAS
 #define BNN_INLINE static inline
+#define BNN_OWN static
 #endif
 
 /* The word is the register: 8 bits. */

@@ -71,7 +71,7 @@ BNN_INLINE void bnn_carry(bnn_word *digit, bnn_word carry)
 /* Adds `groups` groups of eight listed rows to the counters of `blocks` blocks, the first of which
  * begins with the word of a row that w points to. The eights of groups that are not there are 0. */
 #if BNN_ASM && !defined(BNN_FAR)
-__attribute__((__naked__, __noinline__, __noclone__)) static void
+__attribute__((__naked__, __noinline__, __noclone__)) BNN_OWN void
 bnn_add_batch(bnn_strip *s __attribute__((__unused__)),
               const bnn_word BNN_ROM *w __attribute__((__unused__)),
               uint8_t blocks __attribute__((__unused__)),
@@ -226,7 +226,7 @@ bnn_add_batch(bnn_strip *s __attribute__((__unused__)),
         [digits] "i"(BNN_DIGITS));
 }
 #else
-static void bnn_add_batch(bnn_strip *s, const bnn_word BNN_ROM *w, uint8_t blocks, uint8_t groups)
+BNN_OWN void bnn_add_batch(bnn_strip *s, const bnn_word BNN_ROM *w, uint8_t blocks, uint8_t groups)
 {
     for (uint8_t i = 0; i < (uint8_t)(blocks * BNN_WIDTH); ++i) {
         bnn_word *const count = s->count[i];
@@ -274,42 +274,75 @@ static void bnn_add_batch(bnn_strip *s, const bnn_word BNN_ROM *w, uint8_t block
 }
 #endif
 
-/* Lists the rows of the ones among eight inputs, the first of which has its row at `offset`. */
+/* Lists the rows of inputs that are 1, from word `next` on, until there are none or a batch is full;
+ * returns the end of the list. `offset` is that of the row of the word's first input. */
 #if BNN_ASM
 #define BNN_LIST_BIT \
     "lsr %[bits]\n\t" \
     "brcc 1f\n\t" \
-    "st %a[end]+, %A[offset]\n\t" \
-    "st %a[end]+, %B[offset]\n\t" \
+    "st X+, %A[offset]\n\t" \
+    "st X+, %B[offset]\n\t" \
     "1: add %A[offset], %A[columns]\n\t" \
     "adc %B[offset], %B[columns]\n\t"
 
-BNN_INLINE uint16_t *bnn_list(bnn_word bits, uint16_t offset, uint16_t columns, uint16_t *end)
+BNN_INLINE uint16_t *bnn_list(const bnn_word **next, const bnn_word *last, uint16_t *offset,
+                              uint16_t columns, uint16_t *end, const uint16_t *full)
 {
+    const uint16_t eight = (uint16_t)(columns * 8u);
+    const bnn_word *x = *next;
+    uint16_t at = *offset;
+    bnn_word bits;
     /* No .rept: the compiler tells how far it is over a statement by counting lines. */
-    __asm__(BNN_LIST_BIT BNN_LIST_BIT BNN_LIST_BIT BNN_LIST_BIT
-            BNN_LIST_BIT BNN_LIST_BIT BNN_LIST_BIT BNN_LIST_BIT
-            : [bits] "+r"(bits), [offset] "+r"(offset), [end] "+e"(end)
-            : [columns] "r"(columns)
-            : "memory");
+    __asm__ volatile("2: cp %A[x], %A[last]\n\t"
+                     "cpc %B[x], %B[last]\n\t"
+                     "breq 3f\n\t"
+                     "ld %[bits], %a[x]+\n\t"
+                     "tst %[bits]\n\t"
+                     "breq 4f\n\t"
+                     BNN_LIST_BIT BNN_LIST_BIT BNN_LIST_BIT BNN_LIST_BIT
+                     BNN_LIST_BIT BNN_LIST_BIT BNN_LIST_BIT BNN_LIST_BIT
+                     "cp r26, %A[full]\n\t"
+                     "cpc r27, %B[full]\n\t"
+                     "brlo 2b\n\t"
+                     "rjmp 3f\n"
+                     "4: add %A[offset], %A[eight]\n\t"
+                     "adc %B[offset], %B[eight]\n\t"
+                     "rjmp 2b\n"
+                     "3:"
+                     : [bits] "=&r"(bits), [offset] "+r"(at), [end] "+x"(end), [x] "+z"(x)
+                     : [columns] "r"(columns), [eight] "r"(eight), [last] "r"(last), [full] "r"(full)
+                     : "memory");
+    *next = x;
+    *offset = at;
     return end;
 }
 #else
-BNN_INLINE uint16_t *bnn_list(bnn_word bits, uint16_t offset, uint16_t columns, uint16_t *end)
+BNN_INLINE uint16_t *bnn_list(const bnn_word **next, const bnn_word *last, uint16_t *offset,
+                              uint16_t columns, uint16_t *end, const uint16_t *full)
 {
-    for (uint8_t lane = 0; lane < 8u && bits != 0; ++lane) {
-        if (bits & 1u) {
-            *end++ = offset;
+    const bnn_size words = (bnn_size)(last - *next);
+    const bnn_word *x = *next;
+    uint16_t word = *offset;
+    for (bnn_size i = 0; i < words && end < full; ++i) {
+        bnn_word bits = *x++;
+        uint16_t row = word;
+        for (uint8_t lane = 0; lane < 8u && bits != 0; ++lane) {
+            if (bits & 1u) {
+                *end++ = row;
+            }
+            row = (uint16_t)(row + columns);
+            bits = (bnn_word)(bits >> 1);
         }
-        offset = (uint16_t)(offset + columns);
-        bits = (bnn_word)(bits >> 1);
+        word = (uint16_t)(word + columns * 8u);
     }
+    *next = x;
+    *offset = word;
     return end;
 }
 #endif
 
 /* Adds the `rows` rows listed from `row` on, fewer than eight. */
-static void bnn_add_rest(bnn_strip *s, const bnn_word BNN_ROM *w, uint8_t blocks,
+BNN_OWN void bnn_add_rest(bnn_strip *s, const bnn_word BNN_ROM *w, uint8_t blocks,
                          const uint16_t *row, uint8_t rows)
 {
     bnn_word *count = s->count[0];
@@ -342,35 +375,42 @@ BNN_INLINE uint8_t bnn_strip_words(bnn_size columns, bnn_size first)
 
 /* Counts for a strip of `words` words, the first of a row being the one that w points to; returns
  * how many inputs are 1. A block that sticks out of the strip counts garbage, which nobody reads. */
-static bnn_size bnn_count_strip(bnn_strip *s, const bnn_word *x, const bnn_word BNN_ROM *w,
+BNN_OWN bnn_size bnn_count_strip(bnn_strip *s, const bnn_word *x, const bnn_word BNN_ROM *w,
                                 bnn_size n, bnn_size columns, uint8_t words)
 {
     const uint8_t blocks = (uint8_t)((words + BNN_WIDTH - 1u) / BNN_WIDTH);
+    const uint16_t *const full = s->row + BNN_BATCH;
+    const bnn_word *const last = x + bnn_words(n);
+    const bnn_size batches = n / BNN_BATCH;
     uint16_t *end = s->row;
     uint16_t offset = 0;
     bnn_size ones = 0;
-    uint8_t listed;
-    memset(s->count, 0, sizeof s->count);
-    for (bnn_size i = bnn_words(n); i > 0; --i) {
-        const bnn_word bits = *x++;
-        if (bits != 0) {
-            end = bnn_list(bits, offset, (uint16_t)columns, end);
-            if (end >= s->row + BNN_BATCH) {
-                bnn_add_batch(s, w, blocks, BNN_GROUPS);
-                ones += BNN_BATCH;
-                end -= BNN_BATCH;
-                memcpy(s->row, s->row + BNN_BATCH, 7u * sizeof s->row[0]);
-            }
-        }
-        offset = (uint16_t)(offset + columns * 8u);
+    uint8_t rest;
+    bnn_word *count = s->count[0];
+    for (uint8_t i = 0; i < BNN_STRIP * BNN_DIGITS / 5u; ++i) {
+        count[0] = 0;
+        count[1] = 0;
+        count[2] = 0;
+        count[3] = 0;
+        count[4] = 0;
+        count += 5;
     }
-    listed = (uint8_t)(end - s->row);
-    if (listed >= 8u) {
+    end = bnn_list(&x, last, &offset, (uint16_t)columns, end, full);
+    for (bnn_size i = 0; i < batches && end >= full; ++i) {
+        bnn_add_batch(s, w, blocks, BNN_GROUPS);
+        ones += BNN_BATCH;
+        memcpy(s->row, full, 7u * sizeof s->row[0]);
+        end = bnn_list(&x, last, &offset, (uint16_t)columns, end - BNN_BATCH, full);
+    }
+    rest = (uint8_t)(end - s->row);
+    if (rest >= 8u) {
         memset(s->eights, 0, sizeof s->eights);
-        bnn_add_batch(s, w, blocks, listed / 8u);
+        bnn_add_batch(s, w, blocks, rest / 8u);
     }
-    bnn_add_rest(s, w, blocks, s->row + (listed & ~7u), listed & 7u);
-    return ones + listed;
+    if (rest % 8u != 0) {
+        bnn_add_rest(s, w, blocks, s->row + (rest & ~7u), rest % 8u);
+    }
+    return ones + rest;
 }
 
 /* A lane's count. */
@@ -387,9 +427,8 @@ BNN_INLINE uint16_t bnn_lane_of(const bnn_word *count, uint8_t lane, unsigned di
  * it with a threshold whose digits are `columns` words apart: v reaches t if v - t, that is
  * v + ~t + 1, carries out of the highest digit. Digit 0 of v is the same for all lanes. */
 #if BNN_ASM && !defined(BNN_FAR)
-__attribute__((__noinline__)) static bnn_word bnn_finish(bnn_word *count, const bnn_word *at,
-                                                         bnn_size columns, bnn_size rest,
-                                                         uint8_t digits)
+BNN_OWN bnn_word bnn_finish(bnn_word *count, const bnn_word *at, bnn_size columns, bnn_size rest,
+                            uint8_t digits)
 {
     bnn_word reached, carry, digit, t;
     __asm__ volatile("dec %[digits]\n\t"
@@ -429,7 +468,7 @@ __attribute__((__noinline__)) static bnn_word bnn_finish(bnn_word *count, const 
     return reached;
 }
 #else
-static bnn_word bnn_finish(bnn_word *count, const bnn_word BNN_ROM *at, bnn_size columns,
+BNN_OWN bnn_word bnn_finish(bnn_word *count, const bnn_word BNN_ROM *at, bnn_size columns,
                            bnn_size rest, uint8_t digits)
 {
     bnn_word reached = (bnn_word)(bnn_lowest_digit(rest) | (bnn_word)~bnn_rom_word(at));
