@@ -14,11 +14,13 @@ from bnncompiler.calls import DenseThreshold, DenseXnor
 from bnncompiler.costs import Cost, Work
 from bnncompiler.errors import UsageError
 from bnncompiler.machines.base import Machine
-from bnncompiler.machines.simavr import GPIOR, GPIOR_TINY, SimAvr
+from bnncompiler.machines.simavr import FAR, GPIOR, GPIOR_TINY, SimAvr
 from bnncompiler.program import Call, Program
 from bnncompiler.sliced_calls import DenseSliced, DenseSlicedThreshold
 
 KB = 1024
+NEAR = 60 * KB  # of tables within the first 64 KB of flash; interrupt vectors and tables of others are there, too
+LARGEST = 2**15 - 1  # bytes of an object of avr-gcc
 MHZ = 1_000_000
 
 
@@ -37,7 +39,7 @@ class AvrCosts:
 
 
 def _part(name: str, flash: int, ram: int, megahertz: int = 16) -> Target:
-    return Target(name, 8, 1, 16, flash * KB, ram, megahertz * MHZ, AvrCosts())
+    return Target(name, 8, 1, 16, flash * KB, ram, megahertz * MHZ, AvrCosts(), LARGEST)
 
 
 # Kinds of projects, and where in them the generated files go.
@@ -60,9 +62,14 @@ TARGETS = (
 )
 
 
+def is_far(program: Program) -> bool:
+    """Whether there are more tables than pointers of 16 bits can address, next to what else must be there."""
+    return program.flash_bytes > NEAR
+
+
 def dialect(program: Program) -> str:
-    """The C that a program is in: address spaces of more than 64 KB are a GNU extension."""
-    return "c99"
+    """The C that a program is in: an address space of more than 64 KB is a GNU extension."""
+    return "gnu99" if is_far(program) else "c99"
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ class AvrBackend:
 
     def emit(self, program: Program, about: About) -> Files:
         """``<model>.h`` and ``<model>.c``."""
-        return c_writer.emit(program, about, port="avr")
+        return c_writer.emit(program, about, port="avr", defines=(FAR,) if is_far(program) else ())
 
     def projects(self) -> tuple[str, ...]:
         """An Arduino library, a PlatformIO project, and one for avr-gcc, avrdude and make."""

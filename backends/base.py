@@ -31,6 +31,7 @@ class Target:
         ram: bytes of working memory, None where it is not known.
         hertz: the clock that is usual for it, None where it is not known.
         costs: what its kernels cost, for choosing between them.
+        largest_table: the most bytes that an object can have, None where there is no such limit.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Target:
     ram: int | None = None
     hertz: int | None = None
     costs: Costs = UNPRICED
+    largest_table: int | None = None
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,7 @@ def run(model: Model, options: Options, calibrate: data.Source | None = None) ->
     )
     selection = costs.Selection(target.costs, options.optimize, options.constant_time)
     sources = {g.name: g.source for g in grids}
-    lowered = lower(graph, target.word_bits, target.align, sources, imported.origins, selection)
+    lowered = lower(graph, target.word_bits, target.align, sources, imported.origins, selection, target.largest_table)
     program = memory.plan(lowered.program)
     digest = hashlib.sha256(_bytes(model)).hexdigest()
     bound, undecided = error_bound(graph), undecided_points(graph)

@@ -34,6 +34,7 @@ from bnncompiler.program import Program
 STRICT = ("-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 LEAST = ("-Os", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections")  # as the Arduino IDE compiles
 LIMIT = 1 << 33  # cycles without a sign of life until a program counts as hanging: nine minutes at 16 MHz
+FAR = "BNN_FAR"  # defined in files whose tables need pointers of 24 bits, which are GNU C
 GPIOR = (0x3E, 0x4A, 0x4B)  # addresses of the general purpose registers 0, 1 and 2 in the memory of an ATmega
 GPIOR_TINY = (0x31, 0x32, 0x33)
 
@@ -60,6 +61,7 @@ class AvrBuilt:
     machine: SimAvr
     program: Program
     stem: str
+    dialect: str
     folder: Path
     timeout: float
     notes: dict[str, int] = field(default_factory=dict)  # what is found out once: "selftest", "flash", "ram"
@@ -109,7 +111,7 @@ class AvrBuilt:
         if "flash" not in self.notes:
             self._save("smallest.c", _smallest(self.program, self.stem).encode())
             self._save("empty.c", b"int main(void)\n{\n    return 0;\n}\n")
-            flags = [*self.machine.dialect, *LEAST, self._no_selftest]
+            flags = [f"-std={self.dialect}", *LEAST, self._no_selftest]
             sizes = []
             for source in ("smallest", "empty"):
                 self.machine.compile(self.folder, [*flags, f"{source}.c", "-o", f"{source}.elf"])
@@ -130,7 +132,7 @@ class AvrBuilt:
         """The main program with ``flags``."""
         output = self.folder / f"{name}.elf"
         if not output.exists():
-            strict = [*self.machine.dialect, *STRICT, "-Os"]
+            strict = [f"-std={self.dialect}", *STRICT, "-Os"]
             self.machine.compile(self.folder, [*strict, *flags, records.MAIN, "-o", output.name])
         return output
 
@@ -172,14 +174,12 @@ class SimAvr:
         hertz: its clock.
         ram: bytes of its memory.
         gpior: addresses of its general purpose registers 0, 1 and 2.
-        dialect: options that say which C the files are in.
         flags: more for the compiler.
     """
 
     part: str
     hertz: int
     gpior: tuple[int, int, int] = GPIOR
-    dialect: tuple[str, ...] = ("-std=c99",)
     flags: tuple[str, ...] = ()
     measures: bool = True
 
@@ -197,7 +197,9 @@ class SimAvr:
             folder = Path(name)
             for file, text in records.sources(program, files, records.read("simavr_io", records.IO)).items():
                 (folder / file).write_text(text, encoding="utf-8")
-            yield AvrBuilt(self, program, records.stem(files), folder, timeout)
+            stem = records.stem(files)
+            dialect = "gnu99" if f"#define {FAR}\n" in files[f"{stem}.c"] else "c99"
+            yield AvrBuilt(self, program, stem, dialect, folder, timeout)
 
     @staticmethod
     def find_tool(name: str) -> str:

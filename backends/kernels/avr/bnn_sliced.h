@@ -70,16 +70,29 @@ BNN_INLINE void bnn_carry(bnn_word *digit, bnn_word carry)
 
 /* Adds `groups` groups of eight listed rows to the counters of `blocks` blocks, the first of which
  * begins with the word of a row that w points to. The eights of groups that are not there are 0. */
-#if BNN_ASM && !defined(BNN_FAR)
+#if BNN_ASM
+/* Where w comes in, and how a row is addressed whose offset was listed. */
+#if defined(BNN_FAR)
+#define BNN_BATCH_START "  movw r24, r20\n  mov r21, r22\n  mov r23, r18\n  mov r22, r16\n"
+#define BNN_ROW_HIGH "  clr \\to\n  adc \\to, r21\n  out 0x3b, \\to\n" /* RAMPZ */
+#define BNN_LPM "elpm"
+#define BNN_BATCH_END "  out 0x3b, r1\n"
+#else
+#define BNN_BATCH_START "  movw r24, r22\n  mov r23, r20\n  mov r22, r18\n"
+#define BNN_ROW_HIGH ""
+#define BNN_LPM "lpm"
+#define BNN_BATCH_END ""
+#endif
+
 __attribute__((__naked__, __noinline__, __noclone__)) BNN_OWN void
 bnn_add_batch(bnn_strip *s __attribute__((__unused__)),
               const bnn_word BNN_ROM *w __attribute__((__unused__)),
               uint8_t blocks __attribute__((__unused__)),
               uint8_t groups __attribute__((__unused__)))
 {
-    /* r25:r24 s, then the words of w that the block begins with
-     * r23:r22 w, then r22 groups, r23 what a loop counts
-     * r20 blocks, then r21 */
+    /* In registers all the time: r25:r24 (and r21, where tables are far) the address of the block's
+     * first word in row 0, r22 groups. r23 counts. On the stack: where the eights begin, and above
+     * that how many blocks are left. */
     __asm__ volatile(
         /* sum += a + b, the carry in a */
         ".macro bnn_fa sum a b\n"
@@ -101,9 +114,10 @@ bnn_add_batch(bnn_strip *s __attribute__((__unused__)),
         "  ld r31, X+\n"
         "  add r30, r24\n"
         "  adc r31, r25\n"
-        "  lpm \\to, Z+\n"
-        "  lpm 7+\\to, Z+\n"
-        "  lpm 14+\\to, Z\n"
+        BNN_ROW_HIGH
+        "  " BNN_LPM " \\to, Z+\n"
+        "  " BNN_LPM " 7+\\to, Z+\n"
+        "  " BNN_LPM " 14+\\to, Z\n"
         ".endm\n"
         /* eight carries of a word, from Y + at on, into the digits 2, 3 and 4; the carry in r5 */
         ".macro bnn_eights at to\n"
@@ -126,27 +140,22 @@ bnn_add_batch(bnn_strip *s __attribute__((__unused__)),
 
         ".irp r,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,28,29\n  push r\\r\n.endr\n"
         "  movw r28, r24\n" /* Y: the counters of the block */
-        "  movw r24, r22\n"
-        "  mov r21, r20\n"
-        "  mov r22, r18\n"
+        BNN_BATCH_START
         "  movw r30, r28\n"
         "  subi r30, lo8(-(%[eights]))\n"
         "  sbci r31, hi8(-(%[eights]))\n"
-        "  push r30\n" /* stays on the stack: where eights begin */
-        "  push r31\n"
-
-        "1:\n" /* a block */
-        "  pop r31\n"
-        "  pop r30\n"
         "  push r30\n"
         "  push r31\n"
+
+        "1:\n" /* a block; r23 are left */
+        "  push r23\n"
         "  push r28\n"
         "  push r29\n"
         /* digits of the words: worth 1 in 0, 7, 14, worth 2 in 1, 8, 15, worth 4 in 2, 9, 16 */
         "  ld r0, Y\n  ldd r1, Y+1\n  ldd r2, Y+2\n"
         "  ldd r7, Y+15\n  ldd r8, Y+16\n  ldd r9, Y+17\n"
         "  ldd r14, Y+30\n  ldd r15, Y+31\n  ldd r16, Y+32\n"
-        "  movw r28, r30\n"
+        "  movw r28, r30\n" /* Y: where carries go; X: the list */
         "  movw r26, r30\n"
         "  adiw r26, %[rows]\n"
         "  mov r23, r22\n"
@@ -176,10 +185,12 @@ bnn_add_batch(bnn_strip *s __attribute__((__unused__)),
         "  st Z, r0\n  std Z+1, r1\n  std Z+2, r2\n"
         "  std Z+15, r7\n  std Z+16, r8\n  std Z+17, r9\n"
         "  std Z+30, r14\n  std Z+31, r15\n  std Z+32, r16\n"
-        "  pop r29\n"
-        "  pop r28\n"
-        "  push r28\n"
-        "  push r29\n"
+        "  in r28, 0x3d\n"
+        "  in r29, 0x3e\n"
+        "  ldd r23, Y+3\n"
+        "  ldd r28, Y+2\n"
+        "  mov r29, r28\n"
+        "  mov r28, r23\n"
         "  ldi r23, 3\n"
         "4:\n"
         "  ldd r2, Z+3\n  ldd r3, Z+4\n  ldd r4, Z+5\n  ldd r10, Z+6\n"
@@ -209,16 +220,23 @@ bnn_add_batch(bnn_strip *s __attribute__((__unused__)),
         "  breq 8f\n"
         "  rjmp 4b\n"
         "8:\n"
-        "  movw r28, r30\n"
         "  adiw r24, 3\n"
-        "  dec r21\n"
-        "  breq 9f\n"
-        "  rjmp 1b\n"
+        "  brcc 9f\n"
+        "  inc r21\n"
         "9:\n"
+        "  movw r28, r30\n" /* the next block's counters; its eights are where this one's were */
+        "  pop r23\n"
         "  pop r31\n"
         "  pop r30\n"
+        "  dec r23\n"
+        "  breq 10f\n"
+        "  push r30\n"
+        "  push r31\n"
+        "  rjmp 1b\n"
+        "10:\n"
         ".irp r,29,28,17,16,15,14,13,12,11,10,9,8,7,6,5,4,3,2\n  pop r\\r\n.endr\n"
         "  clr r1\n"
+        BNN_BATCH_END
         "  ret\n"
         ".purgem bnn_fa\n.purgem bnn_fa3\n.purgem bnn_row\n.purgem bnn_eights\n" ::
         [eights] "i"(offsetof(bnn_strip, eights)),
@@ -285,13 +303,15 @@ BNN_OWN void bnn_add_batch(bnn_strip *s, const bnn_word BNN_ROM *w, uint8_t bloc
     "1: add %A[offset], %A[columns]\n\t" \
     "adc %B[offset], %B[columns]\n\t"
 
-BNN_INLINE uint16_t *bnn_list(const bnn_word **next, const bnn_word *last, uint16_t *offset,
-                              uint16_t columns, uint16_t *end, const uint16_t *full)
+BNN_INLINE uint16_t *bnn_list(const bnn_word **next, const bnn_word *last, bnn_size words,
+                              uint16_t *offset, uint16_t columns, uint16_t *end,
+                              const uint16_t *full)
 {
     const uint16_t eight = (uint16_t)(columns * 8u);
     const bnn_word *x = *next;
     uint16_t at = *offset;
     bnn_word bits;
+    (void)words; /* how many there are at most */
     /* No .rept: the compiler tells how far it is over a statement by counting lines. */
     __asm__ volatile("2: cp %A[x], %A[last]\n\t"
                      "cpc %B[x], %B[last]\n\t"
@@ -317,13 +337,13 @@ BNN_INLINE uint16_t *bnn_list(const bnn_word **next, const bnn_word *last, uint1
     return end;
 }
 #else
-BNN_INLINE uint16_t *bnn_list(const bnn_word **next, const bnn_word *last, uint16_t *offset,
-                              uint16_t columns, uint16_t *end, const uint16_t *full)
+BNN_INLINE uint16_t *bnn_list(const bnn_word **next, const bnn_word *last, bnn_size words,
+                              uint16_t *offset, uint16_t columns, uint16_t *end,
+                              const uint16_t *full)
 {
-    const bnn_size words = (bnn_size)(last - *next);
     const bnn_word *x = *next;
     uint16_t word = *offset;
-    for (bnn_size i = 0; i < words && end < full; ++i) {
+    for (bnn_size i = 0; i < words && (x != last && end < full); ++i) {
         bnn_word bits = *x++;
         uint16_t row = word;
         for (uint8_t lane = 0; lane < 8u && bits != 0; ++lane) {
@@ -380,7 +400,8 @@ BNN_OWN bnn_size bnn_count_strip(bnn_strip *s, const bnn_word *x, const bnn_word
 {
     const uint8_t blocks = (uint8_t)((words + BNN_WIDTH - 1u) / BNN_WIDTH);
     const uint16_t *const full = s->row + BNN_BATCH;
-    const bnn_word *const last = x + bnn_words(n);
+    const bnn_size words_of_x = bnn_words(n);
+    const bnn_word *const last = x + words_of_x;
     const bnn_size batches = n / BNN_BATCH;
     uint16_t *end = s->row;
     uint16_t offset = 0;
@@ -395,12 +416,12 @@ BNN_OWN bnn_size bnn_count_strip(bnn_strip *s, const bnn_word *x, const bnn_word
         count[4] = 0;
         count += 5;
     }
-    end = bnn_list(&x, last, &offset, (uint16_t)columns, end, full);
+    end = bnn_list(&x, last, words_of_x, &offset, (uint16_t)columns, end, full);
     for (bnn_size i = 0; i < batches && end >= full; ++i) {
         bnn_add_batch(s, w, blocks, BNN_GROUPS);
         ones += BNN_BATCH;
         memcpy(s->row, full, 7u * sizeof s->row[0]);
-        end = bnn_list(&x, last, &offset, (uint16_t)columns, end - BNN_BATCH, full);
+        end = bnn_list(&x, last, words_of_x, &offset, (uint16_t)columns, end - BNN_BATCH, full);
     }
     rest = (uint8_t)(end - s->row);
     if (rest >= 8u) {
