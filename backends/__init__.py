@@ -12,7 +12,7 @@ from bnncompiler.backends.base import Backend
 from bnncompiler.errors import CompileError, UsageError
 
 GROUP = "bnncompiler.backends"
-INTERFACE = ("name", "targets", "target", "machine", "emit")
+INTERFACE = ("name", "targets", "target", "machine", "emit", "projects", "project")
 
 
 def available() -> tuple[str, ...]:

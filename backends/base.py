@@ -31,6 +31,7 @@ class Target:
         ram: bytes of working memory, None where it is not known.
         hertz: the clock that is usual for it, None where it is not known.
         costs: what its kernels cost, for choosing between them.
+        largest_table: the most bytes that an object can have, None where there is no such limit.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Target:
     ram: int | None = None
     hertz: int | None = None
     costs: Costs = UNPRICED
+    largest_table: int | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,18 @@ class Backend(Protocol):
 
     def emit(self, program: Program, about: About) -> Files:
         """The text of each file, by name."""
+        ...
+
+    def projects(self) -> tuple[str, ...]:
+        """The kinds of project that ``--project`` takes; none for a backend that only emits files."""
+        ...
+
+    def project(self, kind: str, program: Program, about: About, files: Files) -> Files:
+        """The emitted ``files`` in a project of ``kind`` (`bnncompiler.backends.projects`): text of each file, by path.
+
+        Raises:
+            UsageError: there is no such kind.
+        """
         ...
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bnncompiler.backends import c_writer
+from bnncompiler.backends import c_writer, projects
 from bnncompiler.backends.base import About, Backend, Files, Target, pick_target
 from bnncompiler.backends.c99_costs import WIDE
 from bnncompiler.machines.base import Machine
@@ -46,6 +46,14 @@ class PortableBackend:
     def emit(self, program: Program, about: About) -> Files:
         """``<model>.h`` and ``<model>.c``."""
         return c_writer.emit(program, about, port="c99")
+
+    def projects(self) -> tuple[str, ...]:
+        """None: two files go into any project."""
+        return ()
+
+    def project(self, kind: str, program: Program, about: About, files: Files) -> Files:
+        """There is none."""
+        raise projects.unknown(self.name, kind, self.projects())
 
 
 C99: Backend = PortableBackend()

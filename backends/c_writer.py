@@ -18,8 +18,8 @@ from bnncompiler.backends.c_text import comment, table
 from bnncompiler.program import Program
 
 
-def emit(program: Program, about: About, port: str) -> Files:
-    """``<model>.h`` and ``<model>.c`` with the kernels as ``port`` has them.
+def emit(program: Program, about: About, port: str, defines: tuple[str, ...] = ()) -> Files:
+    """``<model>.h`` and ``<model>.c`` with the kernels as ``port`` has them, under the macros ``defines``.
 
     Raises:
         EmitError: the program has no C form: a buffer without a place, outputs without a common scale, ...
@@ -27,11 +27,11 @@ def emit(program: Program, about: About, port: str) -> Files:
     symbols = name_symbols(program)
     return {
         f"{symbols.model}.h": header(program, about, symbols),
-        f"{symbols.model}.c": _source(program, about, port, symbols),
+        f"{symbols.model}.c": _source(program, about, port, symbols, defines),
     }
 
 
-def _source(program: Program, about: About, port: str, symbols: Symbols) -> str:
+def _source(program: Program, about: About, port: str, symbols: Symbols, defines: tuple[str, ...]) -> str:
     sources = Sources(port)
     needed = dict.fromkeys(k for c in program.calls for k in c.kernels())
     kernels = sources.text([INTERFACE, *(f"{k}.c" for k in needed)])
@@ -43,7 +43,8 @@ def _source(program: Program, about: About, port: str, symbols: Symbols) -> str:
             ]
         ),
         f'#include "{symbols.model}.h"\n',
-        f"#define BNN_WORD_BITS {program.word_bits}\n#define BNN_KERNEL static\n",
+        f"#define BNN_WORD_BITS {program.word_bits}\n#define BNN_KERNEL static\n"
+        + "".join(f"#define {macro}\n" for macro in defines),
         kernels,
         _checks(program),
         *(table(symbols.tables[t.name], t, program.word_bits) for t in program.tables if len(t.values)),

@@ -108,6 +108,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="LIST",
         help="what to write: c, ir (the graph), program, separated by commas (default: c)",
     )
+    shown.add_argument(
+        "--project",
+        metavar="KIND",
+        help="write the C as a project that is ready to build and flash; --list-targets shows the kinds",
+    )
     shown.add_argument("--report", choices=("html",), help="write report.html, too (report.json is always written)")
     shown.add_argument("--list-targets", action="store_true", help="show the backends and their targets")
     shown.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -171,6 +176,8 @@ def show_targets() -> int:
 
     for name in backends.available():
         backend = backends.find(name)
+        if backend.projects():
+            print(f"--backend {name} --project {', '.join(backend.projects())}")
         for target in map(backend.target, backend.targets()):
             sizes = (("flash", target.flash), ("RAM", target.ram))
             limits = "".join(f", {size:,} B of {what}" for what, size in sizes if size is not None)
@@ -185,6 +192,7 @@ def run(options: argparse.Namespace) -> int:
 
     samples = None if options.verify in (None, GENERATE) else options.verify
     check_folder(options.output)
+    check_project(options)
     with progress(f"compiling {options.model}"):
         compilation = bnncompiler.compile(
             options.model,
@@ -211,7 +219,7 @@ def run(options: argparse.Namespace) -> int:
     facts = report.build(compilation, verification)
     sentences = (compilation.imported.notes, () if verification is None else verification.lines())
     failure = verdict(facts, compilation, verification)
-    files = {} if failure else emitted(options.emit, compilation)
+    files = {} if failure else emitted(options.emit, compilation, options.project)
     files["report.json"] = facts.json()
     if options.report == "html":
         files["report.html"] = summary.html(facts, *sentences)
@@ -225,9 +233,20 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def emitted(kinds: Sequence[str], compilation: Compilation) -> dict[str, str]:
-    """The files that ``--emit`` asks for, by name."""
+def check_project(options: argparse.Namespace) -> None:
+    """See that the backend has the project that is asked for, before the work is done; else raise ``UsageError``."""
+    from bnncompiler.backends import find, projects
+
+    kinds = find(options.backend).projects()
+    if options.project is not None and options.project not in kinds:
+        raise projects.unknown(options.backend, options.project, kinds)
+
+
+def emitted(kinds: Sequence[str], compilation: Compilation, project: str | None = None) -> dict[str, str]:
+    """The files that ``--emit`` and ``--project`` ask for, by path."""
     files = dict(compilation.files) if "c" in kinds else {}
+    if project is not None:
+        files = compilation.project(project)
     if "ir" in kinds:
         files[f"{compilation.name}.ir.txt"] = f"{compilation.source}\n\n{compilation.graph}\n"
     if "program" in kinds:

@@ -89,6 +89,7 @@ class Compilation:
         lowered: the program before planning and where it keeps each node's value.
         program: the planned program.
         backend: the backend that emitted it, and ``target`` what for.
+        about: what the emitted files say about where they come from.
         files: the emitted files by name.
         grids: the input grids and how they became known.
         digest: SHA-256 of the model.
@@ -103,6 +104,7 @@ class Compilation:
     program: Program
     backend: Backend
     target: Target
+    about: About
     files: Mapping[str, str]
     grids: tuple[grid.InputGrid, ...]
     digest: str
@@ -116,6 +118,10 @@ class Compilation:
     def undecided(self) -> int:
         """How many accumulators there are, over all channels, at which the reference's own rounding decides a value."""
         return undecided_points(self.graph)
+
+    def project(self, kind: str) -> dict[str, str]:
+        """The files of a project of ``kind`` (one of ``backend.projects()``) around the emitted ones, by path."""
+        return self.backend.project(kind, self.program, self.about, dict(self.files))
 
     @property
     def exact(self) -> bool:
@@ -204,7 +210,7 @@ def run(model: Model, options: Options, calibrate: data.Source | None = None) ->
     )
     selection = costs.Selection(target.costs, options.optimize, options.constant_time)
     sources = {g.name: g.source for g in grids}
-    lowered = lower(graph, target.word_bits, target.align, sources, imported.origins, selection)
+    lowered = lower(graph, target.word_bits, target.align, sources, imported.origins, selection, target.largest_table)
     program = memory.plan(lowered.program)
     digest = hashlib.sha256(_bytes(model)).hexdigest()
     bound, undecided = error_bound(graph), undecided_points(graph)
@@ -225,7 +231,9 @@ def run(model: Model, options: Options, calibrate: data.Source | None = None) ->
     )
     files = chosen.emit(program, about)
     readback.check(files, program)
-    return Compilation(name, options, imported, source, graph, lowered, program, chosen, target, files, grids, digest)
+    return Compilation(
+        name, options, imported, source, graph, lowered, program, chosen, target, about, files, grids, digest
+    )
 
 
 def verify(

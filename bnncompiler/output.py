@@ -27,7 +27,7 @@ def check_folder(folder: Path) -> None:
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> None:
-    """Put ``files`` (text by name) into ``folder``, which is made where it is missing; what else is in it stays.
+    """Put ``files`` (text by path) into ``folder``, which is made where it is missing; what else is in it stays.
 
     Everything is written to a directory inside of ``folder`` first, so that a full disk leaves the old files as they
     were.
@@ -40,8 +40,10 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
         staging = Path(tempfile.mkdtemp(prefix=".bnncompile.", dir=folder))
         try:
             for name, text in files.items():
+                (staging / name).parent.mkdir(parents=True, exist_ok=True)
                 (staging / name).write_text(text, encoding="utf-8", newline="\n")
             for name in files:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(staging / name, folder / name)
         finally:
             shutil.rmtree(staging, ignore_errors=True)

@@ -281,7 +281,7 @@ def test_nothing_is_half_written(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     write_files(folder, {"a.c": "old", "b.c": "old"})
     with pytest.raises(UsageError, match="cannot write"):
-        write_files(folder, {"a.c": "new", "b.c": "new", "no/such/folder.c": "new"})
+        write_files(folder, {"a.c": "new", "b.c": "new", "b.c/below": "new"})
     assert {p.name: p.read_text() for p in folder.iterdir()} == {"a.c": "old", "b.c": "old"}
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 

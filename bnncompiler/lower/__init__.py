@@ -15,7 +15,7 @@ from bnncompiler import calls, ops
 from bnncompiler.costs import FIRST, Selection
 from bnncompiler.errors import LoweringError
 from bnncompiler.ir import Graph, Node
-from bnncompiler.lower import convolutions, functions, layers, maps
+from bnncompiler.lower import convolutions, functions, layers, maps, parts
 from bnncompiler.lower.storage import LIMITS, Lowering, Stored, bounds_ctype, provenance
 from bnncompiler.program import Buffer, Port, Program, Typed
 
@@ -38,6 +38,7 @@ def lower(
     sources: Mapping[str, str] | None = None,
     origins: Mapping[str, tuple[str, ...]] | None = None,
     selection: Selection = FIRST,
+    largest_table: int | None = None,
 ) -> Lowered:
     """The program of ``graph`` for a target with words of ``word_bits`` bits; the arena is not planned yet.
 
@@ -48,6 +49,7 @@ def lower(
         sources: for each input, how its grid became known (for the header and the report).
         origins: for each ONNX value, the ONNX nodes ("name:Op") that compute it.
         selection: how kernels are chosen where several compute the same; by default the first is taken.
+        largest_table: the most bytes that a table may have on the target, None where it can be of any size.
 
     Raises:
         LoweringError: no kernel computes a node; the message names it.
@@ -58,7 +60,8 @@ def lower(
         if node not in low.stored:
             _node(low, node)
     outputs = tuple(_output(low, node) for node in graph.outputs)
-    program = Program(graph.name, word_bits, inputs, outputs, tuple(low.calls), 0, align)
+    lowered = low.calls if largest_table is None else parts.split(low.calls, word_bits, largest_table)
+    program = Program(graph.name, word_bits, inputs, outputs, tuple(lowered), 0, align)
     return Lowered(program, low.stored, low.names)
 
 

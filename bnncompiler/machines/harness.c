@@ -6,8 +6,13 @@
  * garbage before each sample and guarded on both sides: whatever relies on zeros or strays out of
  * bounds shows.
  *
+ * With BNN_HARNESS_ONLY_SELFTEST nothing but the self-test is run, with BNN_HARNESS_NO_SELFTEST
+ * everything else: where memory is small, there is not enough for both at once.
+ *
  * A machine's bnn_io.h has
  *   BNN_IO_GUARD                        bytes of a guard
+ *   BNN_IO_PORT_ALIGN                   what inputs and outputs are aligned to; 8 where it is left out
+ *   BNN_IO_TEXT                         an attribute of the messages; nothing where it is left out
  *   void bnn_io_open(int, char **)      begin, with main's arguments
  *   int bnn_io_read(void *, size_t)     the next bytes of the samples; 0 where there are no more
  *   void bnn_io_output(const void *, size_t)
@@ -22,6 +27,13 @@
 #include <string.h>
 
 #include "bnn_io.h"
+
+#ifndef BNN_IO_PORT_ALIGN
+#define BNN_IO_PORT_ALIGN 8
+#endif
+#ifndef BNN_IO_TEXT
+#define BNN_IO_TEXT
+#endif
 
 #ifdef BNN_HARNESS_TRACE
 static int bnn_harness_tracing;
@@ -44,7 +56,6 @@ static void bnn_harness_trace(size_t index, const void *address, size_t bytes)
 /* Bytes that hold `size` bytes between guards, at an address that is a multiple of `align` and of
  * nothing larger. */
 #define BNN_HARNESS_BLOCK(size, align) ((size) + 2 * BNN_IO_GUARD + 3 * (align))
-#define BNN_HARNESS_PORT_ALIGN 8
 #define BNN_HARNESS_GARBAGE 0xA5
 
 #include "bnn_harness_model.h"
@@ -60,6 +71,13 @@ static unsigned char *bnn_harness_place(unsigned char *block, size_t size, size_
     return block;
 }
 
+static const char BNN_IO_TEXT bnn_harness_astray[] = "the program writes outside of the arena";
+#ifndef BNN_HARNESS_ONLY_SELFTEST
+static const char BNN_IO_TEXT bnn_harness_astray_port[] =
+    "the program writes outside of an input or output";
+static const char BNN_IO_TEXT bnn_harness_cut[] = "the inputs are cut off";
+#endif
+
 static void bnn_harness_check(const unsigned char *block, size_t size, const char *what)
 {
     size_t i;
@@ -69,36 +87,48 @@ static void bnn_harness_check(const unsigned char *block, size_t size, const cha
             bnn_io_fail(what);
 }
 
-int main(int argc, char **argv)
+#ifndef BNN_HARNESS_ONLY_SELFTEST
+static void bnn_harness_samples(unsigned char *arena)
 {
     unsigned char *port[BNN_HARNESS_PORTS];
-    unsigned char *arena = bnn_harness_place(bnn_harness_arena, BNN_HARNESS_ARENA, BNN_HARNESS_ALIGN);
     size_t p;
 
-    bnn_io_open(argc, argv);
-    bnn_io_selftest(BNN_HARNESS_SELFTEST(arena));
-    bnn_harness_check(arena, BNN_HARNESS_ARENA, "the self-test writes outside of the arena");
     for (p = 0; p < BNN_HARNESS_PORTS; p++)
-        port[p] = bnn_harness_place(bnn_harness_block[p], bnn_harness_size[p], BNN_HARNESS_PORT_ALIGN);
+        port[p] = bnn_harness_place(bnn_harness_block[p], bnn_harness_size[p], BNN_IO_PORT_ALIGN);
 #ifdef BNN_HARNESS_TRACE
     bnn_harness_tracing = 1;
 #endif
     while (bnn_io_read(port[0], bnn_harness_size[0])) {
         for (p = 1; p < BNN_HARNESS_INPUTS; p++)
             if (!bnn_io_read(port[p], bnn_harness_size[p]))
-                bnn_io_fail("the inputs are cut off");
+                bnn_io_fail(bnn_harness_cut);
         for (p = BNN_HARNESS_INPUTS; p < BNN_HARNESS_PORTS; p++)
             memset(port[p], BNN_HARNESS_GARBAGE, bnn_harness_size[p]);
         memset(arena, BNN_HARNESS_GARBAGE, BNN_HARNESS_ARENA);
         bnn_io_start();
         BNN_HARNESS_RUN;
         bnn_io_stop();
-        bnn_harness_check(arena, BNN_HARNESS_ARENA, "the program writes outside of the arena");
+        bnn_harness_check(arena, BNN_HARNESS_ARENA, bnn_harness_astray);
         for (p = 0; p < BNN_HARNESS_PORTS; p++)
-            bnn_harness_check(port[p], bnn_harness_size[p], "the program writes outside of an input or output");
+            bnn_harness_check(port[p], bnn_harness_size[p], bnn_harness_astray_port);
         for (p = BNN_HARNESS_INPUTS; p < BNN_HARNESS_PORTS; p++)
             bnn_io_output(port[p], bnn_harness_size[p]);
     }
+}
+#endif
+
+int main(int argc, char **argv)
+{
+    unsigned char *arena = bnn_harness_place(bnn_harness_arena, BNN_HARNESS_ARENA, BNN_HARNESS_ALIGN);
+
+    bnn_io_open(argc, argv);
+#ifndef BNN_HARNESS_NO_SELFTEST
+    bnn_io_selftest(BNN_HARNESS_SELFTEST(arena));
+    bnn_harness_check(arena, BNN_HARNESS_ARENA, bnn_harness_astray);
+#endif
+#ifndef BNN_HARNESS_ONLY_SELFTEST
+    bnn_harness_samples(arena);
+#endif
     bnn_io_close();
     return 0;
 }

@@ -55,7 +55,7 @@ def _model(program: Program, name: str) -> str:
     pointers = [f"({c}{p.buffer.ctype} *)(void *)port[{i}]" for i, (c, p) in enumerate(zip(const, ports, strict=True))]
     sizes = [_bytes(program, p.buffer) for p in ports]
     blocks = [
-        f"static unsigned char bnn_harness_port{i}[BNN_HARNESS_BLOCK({size}, BNN_HARNESS_PORT_ALIGN)];"
+        f"static unsigned char bnn_harness_port{i}[BNN_HARNESS_BLOCK({size}, BNN_IO_PORT_ALIGN)];"
         for i, size in enumerate(sizes)
     ]
     named = ", ".join(f"bnn_harness_port{i}" for i in range(len(ports)))
@@ -68,9 +68,11 @@ def _model(program: Program, name: str) -> str:
             f"#define BNN_HARNESS_ALIGN {name.upper()}_ARENA_ALIGN",
             f"#define BNN_HARNESS_SELFTEST {name}_selftest",
             f"#define BNN_HARNESS_RUN {name}_run({', '.join([*pointers, 'arena'])})",
+            "#ifndef BNN_HARNESS_ONLY_SELFTEST",
             *blocks,
             f"static unsigned char *const bnn_harness_block[] = {{{named}}};",
             f"static const size_t bnn_harness_size[] = {{{', '.join(map(str, sizes))}}};",
+            "#endif",
             "",
         ]
     )

@@ -1,0 +1,115 @@
+"""The AVR backend: C99 with every constant in flash, kernels with the few inner loops that matter in assembly.
+
+Targets are parts. Their packed word is the register, 8 bits. Verification compiles with avr-gcc and runs on the
+simulated chip (`bnncompiler.machines.simavr`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bnncompiler.backends import c_writer, projects
+from bnncompiler.backends.base import About, Backend, Files, Target, pick_target
+from bnncompiler.calls import DenseThreshold, DenseXnor
+from bnncompiler.costs import Cost, Work
+from bnncompiler.errors import UsageError
+from bnncompiler.machines.base import Machine
+from bnncompiler.machines.simavr import FAR, GPIOR, GPIOR_TINY, SimAvr
+from bnncompiler.program import Call, Program
+from bnncompiler.sliced_calls import DenseSliced, DenseSlicedThreshold
+
+KB = 1024
+NEAR = 60 * KB  # of tables within the first 64 KB of flash; interrupt vectors and tables of others are there, too
+LARGEST = 2**15 - 1  # bytes of an object of avr-gcc
+MHZ = 1_000_000
+
+
+@dataclass(frozen=True)
+class AvrCosts:
+    """What the kernels cost: fitted to counts of the simulator (``tests/backends/test_avr_kernels.py``)."""
+
+    def of(self, kernel: type[Call], work: Work, word_bits: int) -> Cost | None:
+        """Cycles, flash and RAM of ``kernel`` for ``work``, at one input in two being 1."""
+        macs, words = work.ins * work.outs, -(-work.outs // 8)
+        if kernel in (DenseSliced, DenseSlicedThreshold):
+            return Cost(0.85 * macs, work.ins * words, 600, constant_time=False)
+        if kernel in (DenseXnor, DenseThreshold):
+            return Cost(5 * macs, work.outs * -(-work.ins // 8), 0)
+        return None
+
+
+def _part(name: str, flash: int, ram: int, megahertz: int = 16) -> Target:
+    return Target(name, 8, 1, 16, flash * KB, ram, megahertz * MHZ, AvrCosts(), LARGEST)
+
+
+# Kinds of projects, and where in them the generated files go.
+BOARDS = {
+    "atmega328p": "uno",
+    "atmega32u4": "leonardo",
+    "atmega168": "diecimilaatmega168",
+    "atmega1284p": "mightycore1284",
+    "atmega2560": "megaatmega2560",
+}  # PlatformIO's names of the usual boards
+PROJECTS = {"arduino": "src", "platformio": "lib/{model}", "make": "."}
+
+TARGETS = (
+    _part("atmega328p", 32, 2048),  # Arduino Uno, Nano
+    _part("atmega32u4", 32, 2560),  # Arduino Leonardo, Micro
+    _part("atmega168", 16, 1024),
+    _part("attiny85", 8, 512, megahertz=8),  # Digispark
+    _part("atmega1284p", 128, 16 * KB),
+    _part("atmega2560", 256, 8 * KB),  # Arduino Mega
+)
+
+
+def is_far(program: Program) -> bool:
+    """Whether there are more tables than pointers of 16 bits can address, next to what else must be there."""
+    return program.flash_bytes > NEAR
+
+
+def dialect(program: Program) -> str:
+    """The C that a program is in: an address space of more than 64 KB is a GNU extension."""
+    return "gnu99" if is_far(program) else "c99"
+
+
+@dataclass(frozen=True)
+class AvrBackend:
+    """Prints a program as one C99 source and one header for an AVR."""
+
+    name: str = "avr"
+
+    def targets(self) -> tuple[str, ...]:
+        """The names that ``--target`` takes, the default first."""
+        return tuple(t.name for t in TARGETS)
+
+    def target(self, name: str | None = None) -> Target:
+        """The part called ``name``, the ATmega328P for None; raises ``UsageError`` where there is none."""
+        return pick_target(self.name, TARGETS, name)
+
+    def machine(self, target: Target) -> Machine:
+        """The simulated part."""
+        gpior = GPIOR_TINY if target.name.startswith("attiny") else GPIOR
+        return SimAvr(target.name, target.hertz or 16 * MHZ, gpior)
+
+    def emit(self, program: Program, about: About) -> Files:
+        """``<model>.h`` and ``<model>.c``."""
+        return c_writer.emit(program, about, port="avr", defines=(FAR,) if is_far(program) else ())
+
+    def projects(self) -> tuple[str, ...]:
+        """An Arduino library, a PlatformIO project, and one for avr-gcc, avrdude and make."""
+        return tuple(PROJECTS)
+
+    def project(self, kind: str, program: Program, about: About, files: Files) -> Files:
+        """The files of a project, those of the model in their place."""
+        if kind not in PROJECTS:
+            raise projects.unknown(self.name, kind, self.projects())
+        if kind != "make" and about.target.name not in BOARDS:
+            raise UsageError(f"{about.target.name} has no serial port, which the sketch needs; take --project make")
+        values = projects.values(program, about)
+        values["clock"] = str(about.target.hertz)
+        values["dialect"] = dialect(program)
+        values["board"] = BOARDS.get(about.target.name, "")
+        return projects.render("avr", kind, values, files, PROJECTS[kind])
+
+
+AVR: Backend = AvrBackend()

@@ -1,0 +1,140 @@
+/* Port for AVR. Working memory and program memory are two address spaces there: tables live in
+ * flash and are read by an instruction of their own, `lpm`, or, where there are more of them than
+ * 16 bits can address (BNN_FAR), `elpm`.
+ *
+ * On any other machine all of this is plain C, so that the same file runs, and can be read by
+ * tools, anywhere. BNN_NO_ASM chooses the C form of the few kernels that are in assembly. */
+#ifndef BNN_PORT_H
+#define BNN_PORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define BNN_MAY_ALIAS __attribute__((__may_alias__))
+#define BNN_INLINE static inline __attribute__((__always_inline__, __unused__))
+#define BNN_OWN static __attribute__((__unused__)) /* of use to some kernels */
+#else
+#define BNN_MAY_ALIAS
+#define BNN_INLINE static inline
+#define BNN_OWN static
+#endif
+
+/* The word is the register: 8 bits. */
+#ifndef BNN_WORD_BITS
+#define BNN_WORD_BITS 8
+#endif
+#if BNN_WORD_BITS != 8
+#error "an AVR has words of 8 bits"
+#endif
+typedef uint8_t BNN_MAY_ALIAS bnn_word;
+
+/* Counts and indices of elements. */
+typedef size_t bnn_size;
+
+#if defined(__AVR__) && !defined(BNN_NO_ASM)
+#define BNN_ASM 1
+#else
+#define BNN_ASM 0
+#endif
+
+/* BNN_TABLE stands in the definition of a table, BNN_ROM in the type of a pointer to one. Every
+ * read of a table goes through the functions below. */
+#if defined(__AVR__)
+#include <avr/pgmspace.h>
+#if defined(BNN_FAR)
+/* Pointers have 24 bits. The tables lie behind the code, so that those which others read with
+ * `lpm` stay in the first 64 KB. */
+#define BNN_TABLE __memx __attribute__((__section__(".text.bnn_tables")))
+#define BNN_ROM __memx
+#define BNN_READ(kind, bits, p) ((kind)pgm_read_##bits##_far((uint_farptr_t)(__uint24)(p)))
+#else
+#define BNN_TABLE PROGMEM
+#define BNN_ROM
+#define BNN_READ(kind, bits, p) ((kind)pgm_read_##bits(p))
+#endif
+#else
+#define BNN_TABLE
+#define BNN_ROM
+#endif
+
+#if defined(__AVR__)
+
+BNN_INLINE uint8_t bnn_rom_u8(const uint8_t BNN_ROM *p)
+{
+    return BNN_READ(uint8_t, byte, p);
+}
+
+BNN_INLINE int8_t bnn_rom_s8(const int8_t BNN_ROM *p)
+{
+    return BNN_READ(int8_t, byte, p);
+}
+
+BNN_INLINE uint16_t bnn_rom_u16(const uint16_t BNN_ROM *p)
+{
+    return BNN_READ(uint16_t, word, p);
+}
+
+BNN_INLINE int16_t bnn_rom_s16(const int16_t BNN_ROM *p)
+{
+    return BNN_READ(int16_t, word, p);
+}
+
+BNN_INLINE int32_t bnn_rom_s32(const int32_t BNN_ROM *p)
+{
+    return BNN_READ(int32_t, dword, p);
+}
+
+BNN_INLINE int64_t bnn_rom_s64(const int64_t BNN_ROM *p)
+{
+    const int32_t BNN_ROM *const halves = (const int32_t BNN_ROM *)p;
+    const uint64_t low = (uint32_t)bnn_rom_s32(halves);
+    const uint64_t high = (uint32_t)bnn_rom_s32(halves + 1);
+    return (int64_t)(high << 32 | low);
+}
+
+BNN_INLINE bnn_word bnn_rom_word(const bnn_word BNN_ROM *p)
+{
+    return BNN_READ(bnn_word, byte, p);
+}
+
+#else
+
+BNN_INLINE uint8_t bnn_rom_u8(const uint8_t *p)
+{
+    return *p;
+}
+
+BNN_INLINE int8_t bnn_rom_s8(const int8_t *p)
+{
+    return *p;
+}
+
+BNN_INLINE uint16_t bnn_rom_u16(const uint16_t *p)
+{
+    return *p;
+}
+
+BNN_INLINE int16_t bnn_rom_s16(const int16_t *p)
+{
+    return *p;
+}
+
+BNN_INLINE int32_t bnn_rom_s32(const int32_t *p)
+{
+    return *p;
+}
+
+BNN_INLINE int64_t bnn_rom_s64(const int64_t *p)
+{
+    return *p;
+}
+
+BNN_INLINE bnn_word bnn_rom_word(const bnn_word *p)
+{
+    return *p;
+}
+
+#endif
+
+#endif
