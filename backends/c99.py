@@ -1,7 +1,9 @@
 """The portable backend: strict C99 for any machine with 8-bit bytes. Its targets are sizes of the packed word.
 
 ``--target`` takes ``host`` (the default: 64-bit words), ``64``, ``32``, ``16`` and ``8``. Any of them is right on any
-machine; the one that is as wide as the machine's registers is the fastest.
+machine; the one that is as wide as the machine's registers is the fastest. ``x86-64-v3`` and ``native`` give the same
+files as ``host``, whose kernels have vector instructions where the C compiler may use them: what differs is that
+verification lets it, so that it is these instructions that are verified.
 """
 
 from __future__ import annotations
@@ -19,10 +21,15 @@ from bnncompiler.program import Program
 TARGETS = (
     Target("host", word_bits=64, align=8, costs=WIDE),
     Target("64", word_bits=64, align=8, costs=WIDE),
+    Target("x86-64-v3", word_bits=64, align=8, costs=WIDE),
+    Target("native", word_bits=64, align=8, costs=WIDE),
     Target("32", word_bits=32, align=4),
     Target("16", word_bits=16, align=4, int_bits=16),
     Target("8", word_bits=8, align=4, int_bits=16),
 )
+
+# What the C compiler may use beyond what every machine of its kind has.
+FLAGS = {"x86-64-v3": ("-march=x86-64-v3",), "native": ("-march=native",)}
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class PortableBackend:
 
     def machine(self, target: Target) -> Machine:
         """This machine: portable C runs anywhere."""
-        return Host()
+        return Host(FLAGS.get(target.name, ()))
 
     def emit(self, program: Program, about: About) -> Files:
         """``<model>.h`` and ``<model>.c``."""

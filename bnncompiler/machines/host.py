@@ -139,6 +139,8 @@ def _execute(command: list[str], folder: Path, timeout: float) -> str:
         raise VerificationError(f"the sanitizer stopped the generated program: {found}")
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
+        if -done.returncode == signal.SIGILL:
+            raise VerificationError("this machine lacks instructions that the target has: verify on one that has them")
         raise VerificationError(f"the generated program crashed ({name})")
     message = next((line.removeprefix("bnn_harness: ") for line in lines), "no message")
     raise VerificationError(f"the generated program failed (exit code {done.returncode}): {message}")

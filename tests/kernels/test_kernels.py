@@ -465,6 +465,17 @@ def test_kernel_computes_its_meaning(harness: Harness, kind: type[Call]) -> None
     harness.check(list(cases(kind, harness.word_bits)))
 
 
+@pytest.fixture(scope="module")
+def vectors(tmp_path_factory: pytest.TempPathFactory) -> Harness:
+    """The kernels as this machine's own vector instructions have them."""
+    return build(tmp_path_factory.mktemp("vectors"), need("gcc"), 64, "-O3", "-march=native")
+
+
+@pytest.mark.parametrize("kind", [DenseTiled, DenseTiledThreshold, DenseColumns, Threshold], ids=lambda c: c.kernel())
+def test_vector_instructions_compute_the_same(vectors: Harness, kind: type[Call]) -> None:
+    vectors.check(list(cases(kind, 64)))
+
+
 @pytest.mark.parametrize("kind", [c for c in CALLS if c.in_place], ids=lambda kind: kind.kernel())
 def test_kernel_may_write_over_its_input(harness: Harness, kind: type[Call]) -> None:
     """Wherever the planner may share a place: ``y`` is no larger than ``x``."""

@@ -109,6 +109,20 @@ def test_a_crash_is_named(compilation: Compilation) -> None:
         run(compilation, sabotaged(compilation, "abort();"))
 
 
+def test_an_instruction_that_is_not_there_is_named(compilation: Compilation) -> None:
+    with pytest.raises(VerificationError, match="lacks instructions that the target has"):
+        run(compilation, sabotaged(compilation, "{ extern int raise(int); raise(4 /* SIGILL */); }"))
+
+
+def test_vector_instructions_compute_the_same() -> None:
+    model = mlp()
+    compilation, vectors = (bnncompiler.compile(model, name="net", target=t) for t in ("host", "native"))
+    assert vectors.backend.machine(vectors.target) == host.Host(("-march=native",))
+    plain, native = run(compilation), run(vectors, flags=("-march=native",))
+    for a, b in zip((*plain.outputs, *plain.trace), (*native.outputs, *native.trace), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_a_hang_ends(compilation: Compilation) -> None:
     with pytest.raises(VerificationError, match="hangs: no end after 1 s"):
         run(compilation, sabotaged(compilation, "{ volatile int on = 1; while (on) { } }"), timeout=1)
