@@ -5,12 +5,13 @@ BIN  := $(VENV)/bin
 JOBS ?= 2
 DEMO := examples/mnist_mlp
 
-.PHONY: help setup demo test slow lint clean
+.PHONY: help setup demo test slow bench lint clean
 
 help:
 	@echo "make demo   compile a trained MNIST network to C, verify it on 1000 images, run the C program"
 	@echo "make test   the tests"
 	@echo "make slow   full-size networks of the corpus, where it lies beside the repository"
+	@echo "make bench  measure speed and size, and write docs/benchmarks.md"
 	@echo "make lint   ruff and mypy --strict"
 	@echo "make clean  remove what these made"
 
@@ -31,6 +32,9 @@ test: setup
 
 slow: setup
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+bench: setup
+	$(BIN)/python -m benchmarks $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

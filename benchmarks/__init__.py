@@ -1,0 +1,1 @@
+"""What the generated code costs, measured: speed against onnxruntime, kernels, chips, and how cost grows."""

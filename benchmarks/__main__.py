@@ -1,0 +1,36 @@
+"""``python -m benchmarks [PART ...]``: measure, and write ``benchmarks/results/*.json`` and ``docs/benchmarks.md``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from benchmarks import growth, kernels, networks, page, targets, timing
+
+RESULTS = Path(__file__).with_name("results")
+PARTS = {"networks": networks.run, "kernels": kernels.run, "targets": targets.run, "growth": growth.run}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the named parts, or all."""
+    unknown = [a for a in arguments if a not in PARTS]
+    if unknown:
+        print(f"there is no part {unknown[0]!r}; there are {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    timing.pin()
+    RESULTS.mkdir(exist_ok=True)
+    for part in arguments or PARTS:
+        records = []
+        for record in PARTS[part]():
+            shown = {k: timing.plain(v) for k, v in record.items()}
+            print(part, json.dumps(shown), flush=True)
+            records.append(shown)
+        text = json.dumps({"machine": timing.machine(), "records": records}, indent=1)
+        (RESULTS / f"{part}.json").write_text(text + "\n", encoding="utf-8")
+    page.write(RESULTS)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
