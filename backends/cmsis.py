@@ -11,15 +11,58 @@ from dataclasses import dataclass
 from bnncompiler.backends import c_writer
 from bnncompiler.backends.base import About, Backend, Files, Target, pick_target
 from bnncompiler.backends.cmsis_targets import CHIPS, CORES, core_of
+from bnncompiler.calls import DenseThreshold, DenseXnor
+from bnncompiler.costs import Cost, Work
 from bnncompiler.machines.base import Machine
 from bnncompiler.machines.qemu import CortexM
-from bnncompiler.program import Program
+from bnncompiler.program import Call, Program
+from bnncompiler.sliced_calls import DenseSliced, DenseSlicedBorder, DenseSlicedThreshold
+
+
+@dataclass(frozen=True)
+class CortexMCosts:
+    """What the kernels cost on a core, in instructions: fitted to counts of QEMU.
+
+    Attributes:
+        xnor: of a multiplication by exclusive-or and counting ones.
+        row: of adding the row of an input that is 1 to 32 outputs.
+        listed: of listing an input that is 1, once for 128 outputs.
+        output: of making a number of a bit-sliced counter, for each output.
+        reach: bytes of weights by input that 16-bit offsets reach.
+    """
+
+    xnor: float
+    row: float
+    listed: float
+    output: float
+    reach: int
+
+    def of(self, kernel: type[Call], work: Work, word_bits: int) -> Cost | None:
+        """Instructions, flash and RAM of ``kernel`` for ``work``, at one input in two being 1."""
+        words = -(-work.outs // word_bits)
+        if kernel in (DenseXnor, DenseThreshold):
+            row = -(-work.ins // word_bits)
+            return Cost(self.xnor * row * word_bits * work.outs, row * work.outs * word_bits // 8)
+        table = (work.ins + 1) * words * word_bits // 8
+        if kernel in (DenseSliced, DenseSlicedThreshold, DenseSlicedBorder) and table <= self.reach:
+            outputs = self.output * work.outs if kernel is DenseSliced else 0
+            added = work.ins / 2 * (self.row * words + self.listed * -(-words // 4))
+            return Cost(added + 100 * words + outputs, table, 1000, constant_time=False)
+        return None
+
+
+THUMB1 = CortexMCosts(1.15, 8.5, 10, 60, 65535)
+THUMB2 = CortexMCosts(0.85, 8, 6, 40, 4 * 65535)
 
 
 def _targets() -> tuple[Target, ...]:
-    cores = tuple(Target(core.name, word_bits=32, align=4) for core in CORES)
-    chips = tuple(Target(c.name, word_bits=32, align=4, flash=c.flash, ram=c.ram, hertz=c.hertz) for c in CHIPS)
+    cores = tuple(Target(c.name, word_bits=32, align=4, costs=_costs(c.name)) for c in CORES)
+    chips = tuple(Target(c.name, 32, 4, 32, c.flash, c.ram, c.hertz, _costs(c.core)) for c in CHIPS)
     return (*cores, *chips)
+
+
+def _costs(core: str) -> CortexMCosts:
+    return THUMB1 if core in ("cortex-m0", "cortex-m0plus") else THUMB2
 
 
 @dataclass(frozen=True)

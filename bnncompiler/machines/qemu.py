@@ -69,10 +69,17 @@ class QemuBuilt:
             else None,
         )
 
+    def profile(self, inputs: Mapping[str, Array]) -> tuple[int, ...]:
+        """How many instructions each call of the program takes, in the median over the samples of one chunk."""
+        (self.folder / "inputs.bin").write_bytes(records.encode(self.program, inputs))
+        self._execute(self._executable("profile"), count=True)
+        counts = np.loadtxt(self.folder / "counts.txt", np.int64, ndmin=1).reshape(-1, len(self.program.calls) + 1)
+        return tuple(int(n) - CALL for n in np.median(counts[:, :-1], axis=0))
+
     def _chunk(self, inputs: Mapping[str, Array], trace: bool) -> Run:
         count = len(next(iter(inputs.values())))
         (self.folder / "inputs.bin").write_bytes(records.encode(self.program, inputs))
-        results = self._execute(self._executable(trace), count=not trace)
+        results = self._execute(self._executable("trace" if trace else "plain"), count=not trace)
         traced = records.decode_trace(self.program, (self.folder / "trace.bin").read_bytes(), count) if trace else ()
         counts = [int(n) - CALL for n in (self.folder / "counts.txt").read_text().split()] if not trace else []
         return Run(
@@ -90,12 +97,12 @@ class QemuBuilt:
 
     # --- building
 
-    def _executable(self, trace: bool) -> Path:
-        output = self.folder / ("traced.elf" if trace else "plain.elf")
+    def _executable(self, kind: str) -> Path:
+        """The main program: "plain", with the "trace", or with a count for each call ("profile")."""
+        output = self.folder / f"{kind}.elf"
         if not output.exists():
-            traced = ["-DBNN_HARNESS_TRACE"] if trace else []
-            sources = [records.MAIN, "startup.c"]
-            self._compile(*_LINK, "-T", "link.ld", *traced, *sources, "-o", output.name)
+            defined = f"-DBNN_HARNESS_{kind.upper()}"
+            self._compile(*_LINK, "-T", "link.ld", defined, records.MAIN, "startup.c", "-o", output.name)
         return output
 
     def _sizes(self) -> tuple[int, int]:
