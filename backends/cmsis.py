@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bnncompiler.backends import c_writer
+from bnncompiler.backends import c_writer, cmsis_projects
 from bnncompiler.backends.base import About, Backend, Files, Target, pick_target
 from bnncompiler.backends.cmsis_targets import CHIPS, CORES, core_of
 from bnncompiler.calls import DenseThreshold, DenseXnor
@@ -87,6 +87,14 @@ class CortexMBackend:
     def emit(self, program: Program, about: About) -> Files:
         """``<model>.h`` and ``<model>.c``."""
         return c_writer.emit(program, about, port="cmsis")
+
+    def projects(self) -> tuple[str, ...]:
+        """The kinds of project that ``--project`` takes."""
+        return tuple(cmsis_projects.KINDS)
+
+    def project(self, kind: str, program: Program, about: About, files: Files) -> Files:
+        """The files of a project, those of the model in their place."""
+        return cmsis_projects.project(kind, program, about, files)
 
 
 CMSIS: Backend = CortexMBackend()

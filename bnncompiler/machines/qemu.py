@@ -127,8 +127,7 @@ class QemuBuilt:
     def _execute(self, elf: Path, count: bool) -> dict[str, int]:
         """Run an executable; returns the numbers that it wrote to result.txt, by name."""
         qemu, board = _need(QEMU), self.machine.board
-        command = [qemu, "-machine", board.machine, *board.options, "-display", "none", "-monitor", "none"]
-        command += ["-serial", "none", "-semihosting-config", "enable=on,target=native", "-kernel", elf.name]
+        command = [qemu, *options(board), "-kernel", elf.name]
         if count:
             command += ["-plugin", f"file={qemu_plugin.path(qemu, find_compiler())},out=counts.txt"]
         result = self.folder / "result.txt"
@@ -199,6 +198,12 @@ class CortexM:
             for file, text in sources.items():
                 (folder / file).write_text(text, encoding="utf-8")
             yield QemuBuilt(program, folder, self, timeout)
+
+
+def options(board: Board) -> list[str]:
+    """What the command line of QEMU says for ``board``: no screen, no ports, semihosting."""
+    quiet = ["-display", "none", "-monitor", "none", "-serial", "none"]
+    return ["-machine", board.machine, *board.options, *quiet, "-semihosting-config", "enable=on,target=native"]
 
 
 def linker_script(board: Board) -> str:

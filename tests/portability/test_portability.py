@@ -21,7 +21,8 @@ from tests.conftest import need
 from tests.corpus import ROOT, SELECTION, models
 
 HERE = Path(__file__).parent
-FREESTANDING = ("-march=rv32imc", "-mabi=ilp32", "-ffreestanding", "-nostdlib", "-nostartfiles", "-fno-builtin", "-static", "-I.")
+RV32 = ("-march=rv32imc", "-mabi=ilp32")
+FREESTANDING = (*RV32, "-ffreestanding", "-nostdlib", "-nostartfiles", "-fno-builtin", "-static", "-I.")
 STRING = """#include <stddef.h>
 void *memset(void *to, int value, size_t bytes);
 void *memcpy(void *restrict to, const void *restrict from, size_t bytes);
