@@ -53,8 +53,8 @@ def render(backend: str, kind: str, values: Mapping[str, str], files: Files, pla
 
 
 def _filled(path: str, text: str, values: Mapping[str, str]) -> str:
-    """A template with its names replaced. ``$`` before anything else (``$(CC)``, ``$@``) stands for itself."""
-    missing = [name for name in _NAME.findall(text) if name not in values]
+    """A template with its names replaced. ``$$``, and ``$`` before anything else (``$(CC)``), stand for ``$``."""
+    missing = [name for name in _NAME.findall(text.replace("$$", "")) if name not in values]
     if missing:
         raise EmitError(f"the template {path} has unknown names: {', '.join(missing)}")
     return Template(text).safe_substitute(values)

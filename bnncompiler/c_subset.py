@@ -103,9 +103,18 @@ def _function(function: c_ast.FuncDef, enumerators: set[str]) -> list[str]:
     where = function.decl.name
     calls = _nodes(function, where, enumerators)
     changed = _changed(function.body)
-    counts = {p.name for p in parameters(function.decl.type) if isinstance(p.type, c_ast.TypeDecl)} - changed
+    given = parameters(function.decl.type)
+    counts = {p.name for p in given if isinstance(p.type, c_ast.TypeDecl)} - changed
+    counts |= {f"{p.name}->" for p in given if p.name not in changed and _is_constant_pointer(p.type)}
     _loops(function.body, enumerators | counts, where)
     return calls
+
+
+def _is_constant_pointer(kind: c_ast.Node) -> bool:
+    """Whether it is a pointer to what the function cannot change: dimensions in a structure, for instance."""
+    return (
+        isinstance(kind, c_ast.PtrDecl) and isinstance(kind.type, c_ast.TypeDecl) and "const" in kind.type.quals
+    )
 
 
 def _nodes(root: c_ast.Node, where: str, enumerators: set[str]) -> list[str]:
@@ -164,6 +173,8 @@ def is_bounded(expression: c_ast.Node, known: set[str]) -> bool:
             return True
         case c_ast.ID(name=name):
             return name in known
+        case c_ast.StructRef(name=c_ast.ID(name=name), type="->"):
+            return f"{name}->" in known
         case c_ast.UnaryOp(op="sizeof"):
             return True
         case c_ast.UnaryOp(op="-" | "+" | "~" | "!", expr=inner) | c_ast.Cast(expr=inner):

@@ -206,8 +206,9 @@ class _Calls:
         if not isinstance(kind, c_ast.PtrDecl | c_ast.ArrayDecl):
             return f"{name}, which is no pointer,"
         given, wanted = kind.type.quals, parameter.type.type.quals
-        if (name in self.tables) != (_ROM in wanted):
-            return f"{name}, which is {'a' if name in self.tables else 'no'} table,"
+        is_table = name in self.tables or _ROM in given
+        if is_table != (_ROM in wanted):
+            return f"{name}, which is {'a' if is_table else 'no'} table,"
         if "const" in given and "const" not in wanted:
             return f"{name}, which is constant,"
         if _named(parameter.type) not in ("void", _named(kind)):

@@ -12,7 +12,8 @@ import numpy as np
 
 from bnncompiler.calls import product
 from bnncompiler.ir import Array
-from bnncompiler.packing import pack_bits, unpack_bits
+from bnncompiler.map_calls import Index
+from bnncompiler.packing import pack_bits, unpack_bits, words
 from bnncompiler.program import Buffer, Call, Memory, Table, Typed, values_of
 
 DIGITS = 20  # of a bit-sliced counter: BNN_DIGITS of bnn_sliced.h
@@ -30,8 +31,8 @@ def sliced_digits(n: int) -> int:
 class DenseSliced(Call):
     """Bipolar by bipolar dense layer, bit-sliced: ``y[o] = 2 v - offset[o]``, ``v = n - ones(x) + 2 popcount(x & w)``.
 
-    Row ``i`` of ``w`` has the bits of all outputs for input ``i``, and ``offset[o]`` is ``n + 2 popcount(w[:, o])``.
-    Counters have ``digits`` binary digits (`sliced_digits`).
+    Row ``i`` of ``w`` has the bits of all outputs for input ``i``, row ``n`` is 0, and ``offset[o]`` is
+    ``n + 2 popcount(w[:, o])``. Counters have ``digits`` binary digits (`sliced_digits`).
     """
 
     x: Buffer
@@ -72,7 +73,43 @@ class DenseSlicedThreshold(Call):
         memory[self.y.name] = pack_bits(reached & 1, word_bits)
 
 
+@dataclass(frozen=True, eq=False)
+class DenseSlicedBorder(Call):
+    """`DenseSlicedThreshold` at pixel ``(row, column)``, with thresholds of its own for each class of pixels.
+
+    Pixels over which the window reaches out of the map in the same way are one class, as in `map_calls.AddBorder`:
+    ``row_class[row] * classes + column_class[column]``. What padded taps would have added is in their thresholds.
+    """
+
+    x: Buffer
+    w: Table
+    at: Table
+    count: int
+    digits: int
+    n: int
+    outs: int
+    row_class: Table
+    column_class: Table
+    classes: int
+    row: int | Index
+    column: int | Index
+    y: Buffer
+
+    def kernels(self) -> list[str]:
+        """The kernel and the one that it calls."""
+        return [DenseSlicedThreshold.kernel(), self.kernel()]
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        v = _sliced(memory[self.x.name], self.w, self.n, self.outs)
+        packed = self.at.values.reshape(-1, self.count, self.digits, words(self.outs, word_bits))
+        at = (unpack_bits(packed, self.outs).astype(np.int64) << np.arange(self.digits)[:, None]).sum(axis=2)
+        row, column = np.asarray(self.row), np.asarray(self.column)
+        border = self.row_class.values[row].astype(np.int64) * self.classes + self.column_class.values[column]
+        memory[self.y.name] = pack_bits((v[..., None, :] >= at[border]).sum(axis=-2) & 1, word_bits)
+
+
 def _sliced(x: Array, w: Table, n: int, outs: int) -> Array:
     """``v [..., outs]`` of the bit-sliced kernels."""
-    ones, weights = unpack_bits(x, n).astype(np.int64), unpack_bits(w.values.reshape(n, -1), outs).astype(np.int64)
+    rows = w.values.reshape(n + 1, -1)[:n]
+    ones, weights = unpack_bits(x, n).astype(np.int64), unpack_bits(rows, outs).astype(np.int64)
     return np.asarray(n - ones.sum(axis=-1, keepdims=True) + 2 * product(ones, weights.T))

@@ -44,6 +44,17 @@ find_python() {
 need gcc "compiles and runs the generated C" gcc libc6-dev
 need g++ "checks that C++ can include the generated C" g++
 need clang "the generated C is checked with two compilers" clang libclang-rt-dev
+need arm-none-eabi-gcc "compiles for Cortex-M" gcc-arm-none-eabi libnewlib-arm-none-eabi
+need qemu-system-arm "runs what is compiled for Cortex-M" qemu-system-arm
+need cmake "builds the projects that are written for it" cmake
+need aarch64-linux-gnu-gcc "checks that the generated C is right on AArch64" gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+need arm-linux-gnueabihf-gcc "checks that the generated C is right on ARMv7" gcc-arm-linux-gnueabihf libc6-dev-armhf-cross
+need riscv64-linux-gnu-gcc "checks that the generated C is right on RISC-V" gcc-riscv64-linux-gnu
+need powerpc-linux-gnu-gcc "checks that the generated C is right where the highest byte comes first" \
+    gcc-powerpc-linux-gnu libc6-dev-powerpc-cross
+for emulator in qemu-aarch64 qemu-arm qemu-riscv32 qemu-ppc; do
+    need $emulator "runs what is compiled for other machines" qemu-user
+done
 need avr-gcc "checks that the generated C is right where int has 16 bits" gcc-avr avr-libc
 
 if ! python=$(find_python) && can_install; then

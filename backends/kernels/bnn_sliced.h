@@ -5,7 +5,7 @@
  *     sum = n - 2 popcount(x ^ w) = 2 v - n - 2 popcount(w),   v = n - ones + 2 popcount(x & w),
  * so that only inputs that are 1 need be looked at: each adds 2 to v in the lanes where its
  * weights are 1. Full adders do that for a word of outputs at a time, without a popcount. Weights
- * are stored by input for this: row i has the bits of all outputs. */
+ * are stored by input for this: row i has the bits of all outputs, and row n is 0. */
 #ifndef BNN_SLICED_H
 #define BNN_SLICED_H
 

@@ -12,6 +12,7 @@ from bnncompiler import map_calls, ops
 from bnncompiler.ir import Array, Node
 from bnncompiler.lower import functions, layers
 from bnncompiler.lower.rows import Layer, Rows
+from bnncompiler.lower.sliced import Border
 from bnncompiler.lower.storage import SIGNED, Lowering, Stored, smallest_ctype
 from bnncompiler.map_calls import Index
 from bnncompiler.packing import words
@@ -48,10 +49,10 @@ def loop(low: Lowering, node: Layer) -> None:
         _gather(low, node, shape, window, rows, x, patch, fill)
         together = (
             rows.groups == 1
-            and not border
             and isinstance(act, ops.Steps)
             and layers.is_xnor(x, rows)
             and functions.crossings(act) is not None
+            and (not border or layers.takes_border(low, act, node, rows))
         )
         if not together:
             sums = layers.product(low, node, rows, Stored(patch, x.planes, x.signed, x.step, x.base), acc)
@@ -59,7 +60,11 @@ def loop(low: Lowering, node: Layer) -> None:
     with low.collecting() as tail:
         if together and isinstance(act, ops.Steps):
             pixel = low.packed(low.derived(node, "pixel"), outs)
-            layers.with_threshold(low, act, node, rows, patch, pixel)
+            if border:
+                assert isinstance(node, ops.IntegerConv)
+                layers.with_border(low, act, node, rows, patch, _border_of(node, window, shape, x), pixel)
+            else:
+                layers.with_threshold(low, act, node, rows, patch, pixel)
             put_bits(low, act, pixel, 1, outs, (height, width), y)
             scratch.append(pixel)
         else:
@@ -165,7 +170,16 @@ def _gather(
 def _add_border(
     low: Lowering, node: ops.IntegerConv, window: Window, shape: tuple[int, int, int], x: Stored, acc: Buffer
 ) -> None:
-    """Append what padded taps add, by class of pixels: those whose windows reach over the border in the same way."""
+    """Append what padded taps add, by class of pixels."""
+    border = _border_of(node, window, shape, x)
+    values, tables = border.values[1:], border.tables(low, node)
+    table = low.table(node, "border", values, smallest_ctype(values, SIGNED), len(node.weight))
+    numbers = border.columns, Typed(table), len(node.weight)
+    low.call(map_calls.AddBorder, node, 0, *tables, *numbers, Index.ROW, Index.COLUMN, acc)
+
+
+def _border_of(node: ops.IntegerConv, window: Window, shape: tuple[int, int, int], x: Stored) -> Border:
+    """What padded taps add, by class of pixels."""
     border = _border(node, x)
     valid = window.valid(shape)
     row_class = _classes(np.asarray(valid[:, valid.shape[1] // 2].any(axis=2)))
@@ -175,11 +189,7 @@ def _add_border(
     for r in range(len(row_class)):
         for c in range(len(column_class)):
             values[row_class[r] * count + column_class[c]] = border[r, c]
-    tables = [
-        low.table(node, what, v, "uint8_t") for what, v in (("row_class", row_class), ("column_class", column_class))
-    ]
-    table = low.table(node, "border", values[1:], smallest_ctype(values[1:], SIGNED), len(node.weight))
-    low.call(map_calls.AddBorder, node, 0, *tables, count, Typed(table), len(node.weight), Index.ROW, Index.COLUMN, acc)
+    return Border(row_class, column_class, values)
 
 
 def _classes(reached: Array) -> Array:

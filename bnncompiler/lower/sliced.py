@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from bnncompiler.ir import Array, Node
@@ -12,15 +14,44 @@ from bnncompiler.program import Table
 from bnncompiler.sliced_calls import DIGITS, sliced_digits
 
 
+@dataclass(frozen=True, eq=False)
+class Border:
+    """What padded taps add to sums, by class of pixels: those whose windows reach out of the map in the same way.
+
+    Attributes:
+        row_class: for each row of pixels, its class; 0 is the inside.
+        column_class: for each column.
+        values: what is added, ``[row classes * column classes, outs]``.
+    """
+
+    row_class: Array
+    column_class: Array
+    values: Array
+
+    @property
+    def columns(self) -> int:
+        """How many classes of columns there are."""
+        return int(self.column_class.max()) + 1
+
+    def tables(self, low: Lowering, node: Node) -> tuple[Table, Table]:
+        """The classes of rows and of columns as tables."""
+        named = (("row_class", self.row_class), ("column_class", self.column_class))
+        rows, columns = (low.table(node, what, values, "uint8_t") for what, values in named)
+        return rows, columns
+
+
 def fits(rows: Rows) -> bool:
     """Whether the counters are wide enough for ``rows``."""
     return sliced_digits(rows.ins) <= DIGITS
 
 
 def weights(low: Lowering, node: Layer, rows: Rows) -> Table:
-    """The weights by input, group after group: row ``i`` of a group has the bits of its outputs for input ``i``."""
+    """The weights by input, group after group: row ``i`` of a group has the bits of its outputs for input ``i``.
+
+    A row of zeros follows: kernels that add several rows at a time fill up with it.
+    """
     by_input = (rows.weight > 0).reshape(rows.groups, rows.outs, rows.ins).swapaxes(1, 2)
-    return low.bit_table(node, "weights", by_input)
+    return low.bit_table(node, "weights", np.pad(by_input, ((0, 0), (0, 1), (0, 0))))
 
 
 def offsets(low: Lowering, node: Layer, rows: Rows) -> Table:
@@ -29,16 +60,16 @@ def offsets(low: Lowering, node: Layer, rows: Rows) -> Table:
 
 
 def thresholds(low: Lowering, node: Node, rows: Rows, at: Array) -> Table:
-    """Thresholds ``at [outs, count]`` on sums as those on ``v``, bit-sliced.
+    """Thresholds ``at [..., outs, count]`` on sums as those on ``v``, bit-sliced.
 
     ``sum >= at`` is ``2 v - offset >= at``, that is ``v >= ceil((at + offset) / 2)``.
     """
     digits = sliced_digits(rows.ins)
     on_v = -(-(at + rows.ins + 2 * _ones(rows)[:, None]) // 2)
     lanes = words(rows.outs, low.word_bits) * low.word_bits
-    padded = np.full((lanes, at.shape[1]), 2**digits - 1)
-    padded[: rows.outs] = np.clip(on_v, 0, 2**digits - 1)
-    bits = (padded.T[:, None, :] >> np.arange(digits)[:, None]) & 1
+    padded = np.full((*at.shape[:-2], lanes, at.shape[-1]), 2**digits - 1)
+    padded[..., : rows.outs, :] = np.clip(on_v, 0, 2**digits - 1)
+    bits = (padded.swapaxes(-1, -2)[..., None, :] >> np.arange(digits)[:, None]) & 1
     packed = pack_bits(bits, low.word_bits)
     return low.table(node, "at", packed, "bnn_word", packed.shape[-1])
 

@@ -40,8 +40,8 @@ from bnncompiler.map_calls import (
 )
 from bnncompiler.move_calls import AddIntegers, ConcatBits, ConcatIntegers, MulIntegers, PermuteBits, PermuteIntegers
 from bnncompiler.packing import pack_bits, pack_planes, words
-from bnncompiler.program import Buffer, Call, Memory, Typed
-from bnncompiler.sliced_calls import DenseSliced, DenseSlicedThreshold, sliced_digits
+from bnncompiler.program import Buffer, Call, Memory, Table, Typed
+from bnncompiler.sliced_calls import DenseSliced, DenseSlicedBorder, DenseSlicedThreshold, sliced_digits
 from bnncompiler.tiled_calls import DenseTiled, DenseTiledThreshold, tiles
 from bnncompiler.window import Window
 from tests.conftest import SANITIZERS, need
@@ -178,17 +178,23 @@ def dense_xnor(rng: np.random.Generator, n: int, word_bits: int, memory: Memory)
     )
 
 
+def by_input(rng: np.random.Generator, n: int, outs: int, word_bits: int) -> Table:
+    """Weights by input, and the row of zeros behind them."""
+    rows = weights(rng, n, outs, word_bits)
+    return table(np.concatenate([rows, np.zeros_like(rows[:1])]), "bnn_word")
+
+
 def dense_sliced(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     x, outs, ctype = bipolar_input(rng, n, word_bits, memory), int(rng.integers(1, 140)), any_type(rng)
-    w, lo = table(weights(rng, n, outs, word_bits), "bnn_word"), max(limits(ctype)[0], -(2**24))
+    w, lo = by_input(rng, n, outs, word_bits), max(limits(ctype)[0], -(2**24))
     offset = Typed(table(rng.integers(lo, min(limits(ctype)[1], 2**24), outs), ctype))
     return DenseSliced(*ABOUT, x, w, offset, sliced_digits(n), n, outs, Buffer("y", "int32_t", outs))
 
 
-def dense_sliced_threshold(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+def dense_sliced_threshold(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> DenseSlicedThreshold:
     """Thresholds near the values; lanes behind the last output never reach theirs."""
     x, outs, digits = bipolar_input(rng, n, word_bits, memory), int(rng.integers(1, 140)), sliced_digits(n)
-    w, count = table(weights(rng, n, outs, word_bits), "bnn_word"), int(rng.choice([1, 1, 2, 3]))
+    w, count = by_input(rng, n, outs, word_bits), int(rng.choice([1, 1, 2, 3]))
     probe, zero = {"x": memory["x"]}, Typed(table(np.zeros(outs), "int8_t"))
     DenseSliced(*ABOUT, x, w, zero, digits, n, outs, Buffer("y", "int32_t", outs)).run(probe, word_bits)
     at = np.full((count, words(outs, word_bits) * word_bits), 2**digits - 1)
@@ -211,6 +217,17 @@ def dense_tiled_threshold(rng: np.random.Generator, n: int, word_bits: int, memo
     assert isinstance(plain, DenseThreshold)
     w = table(tiles(plain.w.values.reshape(plain.outs, -1)), "bnn_word")
     return DenseTiledThreshold(*ABOUT, plain.x, w, plain.at, plain.count, n, plain.outs, plain.y)
+
+
+def dense_sliced_border(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    """Three classes of rows and two of columns; half of them have thresholds that no value reaches."""
+    one = dense_sliced_threshold(rng, n, word_bits, memory)
+    out_of_reach = np.full_like(one.at.values, 2**word_bits - 1)
+    at = table(rng.permutation(np.stack([one.at.values, out_of_reach] * 3)), "bnn_word")
+    rows, columns = (table(rng.integers(0, bound, 5), "uint8_t") for bound in (3, 2))
+    row, column = (int(i) for i in rng.integers(0, 5, 2))
+    numbers = one.count, one.digits, n, one.outs
+    return DenseSlicedBorder(*ABOUT, one.x, one.w, at, *numbers, rows, columns, 2, row, column, one.y)
 
 
 def dense_bipolar(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
@@ -438,6 +455,7 @@ MAKERS: dict[type[Call], Callable[[np.random.Generator, int, int, Memory], Call]
     Argmax: argmax, DenseBipolar: dense_bipolar, DenseColumns: dense_columns, DenseInteger: dense_integer,
     DenseSelect: dense_select, DenseTiled: dense_tiled, DenseTiledThreshold: dense_tiled_threshold,
     DenseSliced: dense_sliced, DenseSlicedThreshold: dense_sliced_threshold,
+    DenseSlicedBorder: dense_sliced_border,
     DenseTernary: dense_ternary, DenseThreshold: dense_threshold, DenseXnor: dense_xnor, LoadBits: load_bits,
     Lookup: lookup, Requantize: requantize, Scale: scale, Slice: slice_, Steps: steps, Threshold: threshold,
     Unpack: unpack, AddBorder: add_border, GatherBits: gather_bits, GatherIntegers: gather_integers,

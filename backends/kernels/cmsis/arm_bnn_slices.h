@@ -1,0 +1,354 @@
+/* Bit-sliced counters for Cortex-M: the numbers v of bnn_sliced.h, by lists and full adders.
+ *
+ * The inputs that are 1 are listed once for a strip of up to 128 outputs, as offsets of their rows
+ * of weights. The rows are added up for 32 outputs at a time: eight of them go through seven full
+ * adders (Harley and Seal's way of counting ones, turned by 90 degrees: see Warren, "Hacker's
+ * Delight", 5-1) that leave one carry of eight inputs. These carries are kept, and added up in
+ * their turn, four at a time. So the digits that change with every input stay in registers. */
+#ifndef ARM_BNN_SLICES_H
+#define ARM_BNN_SLICES_H
+
+#include <string.h>
+#include "bnn_types.h"
+#include "arm_bnn_compiler.h"
+
+#define ARM_BNN_DIGITS 20u /* of a counter */
+#define ARM_BNN_STRIP 4u   /* words of outputs that share a list */
+#define ARM_BNN_BATCH 384u /* rows that are added up at a time */
+
+/* What an offset counts: bytes, which 16-bit instructions address, or words, which lets it reach
+ * four times as far. */
+#if ARM_BNN_THUMB1
+#define ARM_BNN_UNIT 4u
+#else
+#define ARM_BNN_UNIT 1u
+#endif
+
+/* The state of a strip. `row` has room for what a word's inputs write beyond a batch. */
+typedef struct arm_bnn_strip {
+    uint32_t digit[ARM_BNN_STRIP][ARM_BNN_DIGITS];
+    uint32_t carry[ARM_BNN_BATCH / 8u + 4u];
+    uint16_t row[ARM_BNN_BATCH + 36u];
+} arm_bnn_strip;
+
+/* One digit added to two others: *sum becomes the sum's digit, and the carry is returned. */
+BNN_INLINE uint32_t arm_bnn_full_add(uint32_t *sum, uint32_t a, uint32_t b)
+{
+#if ARM_BNN_THUMB1
+    uint32_t s = *sum;
+    __asm__(".syntax unified\n\t"
+            "eors %0, %1\n\t"
+            "eors %1, %2\n\t"
+            "orrs %1, %0\n\t"
+            "eors %0, %2\n\t"
+            "eors %1, %0"
+            : "+l"(s), "+l"(a)
+            : "l"(b)
+            : "cc");
+    *sum = s;
+    return a;
+#else
+    const uint32_t half = *sum ^ a;
+    const uint32_t total = half ^ b;
+    const uint32_t carry = total ^ (half | (*sum ^ b));
+    *sum = total;
+    return carry;
+#endif
+}
+
+/* Lists, from `end` on, the rows of the ones among 32 inputs, not all of which are 0: the first has
+ * its row at `offset`, and rows are `stride` apart. Returns where the list ends now; what lies
+ * behind is overwritten, by up to 3 entries. */
+#if ARM_BNN_THUMB1
+/* Each bit is shifted out, and skips the store if it is 0. */
+#define ARM_BNN_LIST(bits)               \
+    "lsrs %[" bits "], %[" bits "], #1\n\t" \
+    "bcc 1f\n\t"                         \
+    "strh %[offset], [%[end]]\n\t"       \
+    "adds %[end], %[end], #2\n"          \
+    "1:\n\t"                             \
+    "adds %[offset], %[offset], %[stride]\n\t"
+#define ARM_BNN_LIST4 \
+    ARM_BNN_LIST("bits") ARM_BNN_LIST("bits") ARM_BNN_LIST("bits") ARM_BNN_LIST("bits")
+
+BNN_INLINE uint16_t *arm_bnn_list(uint32_t bits, uint32_t offset, uint32_t stride, uint16_t *end)
+{
+    for (uint32_t half = 0; half < 2u; ++half) {
+        __asm__ volatile(".syntax unified\n\t"
+                         ARM_BNN_LIST4 ARM_BNN_LIST4 ARM_BNN_LIST4 ARM_BNN_LIST4
+                         : [bits] "+l"(bits), [offset] "+l"(offset), [end] "+l"(end)
+                         : [stride] "l"(stride)
+                         : "cc", "memory");
+    }
+    return end;
+}
+#elif ARM_BNN_THUMB2
+/* Four bits at a time: which of them are 1, two numbers a word, and how many bytes that is. */
+static const struct {
+    uint32_t place[16][2];
+    uint8_t bytes[16];
+} arm_bnn_ones = {
+    {{0, 0}, {0, 0}, {1, 0}, {0x10000, 0}, {2, 0}, {0x20000, 0}, {0x20001, 0}, {0x10000, 2},
+     {3, 0}, {0x30000, 0}, {0x30001, 0}, {0x10000, 3}, {0x30002, 0}, {0x20000, 3}, {0x20001, 3},
+     {0x10000, 0x30002}},
+    {0, 2, 2, 4, 2, 4, 4, 6, 2, 4, 4, 6, 4, 6, 6, 8},
+};
+
+#define ARM_BNN_LIST(at)                                    \
+    "ubfx %[which], %[bits], #" at ", #4\n\t"               \
+    "add %[high], %[ones], %[which], lsl #3\n\t"           \
+    "ldrd %[low], %[high], [%[high]]\n\t"                  \
+    "ldrb %[which], [%[bytes], %[which]]\n\t"              \
+    "mla %[low], %[low], %[stride], %[offset]\n\t"         \
+    "mla %[high], %[high], %[stride], %[offset]\n\t"       \
+    "str %[low], [%[end]]\n\t"                             \
+    "str %[high], [%[end], #4]\n\t"                        \
+    "add %[offset], %[offset], %[four]\n\t"                \
+    "add %[end], %[end], %[which]\n\t"
+
+BNN_INLINE uint16_t *arm_bnn_list(uint32_t bits, uint32_t offset, uint32_t stride, uint16_t *end)
+{
+    uint32_t both = offset | offset << 16; /* the offset, once for each number of a word */
+    uint32_t which, low, high;
+    __asm__ volatile(ARM_BNN_LIST("0") ARM_BNN_LIST("4") ARM_BNN_LIST("8") ARM_BNN_LIST("12")
+                     ARM_BNN_LIST("16") ARM_BNN_LIST("20") ARM_BNN_LIST("24") ARM_BNN_LIST("28")
+                     : [offset] "+r"(both), [end] "+r"(end), [which] "=&r"(which), [low] "=&r"(low),
+                       [high] "=&r"(high)
+                     : [bits] "r"(bits), [stride] "r"(stride), [four] "r"(stride * 0x40004u),
+                       [ones] "r"(arm_bnn_ones.place), [bytes] "r"(arm_bnn_ones.bytes)
+                     : "memory");
+    return end;
+}
+#else
+BNN_INLINE uint16_t *arm_bnn_list(uint32_t bits, uint32_t offset, uint32_t stride, uint16_t *end)
+{
+    for (uint32_t lane = 0; lane < 32u && bits != 0; ++lane) {
+        if ((bits & 1u) != 0) {
+            *end++ = (uint16_t)offset;
+        }
+        offset += stride;
+        bits >>= 1;
+    }
+    return end;
+}
+#endif
+
+/* The word of a row whose offset is listed. */
+BNN_INLINE uint32_t arm_bnn_row(const bnn_word *w, uint32_t offset)
+{
+#if ARM_BNN_THUMB1
+    return *(const bnn_word *)(const void *)((const unsigned char *)w + offset);
+#else
+    return w[offset];
+#endif
+}
+
+/* Adds groups of eight rows to three digits, that of one row and the two above; a group's carry
+ * goes to `carry`. */
+#if ARM_BNN_THUMB1
+#define ARM_BNN_UNUSED __attribute__((unused))
+#define ARM_BNN_LOAD(to, at) "ldrh " to ", [r1, #" at "]\n\tldr " to ", [r0, " to "]\n\t"
+#define ARM_BNN_ADD(sum, a, b)    \
+    "eors " sum ", " a "\n\t"     \
+    "eors " a ", " b "\n\t"       \
+    "orrs " a ", " sum "\n\t"     \
+    "eors " sum ", " b "\n\t"     \
+    "eors " a ", " sum "\n\t"
+
+__attribute__((naked, noinline)) static void arm_bnn_add_rows(
+    const bnn_word *w ARM_BNN_UNUSED, const uint16_t *row ARM_BNN_UNUSED,
+    bnn_size groups ARM_BNN_UNUSED, uint32_t *digit ARM_BNN_UNUSED, uint32_t *carry ARM_BNN_UNUSED)
+{
+    /* r0 w, r1 row, r2 and r3 the lower digits, r8 the third, r9 carry, r10 where the rows end,
+     * r11 digit */
+    __asm__(".syntax unified\n\t"
+            "push {r4-r7, lr}\n\t"
+            "mov r4, r8\n\t"
+            "mov r5, r9\n\t"
+            "mov r6, r10\n\t"
+            "mov r7, r11\n\t"
+            "push {r4-r7}\n\t"
+            "ldr r4, [sp, #36]\n\t"
+            "mov r9, r4\n\t"
+            "lsls r2, r2, #4\n\t"
+            "adds r2, r2, r1\n\t"
+            "mov r10, r2\n\t"
+            "mov r11, r3\n\t"
+            "ldr r2, [r3]\n\t"
+            "ldr r4, [r3, #8]\n\t"
+            "mov r8, r4\n\t"
+            "ldr r3, [r3, #4]\n"
+            "1:\n\t"
+            ARM_BNN_LOAD("r4", "0") ARM_BNN_LOAD("r5", "2") ARM_BNN_ADD("r2", "r4", "r5")
+            ARM_BNN_LOAD("r5", "4") ARM_BNN_LOAD("r6", "6") ARM_BNN_ADD("r2", "r5", "r6")
+            ARM_BNN_ADD("r3", "r4", "r5")
+            ARM_BNN_LOAD("r5", "8") ARM_BNN_LOAD("r6", "10") ARM_BNN_ADD("r2", "r5", "r6")
+            ARM_BNN_LOAD("r6", "12") ARM_BNN_LOAD("r7", "14") ARM_BNN_ADD("r2", "r6", "r7")
+            ARM_BNN_ADD("r3", "r5", "r6")
+            "mov r7, r8\n\t"
+            ARM_BNN_ADD("r7", "r4", "r5")
+            "mov r8, r7\n\t"
+            "mov r7, r9\n\t"
+            "stm r7!, {r4}\n\t"
+            "mov r9, r7\n\t"
+            "adds r1, #16\n\t"
+            "cmp r1, r10\n\t"
+            "bne 1b\n\t"
+            "mov r4, r11\n\t"
+            "mov r5, r8\n\t"
+            "stm r4!, {r2, r3, r5}\n\t"
+            "pop {r4-r7}\n\t"
+            "mov r8, r4\n\t"
+            "mov r9, r5\n\t"
+            "mov r10, r6\n\t"
+            "mov r11, r7\n\t"
+            "pop {r4-r7, pc}");
+}
+#else
+ARM_BNN_SHARED void arm_bnn_add_rows(const bnn_word *w, const uint16_t *row, bnn_size groups,
+                                     uint32_t *digit, uint32_t *carry)
+{
+    uint32_t one = digit[0], two = digit[1], four = digit[2];
+    for (bnn_size g = 0; g < groups; ++g) {
+        uint32_t a, b, c;
+        a = arm_bnn_row(w, row[0]);
+        a = arm_bnn_full_add(&one, a, arm_bnn_row(w, row[1]));
+        b = arm_bnn_row(w, row[2]);
+        b = arm_bnn_full_add(&one, b, arm_bnn_row(w, row[3]));
+        a = arm_bnn_full_add(&two, a, b);
+        b = arm_bnn_row(w, row[4]);
+        b = arm_bnn_full_add(&one, b, arm_bnn_row(w, row[5]));
+        c = arm_bnn_row(w, row[6]);
+        c = arm_bnn_full_add(&one, c, arm_bnn_row(w, row[7]));
+        b = arm_bnn_full_add(&two, b, c);
+        *carry++ = arm_bnn_full_add(&four, a, b);
+        row += 8;
+    }
+    digit[0] = one;
+    digit[1] = two;
+    digit[2] = four;
+}
+#endif
+
+/* Adds the carries of `groups` groups to the digits from that of eight rows on. `carry` has room
+ * for three more words; digits beyond those of a counter are there and stay 0. */
+ARM_BNN_SHARED void arm_bnn_add_carries(uint32_t *carry, bnn_size groups, uint32_t *digit)
+{
+    uint32_t eight = digit[0], sixteen = digit[1], thirty_two = digit[2], sixty_four = digit[3];
+    carry[groups] = 0;
+    carry[groups + 1u] = 0;
+    carry[groups + 2u] = 0;
+    for (bnn_size g = 0; g < groups; g += 4u) {
+        uint32_t a, b;
+        a = arm_bnn_full_add(&eight, carry[0], carry[1]);
+        b = arm_bnn_full_add(&eight, carry[2], carry[3]);
+        a = arm_bnn_full_add(&sixteen, a, b);
+        b = thirty_two & a;
+        thirty_two ^= a;
+        a = sixty_four & b;
+        sixty_four ^= b;
+        b = a;
+        for (bnn_size d = 4; d < ARM_BNN_DIGITS - 4u && b != 0; ++d) {
+            a = digit[d] & b;
+            digit[d] ^= b;
+            b = a;
+        }
+        carry += 4;
+    }
+    digit[0] = eight;
+    digit[1] = sixteen;
+    digit[2] = thirty_two;
+    digit[3] = sixty_four;
+}
+
+/* Adds `groups` groups of listed rows to the counters of `words` words of outputs. */
+ARM_BNN_SHARED void arm_bnn_add_batch(arm_bnn_strip *strip, const bnn_word *w, bnn_size words,
+                                      bnn_size groups)
+{
+    for (bnn_size i = 0; i < words && groups != 0; ++i) {
+        uint32_t *const digit = strip->digit[i];
+        arm_bnn_add_rows(w + i, strip->row, groups, digit + 1, strip->carry);
+        arm_bnn_add_carries(strip->carry, groups, digit + 4);
+    }
+}
+
+/* All bits of the word are bit `d` of `number`. */
+BNN_INLINE uint32_t arm_bnn_spread(uint32_t number, unsigned d)
+{
+    return 0u - (number >> d & 1u);
+}
+
+/* Counters begin with a number, the same for all outputs. */
+BNN_INLINE void arm_bnn_begin(arm_bnn_strip *strip, bnn_size words, unsigned digits, uint32_t number)
+{
+    for (bnn_size i = 0; i < words; ++i) {
+        for (unsigned d = 0; d < (digits < 8u ? 8u : digits); ++d) {
+            strip->digit[i][d] = arm_bnn_spread(number, d);
+        }
+    }
+}
+
+/* A number is added to the counters of all outputs. */
+BNN_INLINE void arm_bnn_add_number(arm_bnn_strip *strip, bnn_size words, unsigned digits,
+                                   uint32_t number)
+{
+    for (bnn_size i = 0; i < words; ++i) {
+        uint32_t carry = 0;
+        for (unsigned d = 0; d < digits; ++d) {
+            carry = arm_bnn_full_add(&strip->digit[i][d], arm_bnn_spread(number, d), carry);
+        }
+    }
+}
+
+/* Counts for `words` words of outputs, the first of which is the one that w points to; rows have
+ * `columns` words, and row n is all zeros. The digits of v are in strip->digit then. */
+ARM_BNN_SHARED void arm_bnn_count(arm_bnn_strip *strip, const bnn_word *x, const bnn_word *w,
+                                  bnn_size n, bnn_size columns, bnn_size words, unsigned digits)
+{
+    const uint32_t stride = (uint32_t)columns * ARM_BNN_UNIT;
+    const bnn_size x_words = bnn_words(n);
+    uint16_t *end = strip->row;
+    uint32_t offset = 0;
+    bnn_size before = 0; /* ones in batches before the last one */
+    bnn_size listed;
+    for (bnn_size i = 0; i < x_words; ++i) {
+        if (x[i] != 0) {
+            end = arm_bnn_list(x[i], offset, stride, end);
+        }
+        offset += 32u * stride;
+        if (end >= strip->row + ARM_BNN_BATCH) {
+            if (before == 0) {
+                arm_bnn_begin(strip, words, digits, 0);
+            }
+            arm_bnn_add_batch(strip, w, words, ARM_BNN_BATCH / 8u);
+            before += ARM_BNN_BATCH;
+            end -= ARM_BNN_BATCH;
+            memcpy(strip->row, strip->row + ARM_BNN_BATCH, 32u * sizeof strip->row[0]);
+        }
+    }
+    listed = (bnn_size)(end - strip->row);
+    if (before == 0) {
+        arm_bnn_begin(strip, words, digits, (uint32_t)(n - listed));
+    } else {
+        arm_bnn_add_number(strip, words, digits, (uint32_t)(n - before - listed));
+    }
+    for (bnn_size i = 0; i < 7u && (listed + i) % 8u != 0; ++i) {
+        *end++ = (uint16_t)(n * stride);
+    }
+    arm_bnn_add_batch(strip, w, words, (bnn_size)(end - strip->row) / 8u);
+}
+
+/* Where the counter reaches the threshold whose digits are `columns` words apart: a number reaches
+ * another if its digit is larger, or equal and the digits below reach. */
+BNN_INLINE uint32_t arm_bnn_reached(const uint32_t *digit, const bnn_word *at, bnn_size columns,
+                                    unsigned digits)
+{
+    uint32_t below = 0; /* where it does not */
+    for (unsigned d = 0; d < digits; ++d) {
+        const uint32_t t = at[d * columns];
+        below ^= (digit[d] ^ t) & (below ^ t);
+    }
+    return ~below;
+}
+
+#endif

@@ -1,0 +1,130 @@
+"""The Cortex-M backend: exported and trained networks on its cores in QEMU, and how much its kernels take there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from _pytest.mark import ParameterSet
+from onnx import ModelProto
+
+import bnncompiler
+from bnncompiler import Compilation
+from bnncompiler.backends.cmsis import CMSIS
+from bnncompiler.backends.cmsis_targets import CHIPS, CORES
+from bnncompiler.ir import Array
+from bnncompiler.machines import qemu
+from bnncompiler.machines.qemu import CortexM
+from tests.conftest import need
+from tests.corpus import SELECTION, Exported, families, models
+from tests.networks import Builder
+
+VERIFIED_ON = ("cortex-m0plus", "cortex-m4", "cortex-m33", "cortex-m55")
+LONG = ("larq_zoo_small", "cnn_xnornet", "cnn_binarynet")
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def tools() -> None:
+    for tool in qemu.PACKAGES:
+        need(tool)
+
+
+def some() -> list[ParameterSet]:
+    """One model of each family of the selection, the smallest; those that take long are marked as slow."""
+    found = [models(SELECTION, [family]) for family in families(SELECTION) if family != "trained"]
+    smallest = [min(family, key=lambda m: (len(m.data), m.name)) for family in found]
+    marks = [pytest.mark.slow if m.name.split("/")[0] in LONG else () for m in smallest]
+    return [
+        pytest.param(m, VERIFIED_ON[i % 4], id=f"{m.name} on {VERIFIED_ON[i % 4]}", marks=mark)
+        for i, (m, mark) in enumerate(zip(smallest, marks, strict=True))
+    ]
+
+
+@pytest.mark.parametrize("exported", models(SELECTION, ["trained"]), ids=lambda m: m.name)
+def test_a_trained_network_is_the_same_on_every_core(exported: Exported) -> None:
+    outputs = []
+    for target in (*VERIFIED_ON, None):
+        backend = "c99" if target is None else "cmsis"
+        compilation = bnncompiler.compile(exported.data, backend=backend, target=target, calibrate=exported.samples)
+        if target in ("cortex-m0plus", "cortex-m55"):
+            result = bnncompiler.verify(compilation, exported.samples, samples=4)
+            result.raise_if_failed()
+            assert result.instructions is not None and f"{target} in QEMU" in result.ran_on
+        with compilation.backend.machine(compilation.target).build(compilation.program, compilation.files) as built:
+            outputs.append(built.run(random_inputs(compilation, 4), trace=False).outputs)
+    for other in outputs[1:]:
+        for a, b in zip(outputs[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def random_inputs(compilation: Compilation, samples: int) -> dict[str, Array]:
+    rng = np.random.default_rng(7)
+    inputs = {}
+    for grid, port in zip(compilation.grids, compilation.program.inputs, strict=True):
+        (lo, hi), step = grid.domain.bounds, grid.domain.step
+        inputs[port.name] = lo + step * rng.integers(0, (hi - lo) // step + 1, (samples, *port.type.shape))
+    return inputs
+
+
+@pytest.mark.parametrize(("exported", "target"), some())
+def test_exported_networks_verify(exported: Exported, target: str, tmp_path: Path) -> None:
+    model = exported.unpack(tmp_path)
+    compilation = bnncompiler.compile(model, backend="cmsis", target=target, calibrate=exported.samples)
+    bnncompiler.verify(compilation, exported.samples, samples=8).raise_if_failed()
+
+
+# --- targets
+
+
+def test_targets_have_a_core_and_its_memory() -> None:
+    assert CMSIS.target().name == "cortex-m4"
+    assert {c.core for c in CHIPS} <= {c.name for c in CORES}
+    rp2040 = CMSIS.target("rp2040")
+    assert (rp2040.flash, rp2040.ram, rp2040.word_bits) == (2 << 20, 264 << 10, 32)
+    machine = CMSIS.machine(rp2040)
+    assert isinstance(machine, CortexM) and machine.core == "cortex-m0plus"
+    assert CMSIS.target("cortex-m0plus").costs == rp2040.costs != CMSIS.target("cortex-m4").costs
+
+
+# --- kernels: exact counts of instructions against the goals
+
+
+def signs(*shape: int) -> Array:
+    return RNG.choice([-1.0, 1.0], shape).astype(np.float32)
+
+
+def offset(*shape: int) -> Array:
+    return (RNG.integers(-10, 10, shape) + 0.5).astype(np.float32)
+
+
+def dense(n: int = 784, outs: int = 120) -> ModelProto:
+    b = Builder()
+    return b.model(b("Sign", b("Add", b("MatMul", b.input("x", ["N", n]), signs(n, outs)), offset(outs))))
+
+
+def conv(channels: int = 64, size: int = 8) -> ModelProto:
+    """3x3, padded with zeros."""
+    b = Builder()
+    x = b.input("x", ["N", channels, size, size])
+    y = b("Conv", x, signs(channels, channels, 3, 3), pads=[1, 1, 1, 1])
+    return b.model(b("Sign", b("Add", y, offset(channels, 1, 1))))
+
+
+def instructions(model: ModelProto, target: str, layer: str = "sliced", **options: object) -> float:
+    """What the calls of one layer take for a multiply-accumulate, at random inputs."""
+    compilation = bnncompiler.compile(model, name="net", backend="cmsis", target=target, **options)  # type: ignore[arg-type]
+    machine = CMSIS.machine(compilation.target)
+    assert isinstance(machine, CortexM)
+    with machine.build(compilation.program, compilation.files) as built:
+        counts = built.profile(random_inputs(compilation, 8))
+    calls = compilation.program.calls
+    picked = [(n, c) for n, c in zip(counts, calls, strict=True) if any(layer in k for k in c.kernels())]
+    assert picked, [c.kernels() for c in calls]
+    return sum(n for n, _ in picked) / sum(c.macs for _, c in picked)
+
+
+@pytest.mark.parametrize(("target", "most"), [("cortex-m0plus", 0.23), ("cortex-m4", 0.175)])
+def test_dense_layers_meet_their_goal(target: str, most: float) -> None:
+    assert instructions(dense(), target, input="bits") <= most
