@@ -188,10 +188,44 @@ class Linear(_Binary, nn.Linear):
         return y if input.dim() == 2 else y.view(*input.shape[:-1], self.out_features)
 
 
-class _BinaryConv(_Binary, nn.modules.conv._ConvNd):
-    """What `Conv1d` and `Conv2d` have in common: padding, and the axes."""
+class _BinaryConv(_Binary):
+    """What `Conv1d` and `Conv2d` have in common: arguments, padding, and the axes."""
 
+    kernel_size: Any
+    stride: Any
+    padding: Any
+    dilation: Any
+    groups: Any
+    padding_mode: Any
     padding_value: float
+    _reversed_padding_repeated_twice: Any
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        binarize_input: bool = True,
+        threshold: bool = True,
+        estimator: str | Derivative = "hardtanh",
+        output: Output = "batch_norm",
+        padding_value: float | None = None,
+    ) -> None:
+        factory = {"device": device, "dtype": dtype}
+        channels, window = (in_channels, out_channels), (stride, padding, dilation)
+        super().__init__(*channels, kernel_size, *window, groups, bias, padding_mode, **factory)
+        options = (binarize_input, threshold, estimator, output)
+        self._setup(channels, len(self.kernel_size), options, factory)
+        self.padding_value = (-1.0 if binarize_input else 0.0) if padding_value is None else padding_value
 
     def forward(self, input: Tensor) -> Tensor:
         """``[N, C, ...]`` or ``[C, ...]``, as in ``torch.nn``."""
@@ -203,115 +237,27 @@ class _BinaryConv(_Binary, nn.modules.conv._ConvNd):
 
     def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         convolution = F.conv1d if len(self.kernel_size) == 1 else F.conv2d
-        padding: Any = self.padding
+        padding = self.padding
         border = self._reversed_padding_repeated_twice  # of all axes, the last one's first
-        if any(border) and (self.padding_mode != "zeros" or self.padding_value != 0):
-            if self.padding_mode != "zeros":
-                x = F.pad(x, border, self.padding_mode)
-            else:
-                x = F.pad(x, border, value=self.padding_value)
-            padding = 0
+        if any(border) and self.padding_mode != "zeros":
+            x, padding = F.pad(x, border, self.padding_mode), 0
+        elif any(border) and self.padding_value != 0:
+            x, padding = F.pad(x, border, value=self.padding_value), 0
         return convolution(x, weight, None, self.stride, padding, self.dilation, self.groups)
 
     def extra_repr(self) -> str:
-        return super().extra_repr() + (f", padding_value={self.padding_value:g}" if any(self.padding) else "")
+        shown = f", padding_value={self.padding_value:g}" if any(self._reversed_padding_repeated_twice) else ""
+        return super().extra_repr() + shown
 
 
 class Conv1d(_BinaryConv, nn.Conv1d):
     """``torch.nn.Conv1d`` with weights and inputs of one bit.
 
-    Args:
-        in_channels: this and what follows as in ``torch.nn.Conv1d``.
-        out_channels: see there.
-        kernel_size: see there.
-        stride: see there.
-        padding: see there.
-        dilation: see there.
-        groups: see there.
-        bias: see there.
-        padding_mode: see there; "zeros" pads with ``padding_value``.
-        device: see there.
-        dtype: see there.
-        binarize_input: as in `Linear`.
-        threshold: as in `Linear`, for each channel.
-        estimator: as in `Linear`.
-        output: as in `Linear`.
-        padding_value: what stands around the signs: -1 or +1 cost nothing; 0 is neither, and takes the compiled network
-            corrections along the border. By default -1, and 0 where the input is not binarized.
+    Args as there, and by keyword ``binarize_input``, ``threshold`` (one a channel), ``estimator`` and ``output`` as in
+    `Linear`, and ``padding_value``: what stands around the signs where they are padded. -1 (the default) and +1 cost
+    nothing; 0 is neither, and takes the compiled network corrections along the border.
     """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Any,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        device: Any = None,
-        dtype: Any = None,
-        *,
-        binarize_input: bool = True,
-        threshold: bool = True,
-        estimator: str | Derivative = "hardtanh",
-        output: Output = "batch_norm",
-        padding_value: float | None = None,
-    ) -> None:
-        factory = {"device": device, "dtype": dtype}
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            padding_mode,  # type: ignore[arg-type]
-            **factory,
-        )
-        self._setup((in_channels, out_channels), 1, (binarize_input, threshold, estimator, output), factory)
-        self.padding_value = (-1.0 if binarize_input else 0.0) if padding_value is None else padding_value
 
 
 class Conv2d(_BinaryConv, nn.Conv2d):
     """``torch.nn.Conv2d`` with weights and inputs of one bit; the arguments are those of `Conv1d`."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Any,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        device: Any = None,
-        dtype: Any = None,
-        *,
-        binarize_input: bool = True,
-        threshold: bool = True,
-        estimator: str | Derivative = "hardtanh",
-        output: Output = "batch_norm",
-        padding_value: float | None = None,
-    ) -> None:
-        factory = {"device": device, "dtype": dtype}
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            padding_mode,  # type: ignore[arg-type]
-            **factory,
-        )
-        self._setup((in_channels, out_channels), 2, (binarize_input, threshold, estimator, output), factory)
-        self.padding_value = (-1.0 if binarize_input else 0.0) if padding_value is None else padding_value

@@ -67,12 +67,13 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     ),
     "fashion-120": Experiment("fashion", _dense(784, 120, 10)),
     "fashion-512": Experiment("fashion", _dense(784, 512, 10), batch=128),
-    "digits-512": Experiment(
+    "digits-128": Experiment(
         "digits",
         {
-            FLOAT: Recipe(partial(dense, (64, 512, 10))),
-            "recipe": Recipe(partial(by_recipe, (64, 512, 10), pixels=True), rate=3e-3, cosine=True),
+            FLOAT: Recipe(partial(dense, (64, 128, 10))),
+            "recipe": Recipe(partial(by_recipe, (64, 128, 10), pixels=True), rate=1e-2, cosine=True),
         },
-        epochs=20,
+        epochs=30,
+        batch=32,
     ),
 }
