@@ -10,6 +10,7 @@ import importlib.util
 import inspect
 import io
 import json
+import logging
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,7 +57,8 @@ def export(
         exporter: "dynamo" or "torchscript"; by default the first where the package onnxscript is installed.
 
     Returns:
-        The model, with a batch of any size. Inputs are called as ``model.forward`` calls them, outputs ``output``.
+        The model, with a batch of any size. A single input is called ``input``, several are called as ``model.forward``
+        calls them.
 
     Raises:
         ModelError: PyTorch cannot export the model.
@@ -67,8 +69,7 @@ def export(
     inputs = tuple(x.repeat(2, *[1] * (x.dim() - 1)) if len(x) == 1 else x for x in inputs)
     names = input_names(model, len(inputs))
     write = _exporter(exporter)
-    with evaluating(model), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of deprecations in the exporters' own code
+    with evaluating(model), quiet():
         try:
             proto: onnx.ModelProto = write(model, inputs, names)
         except Exception as error:
@@ -104,6 +105,20 @@ def input_names(model: nn.Module, count: int) -> tuple[str, ...]:
     if count == 1:
         return ("input",)
     return tuple(inspect.signature(model.forward).parameters)[:count]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what the exporters say about themselves: deprecations in their own code, and packages they miss."""
+    logger = logging.getLogger("torch.onnx._internal.exporter")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager

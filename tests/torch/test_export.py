@@ -183,3 +183,12 @@ def test_errors_say_what_to_do() -> None:
         binary.export(Growing(), -torch.ones(2, 4), exporter="torchscript")
     with pytest.raises(UsageError, match="there is no exporter 'tf'; there are dynamo, torchscript"):
         binary.export(nn.ReLU(), torch.rand(1, 4), exporter="tf")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("exporter", EXPORTERS)
+def test_exporters_are_quiet(
+    exporter: Exporter, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    binary.export(binary.Linear(4, 3), torch.rand(1, 4), exporter=exporter)
+    said = capfd.readouterr()
+    assert (said.out, said.err, [str(w.message) for w in recwarn]) == ("", "", [])
