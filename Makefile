@@ -5,7 +5,7 @@ BIN  := $(VENV)/bin
 JOBS ?= 2
 DEMO := examples/mnist_mlp
 
-.PHONY: help setup demo test slow bench lint clean
+.PHONY: help setup torch demo test slow bench lint clean
 
 help:
 	@echo "make demo   compile a trained MNIST network to C, verify it on 1000 images, run the C program"
@@ -21,22 +21,27 @@ $(VENV)/.ready: pyproject.toml scripts/setup.sh
 	scripts/setup.sh $(VENV)
 	@touch $@
 
+torch: $(VENV)/.torch
+
+$(VENV)/.torch: $(VENV)/.ready scripts/setup_torch.sh
+	scripts/setup_torch.sh $(VENV)
+
 demo: setup
 	$(BIN)/bnncompile $(DEMO)/mnist_mlp.onnx -o build/mnist_mlp \
 	    --input uint8 --scale 1/255 --mean 0.1307 --std 0.3081 --verify $(DEMO)/test_images.npz
 	$(MAKE) -C $(DEMO) BUILD=$(CURDIR)/build/mnist_mlp
 	build/mnist_mlp/digit $(DEMO)/digit.pgm
 
-test: setup
+test: setup torch
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
-slow: setup
+slow: setup torch
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 bench: setup
 	$(BIN)/python -m benchmarks $(ARGS)
 
-lint: setup
+lint: setup torch
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -48,6 +49,16 @@ def missing(tool: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def need_module(name: str) -> None:
+    """Skip the test module where the Python package ``name`` is missing; in CI, fail."""
+    if importlib.util.find_spec(name):
+        return
+    reason = f"{name} is not installed; scripts/setup_torch.sh installs it or says how"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason, allow_module_level=True)
 
 
 def need(tool: str) -> str:

@@ -33,10 +33,21 @@ BUILD_HERE = (
 IMPORT_ALL = """
 import importlib, importlib.metadata, importlib.util, pkgutil, sys
 import bnncompiler
-for module in pkgutil.walk_packages(bnncompiler.__path__, "bnncompiler."):
-    if not module.name.endswith("__main__"):
-        importlib.import_module(module.name)
-    print(module.name)
+def modules(folder, prefix):
+    for module in pkgutil.iter_modules([folder], prefix):
+        yield module.name
+        if module.ispkg:
+            yield from modules(f"{folder}/{module.name.rpartition('.')[2]}", module.name + ".")
+names = list(modules(bnncompiler.__path__[0], "bnncompiler."))
+print(*names)
+own = [name for name in names if not name.endswith("__main__")]
+for name in own:
+    if not name.startswith("bnncompiler.torch"):
+        importlib.import_module(name)
+assert "torch" not in sys.modules, "only bnncompiler.torch may import torch"
+if importlib.util.find_spec("torch"):
+    for name in own:
+        importlib.import_module(name)
 from importlib.resources import files
 kernels = files("bnncompiler.backends") / "kernels"
 assert [k for k in kernels.iterdir() if k.name.endswith(".h")], "no kernels"

@@ -1,0 +1,79 @@
+"""The experiments: which data, which networks, and how they are trained.
+
+What is in here was chosen by the validation images. The test images were used once, for what is in ``results/``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from examples.training.fit import Recipe
+from examples.training.networks import binary_convolutional, by_recipe, convolutional, dense, dropped_in
+
+FLOAT = "float"  # the name of the twin in every experiment
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Networks that are trained side by side; the first is the float twin.
+
+    Attributes:
+        data: the data set.
+        recipes: the networks, by name.
+        deployed: which of them is compiled, from the first seed.
+        epochs: how long.
+        batch: images in a batch.
+        seeds: how many times all of it is done.
+    """
+
+    data: str
+    recipes: Mapping[str, Recipe]
+    deployed: str = "recipe"
+    epochs: int = 10
+    batch: int = 64
+    seeds: int = 1
+
+
+def _dense(*sizes: int) -> dict[str, Recipe]:
+    """The float network and the binary one by the recipe."""
+    return {
+        FLOAT: Recipe(partial(dense, sizes)),
+        "recipe": Recipe(partial(by_recipe, sizes), rate=3e-3, cosine=True),
+    }
+
+
+_BLOG = (784, 120, 10)
+
+EXPERIMENTS: Mapping[str, Experiment] = {
+    "mnist-120": Experiment(
+        "mnist",
+        {
+            FLOAT: Recipe(partial(dense, _BLOG)),
+            "drop-in": Recipe(partial(dropped_in, _BLOG), average=0.999),
+            "recipe": Recipe(partial(by_recipe, _BLOG), rate=3e-3, cosine=True),
+            "recipe, 8-bit pixels": Recipe(partial(by_recipe, _BLOG, pixels=True), rate=3e-3, cosine=True),
+        },
+        seeds=3,
+    ),
+    "mnist-512": Experiment("mnist", _dense(784, 512, 10), batch=128),
+    "mnist-1024": Experiment("mnist", _dense(784, 1024, 10), batch=128),
+    "mnist-cnn": Experiment(
+        "mnist",
+        {FLOAT: Recipe(convolutional), "binary": Recipe(binary_convolutional, rate=3e-3, cosine=True)},
+        deployed="binary",
+        epochs=5,
+    ),
+    "fashion-120": Experiment("fashion", _dense(784, 120, 10)),
+    "fashion-512": Experiment("fashion", _dense(784, 512, 10), batch=128),
+    "digits-128": Experiment(
+        "digits",
+        {
+            FLOAT: Recipe(partial(dense, (64, 128, 10))),
+            "recipe": Recipe(partial(by_recipe, (64, 128, 10), pixels=True), rate=1e-2, cosine=True),
+        },
+        epochs=30,
+        batch=32,
+    ),
+}
