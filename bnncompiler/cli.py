@@ -64,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
     grid.add_argument("--input", choices=("uint8", "int8", "int16", "bits"), help="element type")
     for option in ("scale", "offset", "mean", "std"):
         grid.add_argument(f"--{option}", metavar=option.upper())
-    grid.add_argument("--calibrate", type=Path, metavar="FILE.npz", help="samples to take the input grid from")
+    grid.add_argument("--calibrate", type=Path, metavar="FILE.npz", help="samples to take input grids and ranges from")
     numbers = p.add_argument_group("numbers")
     numbers.add_argument(
         "--weight-bits",
@@ -76,9 +76,9 @@ def parser() -> argparse.ArgumentParser:
     numbers.add_argument(
         "--stream-bits",
         type=_bits(4, 24),
-        default=20,
+        default=24,
         metavar="4..24",
-        help="bits of a real-valued hidden activation (default: 20)",
+        help="bits of a real-valued hidden activation (default: 24)",
     )
     numbers.add_argument("--strict", action="store_true", help="refuse a model whose outputs are not exact")
     code = p.add_argument_group("code")

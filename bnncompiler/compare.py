@@ -2,23 +2,23 @@
 
 Between C and graph every number is an integer and must be equal. Between graph and onnxruntime each discrete value must
 be what onnxruntime computes from the same inputs to its layer, except where float32 rounding itself decides: at the
-accumulators that `ops.Steps.undecided` lists. Outputs must be within the bound that the graph states; 0 means equal.
+accumulators that `blur` lists. Streams and outputs must be within the bound that the graph states; 0 means equal.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bnncompiler import interpreter, memory
+from bnncompiler import blur, interpreter, memory
+from bnncompiler.forcing import is_discrete
 from bnncompiler.frontend.imported import Imported
-from bnncompiler.ir import Array, Graph, Node, per_element
+from bnncompiler.ir import Array, Domain, Graph, Node, per_element
 from bnncompiler.lower import Lowered, Stored
 from bnncompiler.machines.base import Run
-from bnncompiler.ops import ArgMax, Constant, Elementwise, MaxPool, Steps
+from bnncompiler.ops import ArgMax, MaxPool, Requantize, Steps
 from bnncompiler.packing import unpack_bits
 from bnncompiler.program import Program
 from bnncompiler.reference import in_onnx_order
@@ -59,46 +59,6 @@ def merge(batches: Sequence[Sequence[Count]]) -> tuple[Count, ...]:
     for count in (c for batch in batches for c in batch):
         total[count.name] = total[count.name] + count if count.name in total else count
     return tuple(total.values())
-
-
-def forced_values(imported: Imported, graph: Graph) -> dict[str, Node]:
-    """The discrete values that onnxruntime can be given and asked for: by ONNX name, the node that now has it."""
-    found: dict[str, Node] = {}
-    for node in graph.nodes():
-        view = imported.views.get(node.name)
-        same = view is not None and view.base.name == node.name and view.base.type.size == node.type.size
-        if _is_discrete(node) and same and node.name not in {i.name for i in graph.inputs}:
-            found[node.name] = node
-    return found
-
-
-def _is_discrete(node: Node) -> bool:
-    """Whether a node has levels for values: thresholds, or a pool of them."""
-    return isinstance(node, Steps) or (isinstance(node, MaxPool) and isinstance(node.x, Steps))
-
-
-def loose(imported: Imported, graph: Graph, forced: Mapping[str, Node]) -> frozenset[Node]:
-    """The discrete values that onnxruntime recomputes for some of their readers, though others are given them.
-
-    Such a value has no name of its own in ONNX, or an equal node beside it that the passes made one with it. Where
-    rounding decides there, onnxruntime may go on with another value than the program.
-    """
-    seen: dict[object, int] = {}
-    number: dict[Node, int] = {}
-    for node in imported.graph.nodes():
-        match node:
-            case Constant(value=value):
-                key: object = (value.dtype.str, value.shape, value.tobytes())
-            case Elementwise():
-                key = (node.operator, node.dtype, node.attrs, tuple(number[i] for i in node.inputs))
-            case _:
-                key = node
-        number[node] = seen.setdefault(key, len(number))
-    counts = Counter(number.values())
-    twins = {n.name for n in imported.graph.nodes() if counts[number[n]] > 1}
-    pooled = {n.x for n in forced.values() if isinstance(n, MaxPool)}
-    levels = (n for n in graph.nodes() if _is_discrete(n) and n not in pooled)
-    return frozenset(n for n in levels if n.name not in forced or n.name in twins)
 
 
 def c_against_graph(
@@ -144,15 +104,24 @@ def decode(stored: Stored, raw: Array, count: int) -> Array:
     return np.asarray(per_element(stored.base, count) + stored.step * codes)
 
 
-def undecided(graph: Graph, values: Values) -> dict[Node, Array]:
-    """Where float32 rounding decides: ``[samples, elements]`` for each node that has such points at all."""
+def undecided(
+    graph: Graph, values: Values, intervals: Callable[[Steps], Array], domains: Mapping[Node, Domain]
+) -> dict[Node, Array]:
+    """Where float32 rounding decides: ``[samples, elements]`` for each node that has such points at all.
+
+    Args:
+        graph: the graph after the passes.
+        values: its values.
+        intervals: for a threshold, the accumulators at which rounding decides.
+        domains: the domains of values, with the errors that are meant.
+    """
     found: dict[Node, Array] = {}
     for node in graph.nodes():
         mask = None
         if isinstance(node, Steps):
-            mask = _in_intervals(node, values[node.x])
+            mask = blur.reached(intervals(node), values[node.x].reshape(len(values[node.x]), -1))
         elif isinstance(node, ArgMax):
-            mask = _ties(node.x, values[node.x])
+            mask = _ties(node.x, domains[node.x], values[node.x])
         elif isinstance(node, MaxPool) and node.x in found:
             open_taps = found[node.x].reshape(-1, *node.x.type.shape)
             mask = node.window.patches(open_taps, False).any(axis=(3, 4)).reshape(len(open_taps), -1)
@@ -161,53 +130,54 @@ def undecided(graph: Graph, values: Values) -> dict[Node, Array]:
     return found
 
 
-def _in_intervals(node: Steps, q: Array) -> Array | None:
-    if not (node.undecided[..., 0] < node.undecided[..., 1]).any():
-        return None
-    flat = q.reshape(len(q), -1)
-    row = np.arange(flat.shape[1]) % len(node.undecided)
-    inside = np.zeros(flat.shape, bool)
-    for k in range(node.undecided.shape[1]):
-        first, last = node.undecided[row, k, 0], node.undecided[row, k, 1]
-        inside |= (flat >= first) & (flat < last)
-    return inside
+def outside(graph: Graph, values: Values) -> dict[Node, Array]:
+    """Where streams leave the range that they hold: ``[samples, elements]`` for each that does."""
+    found: dict[Node, Array] = {}
+    for node in graph.nodes():
+        if isinstance(node, Requantize) and node.saturates:
+            mask = interpreter.saturated(values[node.x].reshape(len(values[node.x]), -1), node)
+            if mask.any():
+                found[node] = mask
+    return found
 
 
-def _ties(x: Node, q: Array) -> Array:
+def _ties(x: Node, domain: Domain, q: Array) -> Array:
     """Whether another element may be the largest, within the error of both."""
     real = interpreter.real(x, q)
-    error = per_element(x.domain.error, x.type.size).reshape(x.type.shape)
+    error = per_element(domain.error, x.type.size).reshape(x.type.shape)
     best = np.argmax(real, axis=-1)[..., None]
     least = np.take_along_axis(real, best, -1) - np.take_along_axis(np.broadcast_to(error, real.shape), best, -1)
     rivals = (real + error >= least).sum(axis=-1) > 1
-    return np.asarray(rivals.reshape(len(q), -1) & bool(x.domain.error.any()))
+    return np.asarray(rivals.reshape(len(q), -1) & bool(domain.error.any()))
 
 
 def hidden(
     imported: Imported,
     nodes: Mapping[str, Node],
     values: Values,
+    domains: Mapping[Node, Domain],
     computed: Mapping[str, Array],
     skip: Array,
     open_points: Mapping[Node, Array],
 ) -> tuple[Count, ...]:
-    """Each forced value against what onnxruntime computes for it from the same inputs to its layer.
+    """Each value that is given against what onnxruntime computes for it from what is given to its layer.
 
     Args:
         imported: the model.
-        nodes: the forced values.
+        nodes: the values.
         values: the graph's values.
+        domains: their domains, with errors counted from what is given.
         computed: what onnxruntime computes, by name, ``[samples, elements]``.
         skip: samples to leave out, ``[samples]``.
-        open_points: where rounding decides.
+        open_points: where rounding decides, or a stream saturates.
     """
     counts = []
     for name, node in nodes.items():
-        real, error = _reference_form(imported, name, node, values[node])
+        real, error = _reference_form(imported, name, node, domains[node], values[node])
         mask = np.repeat(skip[:, None], real.shape[1], axis=1)
         if node in open_points:
             mask = mask | in_onnx_order(imported, name, open_points[node])
-        noise = NOISE * float(np.abs(real).max(initial=0))
+        noise = NOISE * float(np.abs(real).max(initial=0)) if is_discrete(node) else 0.0
         counts.append(_within(node.name, real, computed[name], error + noise, mask))
     return tuple(counts)
 
@@ -216,34 +186,36 @@ def outputs(
     imported: Imported,
     graph: Graph,
     values: Values,
+    domains: Mapping[Node, Domain],
     reference: Sequence[Array],
     skip: Array,
     open_points: Mapping[Node, Array],
 ) -> tuple[Count, ...]:
-    """The outputs against onnxruntime's, within the bounds that the graph states.
+    """The outputs against onnxruntime's, within the bounds of their domains.
 
     Args:
         imported: the model.
         graph: the graph after the passes.
         values: its values.
+        domains: the domains of the outputs, with the errors that are meant.
         reference: what onnxruntime computes for each output, ``[samples, elements]``.
         skip: samples to leave out, ``[samples]``.
         open_points: where rounding decides; an index of the largest may be open itself.
     """
     counts = []
     for node, out, expected in zip(graph.outputs, imported.outputs, reference, strict=True):
-        real, error = _reference_form(imported, out.reference, node, values[node])
+        real, error = _reference_form(imported, out.reference, node, domains[node], values[node])
         mask = np.repeat(skip[:, None], real.shape[1], axis=1)
-        if node in open_points and (isinstance(node, ArgMax) or _is_discrete(node)):
+        if node in open_points:
             mask = mask | in_onnx_order(imported, out.reference, open_points[node])
         counts.append(_within(out.name, real, expected, error, mask))
     return tuple(counts)
 
 
-def _reference_form(imported: Imported, name: str, node: Node, q: Array) -> tuple[Array, Array]:
+def _reference_form(imported: Imported, name: str, node: Node, domain: Domain, q: Array) -> tuple[Array, Array]:
     """The real values in ONNX's order, and the bound on each element's error."""
     real = in_onnx_order(imported, name, interpreter.real(node, q))
-    error = per_element(node.domain.error, node.type.size).reshape(1, *node.type.shape)
+    error = per_element(domain.error, node.type.size).reshape(1, *node.type.shape)
     return real, in_onnx_order(imported, name, error)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from bnncompiler import backends, costs, data, frontend, grid, memory, passes, readback, verification
+from bnncompiler import backends, blur, costs, data, frontend, grid, memory, passes, ranges, readback, verification
 from bnncompiler.backends.base import About, Backend, Target
 from bnncompiler.errors import CompileError, UsageError
 from bnncompiler.frontend import Imported
@@ -52,7 +52,7 @@ class Options:
     name: str | None = None
     grid: grid.GridOptions = field(default_factory=grid.GridOptions)
     weight_bits: int = 16
-    stream_bits: int = 20
+    stream_bits: int = 24
     verify_each: bool = False
     strict: bool = False
     optimize: str = "speed"
@@ -117,7 +117,7 @@ class Compilation:
     @property
     def undecided(self) -> int:
         """How many accumulators there are, over all channels, at which the reference's own rounding decides a value."""
-        return undecided_points(self.graph)
+        return blur.total(self.graph)
 
     def project(self, kind: str) -> dict[str, str]:
         """The files of a project of ``kind`` (one of ``backend.projects()``) around the emitted ones, by path."""
@@ -134,19 +134,6 @@ def error_bound(graph: Graph) -> float:
     return max((float(o.domain.error.max()) for o in graph.outputs), default=0.0)
 
 
-def undecided_points(graph: Graph) -> int:
-    """How many accumulators of all channels are undecided."""
-    total = 0
-    for node in graph.nodes():
-        if isinstance(node, Steps):
-            total += (
-                int(np.ptp(node.undecided, axis=2).sum())
-                // node.x.domain.step
-                * (node.type.channels // len(node.at) or 1)
-            )
-    return total
-
-
 def compile(
     model: Model,
     *,
@@ -160,7 +147,7 @@ def compile(
     std: Number | None = None,
     calibrate: data.Source | None = None,
     weight_bits: int = 16,
-    stream_bits: int = 20,
+    stream_bits: int = 24,
     verify_each: bool = False,
     strict: bool = False,
     optimize: str = "speed",
@@ -205,15 +192,15 @@ def run(model: Model, options: Options, calibrate: data.Source | None = None) ->
     samples = None if calibrate is None else data.load(calibrate, imported)
     grids = grid.choose(imported, options.grid, samples)
     source = grid.apply(imported.graph, grids)
-    graph = passes.run_pipeline(
-        source, passes.pipeline(options.weight_bits, options.stream_bits), _checker(source, options)
-    )
+    observed = ranges.UNKNOWN if samples is None else ranges.observe(imported, grids, samples)
+    pipeline = passes.pipeline(options.weight_bits, options.stream_bits, observed)
+    graph = passes.run_pipeline(source, pipeline, _checker(source, options))
     selection = costs.Selection(target.costs, options.optimize, options.constant_time)
     sources = {g.name: g.source for g in grids}
     lowered = lower(graph, target.word_bits, target.align, sources, imported.origins, selection, target.largest_table)
     program = memory.plan(lowered.program)
     digest = hashlib.sha256(_bytes(model)).hexdigest()
-    bound, undecided = error_bound(graph), undecided_points(graph)
+    bound, undecided = error_bound(graph), blur.total(graph)
     if options.strict and (bound or undecided):
         raise CompileError(_not_exact(graph, bound, undecided))
     texts = layer_texts(lowered)
@@ -272,9 +259,7 @@ def layer_texts(lowered: Lowered) -> dict[str, str]:
 
 def _not_exact(graph: Graph, bound: float, undecided: int) -> str:
     """Why --strict refuses, and the way out."""
-    named = next(
-        (n for n in graph.nodes() if isinstance(n, Steps) and np.ptp(n.undecided, axis=2).any()), graph.outputs[0]
-    )
+    named = next((n for n in graph.nodes() if isinstance(n, Steps) and blur.count(n)), graph.outputs[0])
     return (
         f"{named.name}: not exact: outputs are within {bound:.3g} of the reference, and at {undecided} accumulators "
         "its float32 rounding decides a value; compile without --strict, or train with weights and activations of "

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bnncompiler import interpreter
+from bnncompiler import blur, interpreter
 from bnncompiler.compare import NOISE, Count, difference
-from bnncompiler.ir import Array, Graph, Node, per_element
+from bnncompiler.ir import Array, Graph, per_element
+from bnncompiler.ir import rows as rows_of
 from bnncompiler.ops import Lookup, Requantize, Steps
 from bnncompiler.oracle import ChannelFunction
 
@@ -46,6 +47,8 @@ def check_node(node: Steps | Requantize | Lookup, function: ChannelFunction) -> 
     size = int((hi - lo).max()) // domain.step + 1
     every = size * rows <= FULL
     count = Count(node.name)
+    # The chain is evaluated at float32(real(q)) itself: what rounding before that does is not in question here.
+    undecided = blur.within(node, rows_of(0.0)) if isinstance(node, Steps) else None
     points = max(1, AT_ONCE // rows)
     q = lo + domain.step * np.arange(0)[:, None] if every else _selected(node, lo, hi)
     for start in range(0, size if every else len(q), points):
@@ -53,7 +56,7 @@ def check_node(node: Steps | Requantize | Lookup, function: ChannelFunction) -> 
             some = np.minimum(lo + domain.step * np.arange(start, min(size, start + points))[:, None], hi)
         else:
             some = q[start : start + points]
-        count += _compare(node, function, some)
+        count += _compare(node, function, undecided, some)
     return Checked(count, every)
 
 
@@ -74,7 +77,7 @@ def _selected(node: Steps | Requantize | Lookup, lo: Array, hi: Array) -> Array:
     return np.asarray(np.clip(np.concatenate([windows, sweep], axis=1), lo[:, None], hi[:, None]).T)
 
 
-def _compare(node: Steps | Requantize | Lookup, function: ChannelFunction, q: Array) -> Count:
+def _compare(node: Steps | Requantize | Lookup, function: ChannelFunction, undecided: Array | None, q: Array) -> Count:
     """Table and chain at the accumulators ``q [points, rows]``."""
     rows = q.shape[1]
     domain = node.x.domain
@@ -84,7 +87,9 @@ def _compare(node: Steps | Requantize | Lookup, function: ChannelFunction, q: Ar
     noise = NOISE * float(np.abs(table).max(initial=0)) if isinstance(node, Steps) else 0.0
     bound = per_element(node.out.error, rows) + noise
     off = difference(table, chain, bound)
-    decided = ~_undecided(node, q)
+    decided = np.ones(q.shape, bool) if undecided is None else ~blur.reached(undecided, q)
+    if isinstance(node, Requantize) and node.saturates:
+        decided &= ~interpreter.saturated(q, node)
     differs = decided & (off > bound)
     where = np.argwhere(differs)[:1]
     first = ""
@@ -102,12 +107,3 @@ def _table(node: Steps | Requantize | Lookup, q: Array) -> Array:
         return interpreter.requantize(q, node)
     domain = node.x.domain
     return np.asarray(node.table[np.arange(q.shape[1]) % len(node.table), (q - domain.bounds[0]) // domain.step])
-
-
-def _undecided(node: Node, q: Array) -> Array:
-    inside = np.zeros(q.shape, bool)
-    if isinstance(node, Steps):
-        row = np.arange(q.shape[1]) % len(node.undecided)
-        for k in range(node.undecided.shape[1]):
-            inside |= (q >= node.undecided[row, k, 0]) & (q < node.undecided[row, k, 1])
-    return inside

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bnncompiler import ops
+from bnncompiler import blur, ops
 from bnncompiler.ir import Domain, Node
 
 Layer = ops.IntegerDense | ops.IntegerConv
@@ -13,13 +13,7 @@ Words = tuple[str, str]  # the kind in a few words, and the reason
 
 def is_exact(node: Node) -> bool:
     """Whether the node's value equals the reference's for every input that reaches it."""
-    return node.domain.is_exact and not (isinstance(node, ops.Steps) and undecided(node))
-
-
-def undecided(node: ops.Steps) -> int:
-    """At how many (row, accumulator) points float32 rounding in the reference decides."""
-    first, last = node.undecided[..., 0], node.undecided[..., 1]
-    return int(np.maximum(last - first, 0).sum()) // node.x.domain.step
+    return node.domain.is_exact and not (isinstance(node, ops.Steps) and blur.count(node))
 
 
 def node(node: Node, *, with_layer: bool = False) -> Words:
@@ -113,7 +107,7 @@ def _activation(node: ops.Steps) -> Words:
     each = "each" if rows > 1 else "all"
     thresholds = {0: "no threshold", 1: "one threshold"}.get(count, f"{count} thresholds")
     where = f"{rows} channels, {thresholds} {each}" if count else "the same for every accumulator"
-    open_points = undecided(node)
+    open_points = blur.count(node)
     rounding = f"; float32 rounding decides at {open_points} accumulators" if open_points else ""
     why = f"{len(np.unique(node.levels))} values on {node.x.type.domain}: {where}{rounding}"
     return f"{levels(node.out)} activation", why

@@ -6,7 +6,7 @@ input has: the integers that it computes, and the real numbers that they stand f
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -194,16 +194,15 @@ class Steps(Node):
         at: thresholds ``[rows, count]``.
         levels: levels ``[rows, count + 1]`` on the grid ``out``.
         out: the domain of the result.
-        undecided: ``[rows, count, 2]``: the accumulators ``first <= q_x < last`` at which the reference's own float32
-            rounding decides; empty (first == last) everywhere when the accumulator is exact.
         function: the elementwise nodes that this came from, to check against (an `oracle.ChannelFunction`).
+
+    Where ``q_x`` is not exact in float32, the reference's own rounding decides near the thresholds (`blur`).
     """
 
     x: Node
     at: Array
     levels: Array
     out: Domain
-    undecided: Array
     function: object = None
     dtype: str = "float32"
 
@@ -219,12 +218,27 @@ class Steps(Node):
         return {"at": list(self.at.shape), "levels": np.unique(self.levels).tolist()}
 
 
+def carried(out: Domain, x: Domain, gain: Array, jump: Array) -> Domain:
+    """``out`` with what comes of the error of ``x``: ``gain`` times that, and ``jump`` wherever there is any."""
+    if x.is_exact:
+        return out
+    n = max(len(a) for a in (out.error, x.error, gain, jump))
+    own, of_x, gains, jumps = (per_element(a, n) for a in (out.error, x.error, gain, jump))
+    return replace(out, error=own + gains * of_x + jumps * (of_x > 0))
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Requantize(Node):
     """A piecewise linear channel function: ``y = (q_x * multiplier + bias) >> shift``, clamped to ``out``.
 
     ``multiplier`` and ``bias`` (``[rows, pieces]``) are those of the piece whose ``start`` (``[rows, pieces]``,
     ascending, the first below every ``q_x``) is the last that ``q_x`` reaches. ``>>`` floors.
+
+    Attributes:
+        out: the domain of the result; its error is the node's own, as if ``q_x`` were exact.
+        gain: the steepest real slope, by row: what an error of the input is multiplied by.
+        jump: how far the result jumps at most where an error of the input decides on the piece, by row.
+        saturates: whether ``out`` is narrower than what the input could lead to.
     """
 
     x: Node
@@ -235,12 +249,15 @@ class Requantize(Node):
     out: Domain
     function: object = None
     dtype: str = "float32"
+    gain: Array = field(default_factory=lambda: rows(1.0))
+    jump: Array = field(default_factory=lambda: rows(0.0))
+    saturates: bool = False
 
     @cached_property
     def type(self) -> TensorType:
         if not self.start.shape == self.multiplier.shape == self.bias.shape:
             raise IRError(f"{self.name}: pieces of different counts")
-        return TensorType(self.x.type.shape, self.dtype, self.out)
+        return TensorType(self.x.type.shape, self.dtype, carried(self.out, self.x.domain, self.gain, self.jump))
 
     def attributes(self) -> dict[str, object]:
         return {"pieces": list(self.start.shape), "shift": self.shift}
@@ -248,20 +265,26 @@ class Requantize(Node):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Lookup(Node):
-    """A channel function as a table: ``y = table[r, (q_x - lo) / step]`` with ``lo`` and ``step`` of ``x``'s domain."""
+    """A channel function as a table: ``y = table[r, (q_x - lo) / step]`` with ``lo`` and ``step`` of ``x``'s domain.
+
+    Attributes:
+        out: the domain of the result; its error is the node's own, as if ``q_x`` were exact.
+        jump: how far an error of the input moves the result at most, by row.
+    """
 
     x: Node
     table: Array
     out: Domain
     function: object = None
     dtype: str = "float32"
+    jump: Array = field(default_factory=lambda: rows(0.0))
 
     @cached_property
     def type(self) -> TensorType:
         lo, hi = self.x.domain.bounds
         if self.table.shape[1] != (hi - lo) // self.x.domain.step + 1:
             raise IRError(f"{self.name}: a table of {self.table.shape[1]} entries for {self.x.type}")
-        return TensorType(self.x.type.shape, self.dtype, self.out)
+        return TensorType(self.x.type.shape, self.dtype, carried(self.out, self.x.domain, rows(0.0), self.jump))
 
     def attributes(self) -> dict[str, object]:
         return {"table": list(self.table.shape)}

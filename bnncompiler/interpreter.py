@@ -6,7 +6,7 @@ means the same before and after a pass; `passes.base` runs this on both to prove
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -62,7 +62,8 @@ def evaluate(node: Node, values: Mapping[Node, Array]) -> Array:
         case ops.IntegerConv(x=x, weight=weight):
             if node.type.domain is None:
                 return _real_conv(node, values)
-            exact = (values[x].astype(np.float64), weight.astype(np.float64), node.window, node.group)
+            dtype = _exact(values[x], weight)
+            exact = (values[x].astype(dtype), weight.astype(dtype), node.window, node.group)
             if not node.is_padded or node.pad_code is not None:
                 return convolve(*exact, node.pad_code or 0 if node.is_padded else 0).astype(np.int64)
             return np.asarray(convolve(*exact, 0).astype(np.int64) + node.border)
@@ -94,16 +95,65 @@ def evaluate(node: Node, values: Mapping[Node, Array]) -> Array:
 
 
 def convolve(x: Array, weight: Array, window: Window, group: int, fill: float) -> Array:
-    """``x [samples, height, width, channels]`` by ``weight [out, height, width, in / group]``, sample by sample."""
-    by_group = weight.reshape(group, len(weight) // group, -1).transpose(0, 2, 1)
-    out = []
-    for sample in x:
-        patches = window.patches(sample[None], fill)[0]
-        rows, columns = patches.shape[:2]
-        taps = patches.reshape(rows * columns, -1, group, weight.shape[3]).transpose(2, 0, 1, 3)
-        sums = taps.reshape(group, rows * columns, -1) @ by_group
-        out.append(sums.transpose(1, 0, 2).reshape(rows, columns, -1))
-    return np.stack(out)
+    """``x [samples, height, width, channels]`` by ``weight [out, height, width, in / group]``, sample by sample.
+
+    Tap by tap: each is a matrix product of the pixels under it, so that the patches are never all in memory. A map of
+    few channels makes such products too thin; there one product takes the taps of all pixels together.
+    """
+    rows, columns = window.positions(x.shape[1:])
+    y = np.empty((len(x), rows, columns, len(weight)), x.dtype)
+    thin = weight.shape[3] < THIN and group == 1
+    for sample, out in zip(x, y, strict=True):
+        if thin:
+            patches = window.patches(sample[None], fill).reshape(rows * columns, -1)
+            out[:] = (patches @ weight.reshape(len(weight), -1).T).reshape(out.shape)
+            continue
+        out[:] = 0
+        for (i, j), pixels in _taps(sample, window, rows, columns, fill):
+            _multiply(pixels, weight[:, i, j], group, out)
+    return y
+
+
+THIN = 8
+
+
+def _taps(
+    sample: Array, window: Window, rows: int, columns: int, fill: float
+) -> Iterator[tuple[tuple[int, int], Array]]:
+    """Each tap of the window and the pixels ``[rows, columns, channels]`` under it."""
+    size = [
+        (count - 1) * stride + dilation * (kernel - 1) + 1
+        for count, stride, dilation, kernel in zip(
+            (rows, columns), window.stride, window.dilation, window.kernel, strict=True
+        )
+    ]
+    padded = np.full((*size, sample.shape[2]), fill, sample.dtype)
+    (top, left), (height, width) = window.before, sample.shape[:2]
+    inside = sample[: max(0, size[0] - top), : max(0, size[1] - left)]
+    padded[top : top + height, left : left + width] = inside
+    for i in range(window.kernel[0]):
+        for j in range(window.kernel[1]):
+            down, across = i * window.dilation[0], j * window.dilation[1]
+            yield (i, j), padded[down :: window.stride[0], across :: window.stride[1]][:rows, :columns]
+
+
+def _multiply(pixels: Array, weight: Array, group: int, out: Array) -> None:
+    """Add ``pixels [rows, columns, channels]`` times ``weight [out, channels / group]`` to ``out``."""
+    outs, ins = len(weight) // group, weight.shape[1]
+    if ins == 1:
+        out += np.repeat(pixels, outs, axis=2) * weight[:, 0] if outs > 1 else pixels * weight[:, 0]
+        return
+    flat = pixels.reshape(-1, pixels.shape[2])
+    for g in range(group):
+        mine = slice(g * outs, (g + 1) * outs)
+        product = flat[:, g * ins : (g + 1) * ins] @ weight[mine].T
+        out[:, :, mine] += product.reshape(*out.shape[:2], outs)
+
+
+def _exact(x: Array, weight: Array) -> str:
+    """The float type that holds all sums of integers ``x`` times integer ``weight [out, ...]``, whatever the order."""
+    most = int(np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(axis=1).max(initial=0))
+    return "float32" if int(np.abs(x).max(initial=0)) * most < 1 << 24 else "float64"
 
 
 def steps(q: Array, at: Array, levels: Array) -> Array:
@@ -117,12 +167,27 @@ def steps(q: Array, at: Array, levels: Array) -> Array:
 
 def requantize(q: Array, node: ops.Requantize) -> Array:
     """`ops.Requantize` on ``q [samples, elements]``."""
+    return np.asarray(np.clip(_pieces(q, node), *_limits(q, node)))
+
+
+def saturated(q: Array, node: ops.Requantize) -> Array:
+    """Where ``node`` leaves its range on ``q [samples, elements]``."""
+    y, (lo, hi) = _pieces(q, node), _limits(q, node)
+    return np.asarray((y < lo) | (y > hi))
+
+
+def _pieces(q: Array, node: ops.Requantize) -> Array:
     row = np.arange(q.shape[1]) % len(node.start)
+    if node.start.shape[1] == 1:
+        return np.asarray((q * node.multiplier[row, 0] + node.bias[row, 0]) >> node.shift)
     piece = np.zeros(q.shape, np.int64)
     for k in range(1, node.start.shape[1]):
         piece += q >= node.start[row, k]
-    y = (q * node.multiplier[row, piece] + node.bias[row, piece]) >> node.shift
-    return np.asarray(np.clip(y, per_element(node.out.lo, len(row)), per_element(node.out.hi, len(row))))
+    return np.asarray((q * node.multiplier[row, piece] + node.bias[row, piece]) >> node.shift)
+
+
+def _limits(q: Array, node: ops.Requantize) -> tuple[Array, Array]:
+    return per_element(node.out.lo, q.shape[1]), per_element(node.out.hi, q.shape[1])
 
 
 def _padded(node: ops.Pad, x: Array) -> Array:

@@ -69,9 +69,9 @@ class ChannelFunction:
 
     @cached_property
     def distinct(self) -> tuple[Array, Array]:
-        """Which rows differ: indices of one row of each kind, and for each row its kind."""
+        """Which rows differ, but for the source's error: indices of one row of each kind, and for each row its kind."""
         known = self.source.type.domain
-        columns = [] if known is None else [known.scale, known.offset, known.lo, known.hi, known.error]
+        columns = [] if known is None else [known.scale, known.offset, known.lo, known.hi]
         columns += [c.value.astype(np.float64) for n in self.nodes for c in n.inputs if isinstance(c, Constant)]
         table = np.stack([per_element(c, self.rows) for c in columns] or [np.zeros(self.rows)])
         _, first, kind = np.unique(table, axis=1, return_index=True, return_inverse=True)

@@ -44,9 +44,9 @@ def pack_planes(codes: Array, planes: int, word_bits: int) -> Array:
 
 def unpack_planes(packed: Array, planes: int, count: int, signed: bool) -> Array:
     """The integer codes ``[..., count]`` held in ``planes`` bit planes: the inverse of `pack_planes`."""
-    bits = unpack_bits(packed.reshape(*packed.shape[:-1], planes, -1), count).astype(np.int64)
-    weights = 2 ** np.arange(planes, dtype=np.int64)
-    if signed:
-        weights[-1] = -weights[-1]
-    codes: Array = weights @ bits
+    bits = unpack_bits(packed.reshape(*packed.shape[:-1], planes, -1), count)
+    codes: Array = np.zeros((*bits.shape[:-2], count), np.int64)
+    for p in range(planes):
+        plane = bits[..., p, :].astype(np.int64) << p
+        codes += -plane if signed and p == planes - 1 else plane
     return codes

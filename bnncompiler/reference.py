@@ -80,6 +80,18 @@ class Reference:
         results = self._run(self._cut, feeds, wanted)
         return tuple(results[: len(outputs)]), dict(zip(self.cuts, results[len(outputs) :], strict=True))
 
+    def values(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """What the model computes for each cut, end to end: ``[samples, elements]`` in ONNX's element order."""
+        return dict(zip(self.cuts, self._run(self._open, self._feeds(inputs), self.cuts), strict=True))
+
+    @cached_property
+    def _open(self) -> onnxruntime.InferenceSession:
+        """The model with all cuts as outputs, none of them forced."""
+        model = onnx.ModelProto()
+        model.CopyFrom(self.imported.model)
+        _set_outputs(model.graph, self.cuts)
+        return oracle.session(model)
+
     @cached_property
     def _whole(self) -> onnxruntime.InferenceSession:
         model = onnx.ModelProto()

@@ -4,7 +4,7 @@ Four comparisons that together leave no gap between the C and the model:
 
 1. the C, compiled and run, against the program and the graph in numpy: every integer in memory must be equal;
 2. the graph against onnxruntime, layer by layer: each layer from the compiled network's own inputs to it;
-3. end to end: the outputs for all samples in which float32 rounding left nothing undecided;
+3. end to end: the outputs for all samples in which float32 rounding left nothing undecided and no stream saturated;
 4. every threshold and table against the chain that it was folded from, on every accumulator.
 
 The samples are given or random, and others directed at thresholds and ties are always added (`bnncompiler.stimuli`).
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnncompiler import compare, data, exhaustive, grid, interpreter, reference, stimuli
+from bnncompiler import blur, compare, data, exhaustive, forcing, grid, interpreter, reference, stimuli
 from bnncompiler.compare import Count
 from bnncompiler.errors import VerificationError
 from bnncompiler.exhaustive import Checked
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
 GENERATED = 256
 DIRECTED = 64
-BATCH = 256  # samples whose values are all in memory at once
+BATCH = 256  # samples whose values are all in memory at once, as far as these are `AT_ONCE` in number
+AT_ONCE = 1 << 25
+FEWEST = 4  # samples of each kind that are generated for networks of any size
+MANY_VALUES = 1 << 25  # in all samples of a kind together: beyond, fewer samples are generated
 MANY = 0.01  # part of a layer's values that rounding may decide without a word
 BY_PROGRAM = 2  # samples run call by call in numpy; the graph checks all of them
 SEED = 0
@@ -60,6 +63,8 @@ class Verification:
         error_bound: what the compiler states for the outputs.
         given: how many of the samples came from the user.
         end_to_end: how many of the samples left no rounding undecided, so that their outputs were compared end to end.
+        streams_compared: values of hidden streams that were compared, each within the bound on its own layer's error.
+        outside: how many more there were outside of what their streams hold.
         values_compared: integers in the memory of the C that were compared with the graph's.
         layers: the comparison with onnxruntime, value by value.
         tables: the check of thresholds and tables, node by node.
@@ -82,6 +87,8 @@ class Verification:
     error_bound: float = 0.0
     given: int = 0
     end_to_end: int = 0
+    streams_compared: int = 0
+    outside: int = 0
     values_compared: int = 0
     layers: tuple[Count, ...] = ()
     tables: tuple[Checked, ...] = ()
@@ -113,11 +120,16 @@ class Verification:
         part = [t.count.name for t in self.tables if not t.every]
         every = "on every accumulator" if not part else f"everywhere but for {len(part)} too wide to enumerate"
         exact = " (exact)" if not self.error_bound else ""
+        outside = f"; {self.outside:,} more saturate" if self.outside else ""
+        within = "within their bounds" if not self._failed("stream:") else "not all within their bounds"
+        streams = [f"streams: {self.streams_compared:,} values compared, {within}{outside}"]
+        streams = streams if self.streams_compared or self.outside else []
         lines = [
             f"{self.samples:,} samples on {self.ran_on}, {self.samples - self.given:,} generated; {self.reference}",
             f"C: {self.values_compared:,} integers equal to the graph's" if not self._failed("C:") else "C: differs",
             f"hidden values: {self.bits_compared:,} compared, {self.bits_differing:,} differ; "
             f"at {self.undecided_points:,} more rounding decides",
+            *streams,
             f"tables: {points:,} points of {len(self.tables)} tables checked, {every}",
             f"outputs: worst error {self.max_abs_error:.3g}, stated bound {self.error_bound:.3g}{exact}; "
             f"{self.end_to_end:,} samples compared end to end, too",
@@ -138,12 +150,14 @@ class _Batch:
     """What one batch of samples showed."""
 
     c: tuple[Count, ...]
-    hidden: tuple[Count, ...]
+    discrete: tuple[Count, ...]
+    streams: tuple[Count, ...]
     outputs: tuple[Count, ...]
     ours: Array
     theirs: Array
     selftest: int
     clean: int
+    outside: int
 
 
 def verify(compilation: Compilation, source: data.Source | None = None, *, samples: int | None = None) -> Verification:
@@ -162,20 +176,29 @@ def verify(compilation: Compilation, source: data.Source | None = None, *, sampl
     given = None if source is None else data.load(source, compilation.imported)
     if given is not None and samples is not None:
         given = given.first(max(1, samples))
-    inputs, notes = _inputs(compilation, given, GENERATED if samples is None else samples)
+    size = sum(n.type.size for n in compilation.graph.nodes())
+    directed = _affordable(DIRECTED, size)
+    inputs, notes = _inputs(compilation, given, _affordable(GENERATED, size) if samples is None else samples, directed)
     count = len(next(iter(inputs.values())))
     machine = compilation.backend.machine(compilation.target)
     with machine.build(compilation.program, compilation.files) as built:
         checker = _Checker(compilation, built)
-        parts = [checker.batch({k: v[i : i + BATCH] for k, v in inputs.items()}) for i in range(0, count, BATCH)]
-        by_program = checker.by_program({k: v[:BY_PROGRAM] for k, v in inputs.items()})
+        step = max(1, min(BATCH, AT_ONCE // size))
+        parts = [checker.batch({k: v[i : i + step] for k, v in inputs.items()}) for i in range(0, count, step)]
+        by_program = checker.by_program({k: v[: min(BY_PROGRAM, step)] for k, v in inputs.items()})
         measured = checker.measure({k: v[:MEASURED] for k, v in inputs.items()}) if machine.measures else None
     tables = exhaustive.check(compilation.graph)
-    return _result(compilation, parts, by_program, tables, given, count, notes, machine.name, measured)
+    own = count - directed
+    return _result(compilation, parts, by_program, tables, given, own, directed, notes, machine.name, measured)
+
+
+def _affordable(count: int, size: int) -> int:
+    """How many samples to generate of a network with ``size`` values: ``count``, or fewer of a large one."""
+    return int(np.clip(MANY_VALUES // size, FEWEST, count))
 
 
 def _inputs(
-    compilation: Compilation, given: data.Samples | None, count: int
+    compilation: Compilation, given: data.Samples | None, count: int, directed: int
 ) -> tuple[dict[str, Array], tuple[str, ...]]:
     """All samples in grid units, the given ones first, and what there is to say about them."""
     rng = np.random.default_rng(SEED)
@@ -191,7 +214,7 @@ def _inputs(
         if given.unused:
             notes.append(f"note: {given.source} has more that is not used: {', '.join(given.unused)}")
     size = len(next(iter(base.values())))
-    start = {name: q[rng.integers(0, size, DIRECTED)] for name, q in base.items()}
+    start = {name: q[rng.integers(0, size, directed)] for name, q in base.items()}
     aimed = stimuli.directed(graph, start, rng)
     return {name: np.concatenate([base[name], aimed[name]]) for name in base}, tuple(notes)
 
@@ -211,34 +234,44 @@ class _Checker:
     def __init__(self, compilation: Compilation, built: Built) -> None:
         self.compilation = compilation
         self.built = built
-        self.nodes = compare.forced_values(compilation.imported, compilation.graph)
-        self.loose = compare.loose(compilation.imported, compilation.graph, self.nodes)
-        self.reference = Reference(compilation.imported, tuple(self.nodes))
+        self.forcing = forcing.forcing(compilation.imported, compilation.graph)
+        self.reference = Reference(compilation.imported, tuple(self.forcing.given))
 
     def batch(self, inputs: Mapping[str, Array]) -> _Batch:
         """All comparisons for samples in grid units."""
-        c = self.compilation
+        c, local = self.compilation, self.forcing
         ran = self.built.run(inputs)
         values = interpreter.run(c.graph, inputs)
         real = {one.name: grid.to_real(one, inputs[one.name]) for one in c.grids}
-        forced = {name: interpreter.real(node, values[node]) for name, node in self.nodes.items()}
-        layer_outputs, computed = self.reference.forced(real, forced)
+        given = {name: interpreter.real(node, values[node]) for name, node in local.given.items()}
+        layer_outputs, computed = self.reference.forced(real, given)
         end_to_end = self.reference.end_to_end(real)
-        open_points = compare.undecided(c.graph, values)
+        total = {n: n.domain for n in c.graph.nodes() if n.type.domain is not None}
+        near = compare.undecided(c.graph, values, local.undecided.__getitem__, local.domains)
+        ever = compare.undecided(c.graph, values, blur.undecided, total)
+        outside = compare.outside(c.graph, values)
         touched, astray = np.zeros((2, len(end_to_end[0])), bool)
-        for node, mask in open_points.items():
+        for node, mask in (*ever.items(), *outside.items()):
             touched |= mask.any(axis=1) & (not isinstance(node, ArgMax))
-            astray |= mask.any(axis=1) & (node in self.loose)
-        by_layer = compare.outputs(c.imported, c.graph, values, layer_outputs, astray, open_points)
-        whole = compare.outputs(c.imported, c.graph, values, end_to_end, touched, open_points)
+        for node, mask in (*near.items(), *outside.items()):
+            lost = node in local.recomputed or (node in outside and node not in local.given.values())
+            astray |= mask.any(axis=1) & lost
+        discrete, streams = (
+            compare.hidden(c.imported, nodes, values, local.domains, computed, astray, near | outside)
+            for nodes in local.by_kind
+        )
+        by_layer = compare.outputs(c.imported, c.graph, values, local.domains, layer_outputs, astray, near)
+        whole = compare.outputs(c.imported, c.graph, values, total, end_to_end, touched, ever)
         return _Batch(
             compare.c_against_graph(c.program, c.lowered, c.graph, ran, values),
-            compare.hidden(c.imported, self.nodes, values, computed, astray, open_points),
+            discrete,
+            streams,
             (*by_layer, *whole),
             classes(c, ran.outputs[0]),
             reference_classes(c, end_to_end[0]),
             ran.selftest,
             int((~touched).sum()),
+            sum(int(mask.sum()) for mask in outside.values()),
         )
 
     def by_program(self, inputs: Mapping[str, Array]) -> tuple[Count, ...]:
@@ -284,15 +317,17 @@ def _result(
     by_program: Sequence[Count],
     tables: tuple[Checked, ...],
     given: data.Samples | None,
-    count: int,
+    own: int,
+    directed: int,
     notes: tuple[str, ...],
     ran_on: str,
     measured: Measured | None,
 ) -> Verification:
     c = compare.merge([*(p.c for p in parts), by_program])
-    hidden = compare.merge([p.hidden for p in parts])
+    discrete, streams = (compare.merge([getattr(p, kind) for p in parts]) for kind in ("discrete", "streams"))
     outputs = compare.merge([p.outputs for p in parts])
-    kinds = (("C", c), ("layer", hidden), ("output", outputs), ("table", [t.count for t in tables]))
+    checked = [t.count for t in tables]
+    kinds = (("C", c), ("layer", discrete), ("stream", streams), ("output", outputs), ("table", checked))
     failures = tuple(
         f"{kind}: {one.name}: {one.differing:,} of {one.compared:,} differ, the first {one.first}"
         for kind, counts in kinds
@@ -302,15 +337,14 @@ def _result(
     if parts[0].selftest:
         failures = (*failures, f"C: the self-test fails, in vector {parts[0].selftest}")
     ours, theirs = (np.concatenate([getattr(p, f) for p in parts]) for f in ("ours", "theirs"))
-    own = count - DIRECTED
     labels = None if given is None else given.labels
     return Verification(
         ran_on=ran_on,
-        samples=count,
+        samples=own + directed,
         reference=reference.describe(),
-        bits_compared=sum(h.compared for h in hidden),
-        bits_differing=sum(h.differing for h in hidden),
-        undecided_points=sum(h.undecided for h in hidden),
+        bits_compared=sum(h.compared for h in discrete),
+        bits_differing=sum(h.differing for h in discrete),
+        undecided_points=sum(h.undecided for h in discrete),
         max_abs_error=max((o.worst for o in outputs), default=0.0),
         argmax_agreement=float((ours[:own] == theirs[:own]).mean()),
         accuracy=None if labels is None else float((ours[:own] == labels).mean()),
@@ -320,15 +354,17 @@ def _result(
         error_bound=compilation.error_bound,
         given=0 if given is None else len(given),
         end_to_end=sum(p.clean for p in parts),
+        streams_compared=sum(one.compared for one in streams),
+        outside=sum(p.outside for p in parts),
         values_compared=sum(one.compared for one in c),
-        layers=hidden,
+        layers=(*discrete, *streams),
         tables=tables,
         failures=failures,
-        notes=(*notes, *_undecided(hidden)),
+        notes=(*notes, *_undecided(discrete)),
     )
 
 
-def _undecided(hidden: Sequence[Count]) -> list[str]:
+def _undecided(discrete: Sequence[Count]) -> list[str]:
     """Which layers leave more than a few of their values to float32 rounding, so that less of them is compared."""
-    shares = ((h.name, h.undecided / max(1, h.undecided + h.compared)) for h in hidden)
+    shares = ((h.name, h.undecided / max(1, h.undecided + h.compared)) for h in discrete)
     return [f"note: rounding decides at {share:.1%} of {name}" for name, share in shares if share > MANY]

@@ -8,10 +8,11 @@ from bnncompiler.passes.binarize_weights import BinarizeWeights
 from bnncompiler.passes.canonicalize import Canonicalize
 from bnncompiler.passes.fold_thresholds import FoldThresholds
 from bnncompiler.passes.narrow_streams import NarrowStreams
-from bnncompiler.passes.quantize_activations import QuantizeActivations
+from bnncompiler.passes.quantize_activations import STREAM_BITS, QuantizeActivations
 from bnncompiler.passes.quantize_joins import QuantizeJoins
 from bnncompiler.passes.quantize_weights import QuantizeWeights
 from bnncompiler.passes.sink_max_pool import SinkMaxPool
+from bnncompiler.ranges import UNKNOWN, Ranges
 
 __all__ = [
     "AbsorbPolarity",
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 
-def pipeline(weight_bits: int = 16, stream_bits: int = 20) -> Passes:
+def pipeline(weight_bits: int = 16, stream_bits: int = STREAM_BITS, ranges: Ranges = UNKNOWN) -> Passes:
     """The passes in order; a group in brackets is repeated until it finds nothing more to do.
 
     Weights that are integers by nature need nothing but themselves, so they come first. Then grids spread from the
@@ -43,10 +44,10 @@ def pipeline(weight_bits: int = 16, stream_bits: int = 20) -> Passes:
         BinarizeWeights(),
         (
             (
-                ((SinkMaxPool(), FoldThresholds()), QuantizeJoins(stream_bits)),
-                QuantizeActivations(stream_bits),
+                ((SinkMaxPool(), FoldThresholds()), QuantizeJoins(stream_bits, ranges)),
+                QuantizeActivations(stream_bits, ranges),
             ),
-            NarrowStreams(stream_bits),
+            NarrowStreams(stream_bits, ranges),
             QuantizeWeights(weight_bits),
         ),
         AbsorbPolarity(),

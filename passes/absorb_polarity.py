@@ -47,7 +47,7 @@ class AbsorbPolarity:
 def absorb(node: Steps, layer: Integer) -> Steps | None:
     """``node`` on a layer with the falling rows negated; None where no row falls."""
     outs = len(layer.weight)
-    at, levels, undecided = (np.repeat(a, outs // len(a), axis=0) for a in (node.at, node.levels, node.undecided))
+    at, levels = (np.repeat(a, outs // len(a), axis=0) for a in (node.at, node.levels))
     falls = levels[:, 0] > levels[:, -1]
     if not falls.any():
         return None
@@ -57,14 +57,11 @@ def absorb(node: Steps, layer: Integer) -> Steps | None:
     new_end = per_element(turned.domain.hi, outs) + 1
     for r in np.flatnonzero(falls):
         used = int((at[r] < old_end[r]).sum())
-        at[r], undecided[r] = _mirror(at[r], undecided[r], used, layer.domain.step, int(new_end[r]))
+        at[r] = _mirror(at[r], used, layer.domain.step, int(new_end[r]))
         levels[r] = np.concatenate([levels[r, : used + 1][::-1], np.repeat(levels[r, 0], at.shape[1] - used)])
-    return replace(node, x=turned, at=at, levels=levels, undecided=undecided)
+    return replace(node, x=turned, at=at, levels=levels)
 
 
-def _mirror(at: Array, undecided: Array, used: int, step: int, end: int) -> tuple[Array, Array]:
+def _mirror(at: Array, used: int, step: int, end: int) -> Array:
     """The thresholds of ``-q``: ``q >= t`` is ``not (-q >= step - t)``; the unused ones stand at ``end``."""
-    unused = len(at) - used
-    mirrored = np.concatenate([step - at[:used][::-1], np.full(unused, end)])
-    blurred = np.concatenate([step - undecided[:used][::-1, ::-1], np.full((unused, 2), end)])
-    return mirrored, blurred
+    return np.concatenate([step - at[:used][::-1], np.full(len(at) - used, end)])

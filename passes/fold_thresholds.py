@@ -10,8 +10,8 @@ One change is a threshold, two make a window or a ternary value, none a constant
 value; more levels must lie on one grid.
 
 Where the accumulator is exact in float32, onnxruntime's float32 values decide. Where it is not (weights with a scale,
-pixels / 255), exact arithmetic decides, and the accumulators at which float32 rounding could decide otherwise are kept
-with the node, as `Steps.undecided`: the region is evaluated at both ends of the accumulator's error, too.
+pixels / 255), exact arithmetic decides; near a threshold float32 rounding may decide otherwise, and `bnncompiler.blur`
+says where.
 """
 
 from __future__ import annotations
@@ -63,7 +63,6 @@ class _Runs:
 
     begin: Array
     value: Array
-    undecided: Array  # [rows, count, 2]: first and last + 1 of the accumulators at which rounding may decide
     noise: float = 0.0  # how much the values of one run differ
 
 
@@ -77,12 +76,10 @@ def fold(function: ChannelFunction, *, uniform: bool = False) -> Steps | None:
         return None
     out, levels = grid
     out = replace(out, error=out.error + runs.noise)
-    at, undecided = runs.begin, runs.undecided
-    count = at.shape[1]
-    if len(at) > 1 and (at == at[:1]).all() and (levels == levels[:1]).all() and (undecided == undecided[:1]).all():
-        at, levels, undecided = at[:1], levels[:1], undecided[:1]
-    assert levels.shape[1] == count + 1
-    return Steps(function.sink.name, function.source, at, levels, out, undecided, function, function.sink.type.dtype)
+    at = runs.begin
+    if len(at) > 1 and (at == at[:1]).all() and (levels == levels[:1]).all():
+        at, levels = at[:1], levels[:1]
+    return Steps(function.sink.name, function.source, at, levels, out, function, function.sink.type.dtype)
 
 
 def _runs(function: ChannelFunction) -> _Runs | None:
@@ -99,8 +96,7 @@ def _runs(function: ChannelFunction) -> _Runs | None:
     count = max(p.begin.shape[1] for p in parts)
     begin = np.concatenate([_widen(p.begin, count) for p in parts])[kind]
     value = np.concatenate([_widen(p.value, count + 1) for p in parts])[kind]
-    undecided = np.concatenate([_widen_empty(p, count) for p in parts])[kind]
-    return _Runs(begin, value, undecided, max(p.noise for p in parts))
+    return _Runs(begin, value, max(p.noise for p in parts))
 
 
 def _is_staircase(function: ChannelFunction) -> bool:
@@ -112,20 +108,13 @@ def _widen(a: Array, columns: int) -> Array:
     return np.concatenate([a, np.repeat(a[:, -1:], columns - a.shape[1], axis=1)], axis=1)
 
 
-def _widen_empty(runs: _Runs, count: int) -> Array:
-    """The undecided intervals with empty ones for the thresholds that other rows have more of."""
-    end = np.repeat(_widen(runs.begin, count)[:, runs.begin.shape[1] :, None], 2, axis=2)
-    return np.concatenate([runs.undecided, end], axis=1)
-
-
 def _runs_of(function: ChannelFunction, row: Array) -> _Runs | None:
     domain = function.source.domain
     try:
-        samples = sample(function, row)
+        q = sample(function, row).q
     except NotPiecewiseError:
         return None
-    q = samples.q
-    scale, offset, error = (per_element(a, function.rows)[row] for a in (domain.scale, domain.offset, domain.error))
+    scale, offset = (per_element(a, function.rows)[row] for a in (domain.scale, domain.offset))
     x = q * scale + offset
     y = (function.evaluate32(x, row) if domain.is_exact else function.evaluate64(x, row)).astype(np.float64)
     if not np.isfinite(y).all():
@@ -144,13 +133,7 @@ def _runs_of(function: ChannelFunction, row: Array) -> _Runs | None:
     begin, value = _run_lengths(q, y, changed, max(1, count), bounds(domain, row, function.rows)[1] + 1)
     run = np.concatenate([np.zeros((1, len(row)), np.int64), np.cumsum(changed, axis=0)])
     noise = float(np.abs(np.take_along_axis(value, run.T, axis=1).T - y).max())
-    undecided = np.repeat(begin[:, :, None], 2, axis=2)
-    if samples.reach:
-        undecided += domain.step * samples.reach * np.array([-1, 1])
-    elif not domain.is_exact:
-        differs = _blurred(function, row, x, y, error, tolerance)
-        undecided = _intervals(begin, q, differs, domain.step)
-    return _Runs(begin, value, undecided, noise)
+    return _Runs(begin, value, noise)
 
 
 def _run_lengths(q: Array, y: Array, changed: Array, count: int, end: Array) -> tuple[Array, Array]:
@@ -164,38 +147,6 @@ def _run_lengths(q: Array, y: Array, changed: Array, count: int, end: Array) -> 
         mine = column[ordinal == k - 1]
         value[mine, k:] = y[point[ordinal == k - 1] + 1, mine][:, None]
     return begin, value
-
-
-def _blurred(function: ChannelFunction, row: Array, x: Array, y: Array, error: Array, tolerance: float) -> Array:
-    """At which points the region has another value within the accumulator's error, in float32 or exactly."""
-    ulp = np.abs(x) * 2.0**-23
-    differs = np.zeros(x.shape, bool)
-    for shifted in (x - error - ulp, x, x + error + ulp):
-        for evaluate in (function.evaluate64, function.evaluate32):
-            differs |= ~(np.abs(evaluate(shifted, row).astype(np.float64) - y) <= tolerance)
-    return differs
-
-
-def _intervals(begin: Array, q: Array, differs: Array, step: int) -> Array:
-    """Runs of blurred points as intervals, each with the threshold nearest to it: ``[rows, count, 2]``."""
-    undecided = np.repeat(begin[:, :, None], 2, axis=2)
-    apart = np.concatenate([np.ones((1, q.shape[1]), bool), np.diff(q, axis=0) > step])
-    before = np.concatenate([np.zeros((1, q.shape[1]), bool), differs[:-1]])
-    starts = differs & (apart | ~before)
-    row, point = np.nonzero(starts.T)  # in the order of rows, then of accumulators
-    last = np.nonzero(_ends(differs, apart).T)[1]
-    first_q, last_q = q[point, row], q[last, row] + step
-    for r, lo, hi in zip(row.tolist(), first_q.tolist(), last_q.tolist(), strict=True):
-        k = int(np.argmin(np.minimum(np.abs(begin[r] - lo), np.abs(begin[r] - hi))))
-        old_lo, old_hi = undecided[r, k]
-        undecided[r, k] = (lo, hi) if old_lo == old_hi else (min(lo, old_lo), max(hi, old_hi))
-    return undecided
-
-
-def _ends(differs: Array, apart: Array) -> Array:
-    """The last point of each run of blurred points."""
-    nothing = np.zeros((1, differs.shape[1]), bool)
-    return np.asarray(differs & (np.concatenate([apart[1:], ~nothing]) | ~np.concatenate([differs[1:], nothing])))
 
 
 def _grid(value: Array, *, uniform: bool) -> tuple[Domain, Array] | None:

@@ -14,7 +14,8 @@ from bnncompiler.ir import Graph, Node
 from bnncompiler.ops import Conv, Dense, IntegerConv, IntegerDense, MaxPool
 from bnncompiler.oracle import ChannelFunction
 from bnncompiler.passes.linear import is_real, is_wide, stream_width
-from bnncompiler.passes.quantize_activations import Precision, quantize
+from bnncompiler.passes.quantize_activations import STREAM_BITS, Precision, quantize
+from bnncompiler.ranges import UNKNOWN, Ranges
 
 READERS = Dense | Conv | IntegerDense | IntegerConv | MaxPool
 
@@ -25,9 +26,11 @@ class NarrowStreams:
 
     Attributes:
         stream_bits: the stream's width; fewer where the reader's accumulator could not hold its sums.
+        ranges: what samples showed of the streams.
     """
 
-    stream_bits: int = 20
+    stream_bits: int = STREAM_BITS
+    ranges: Ranges = UNKNOWN
     name: str = "narrow-streams"
 
     def __call__(self, graph: Graph) -> Graph:
@@ -38,7 +41,7 @@ class NarrowStreams:
         def rule(node: Node) -> Node | None:
             if next(originals) not in stuck or not isinstance(node, READERS):
                 return None
-            precision = Precision(stream_width(self.stream_bits, [node]))
+            precision = Precision(stream_width(self.stream_bits, [node]), ranges=self.ranges)
             return replace(node, x=quantize(ChannelFunction(node.x, node.x), precision))
 
         return graph.rewrite(rule)

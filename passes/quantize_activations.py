@@ -14,8 +14,11 @@ Otherwise outputs get one 32-bit scale for all channels, so that logits compare 
 lie on one grid (equal scales, no bias) that is kept and the result is exact. Hidden streams get up to ``stream_bits``
 bits.
 
+Where samples showed how far a value really goes (`bnncompiler.ranges`), its stream holds that and saturates outside.
+
 The bound is the grid's rounding, the multiplier's rounding over the widest accumulator, the accumulator's own error
-times the steepest slope, and one float32 rounding for each operator on the way times the slope from there.
+times the steepest slope, and one float32 rounding for each operator on the way times the slope from there. It holds
+where nothing saturates.
 """
 
 from __future__ import annotations
@@ -38,11 +41,14 @@ from bnncompiler.ops import (
 from bnncompiler.oracle import ChannelFunction, sources
 from bnncompiler.passes.base import rewrite_sinks
 from bnncompiler.passes.linear import stream_width
+from bnncompiler.ranges import UNKNOWN, Interval, Ranges
 from bnncompiler.sampling import NotPiecewiseError, bounds, pieces, size
 
+STREAM_BITS = 24  # integers above 16 bits have 32 in memory, so more precision costs nothing there
 LOOKUP_LIMIT = 1 << 14
 CURVE_BITS = 12
 SWEEP = 4096
+EVERYTHING: Interval = (-math.inf, math.inf)
 OUTPUT_LIMIT = 2**30  # logits stay below this, so that sums and differences of two of them fit 32 bits
 
 
@@ -52,9 +58,11 @@ class QuantizeActivations:
 
     Attributes:
         stream_bits: bits of hidden fixed-point values; fewer where real weights need room in a 32-bit accumulator.
+        ranges: what samples showed of them.
     """
 
-    stream_bits: int = 20
+    stream_bits: int = STREAM_BITS
+    ranges: Ranges = UNKNOWN
     name: str = "quantize-activations"
 
     def __call__(self, graph: Graph) -> Graph:
@@ -66,7 +74,8 @@ class QuantizeActivations:
             match node:
                 case Elementwise() if is_ready(was):
                     bits = stream_width(self.stream_bits, users[was])
-                    return quantize(ChannelFunction(sources(node)[0], node), OUTPUT if is_output else Precision(bits))
+                    precision = OUTPUT if is_output else Precision(bits, ranges=self.ranges)
+                    return quantize(ChannelFunction(sources(node)[0], node), precision)
                 case ArgMax(name, x) if x.type.domain is not None and not x.domain.is_uniform:
                     return ArgMax(name, quantize(ChannelFunction(x, x), OUTPUT))
             if is_output and is_ready(was) and not node.domain.is_uniform:
@@ -85,12 +94,18 @@ class Precision:
         is_output: whether it leaves the program: then the width is 32 and equal scales are kept as they are.
         scale: the scale, where that is given and not to be chosen by range and width.
         uniform: whether the result must be without offset.
+        ranges: what samples showed; a stream saturates outside of it.
     """
 
     bits: int = 16
     is_output: bool = False
     scale: float | None = None
     uniform: bool = False
+    ranges: Ranges = UNKNOWN
+
+    def interval(self, function: ChannelFunction) -> Interval:
+        """What the value of ``function`` must stay in to be represented: everything, or what its stream holds."""
+        return self.ranges.of(function.sink.name) or EVERYTHING
 
     def scale_for(self, largest: float) -> float:
         """The scale of a stream whose largest magnitude is ``largest``."""
@@ -124,10 +139,10 @@ def quantize(function: ChannelFunction, precision: Precision) -> Node:
     except NotPiecewiseError as reason:
         if size(function.source.domain) * len(function.distinct[0]) <= LOOKUP_LIMIT:
             return _lookup(function, precision)
-        return _cut(function, reason.node)
+        return _cut(function, reason.node, precision)
 
 
-def _cut(function: ChannelFunction, curve: Node) -> Node:
+def _cut(function: ChannelFunction, curve: Node, precision: Precision) -> Node:
     """The region with a stream before the curve that is in the way, or in its place where there is one."""
     operand = next(o for o in curve.operands if not isinstance(o, Constant))
     if operand is function.source and size(operand.domain) <= 1 << CURVE_BITS:
@@ -138,7 +153,8 @@ def _cut(function: ChannelFunction, curve: Node) -> Node:
             )
         operand = curve
     bits = 16 if operand is curve else CURVE_BITS
-    moved: dict[Node, Node] = {operand: quantize(ChannelFunction(function.source, operand), Precision(bits))}
+    narrow = Precision(bits, ranges=precision.ranges)
+    moved: dict[Node, Node] = {operand: quantize(ChannelFunction(function.source, operand), narrow)}
     for node in function.nodes:
         if node not in moved:
             moved[node] = node.with_operands(moved)
@@ -151,20 +167,30 @@ def _lookup(function: ChannelFunction, precision: Precision) -> Lookup:
     lo, hi = domain.bounds
     q = np.repeat((lo + domain.step * np.arange((hi - lo) // domain.step + 1))[:, None], len(row), axis=1)
     scale, offset, error = (per_element(a, len(row)) for a in (domain.scale, domain.offset, domain.error))
-    y = function.evaluate64(q * scale + offset)
-    ulp = np.abs(q * scale + offset) * UNIT_ROUNDOFF["float32"]
-    spread = [
-        np.abs(function.evaluate32(q * scale + offset + d) - y).max() for d in (-error - ulp, 0 * error, error + ulp)
-    ]
+    x = q * scale + offset
+    y = function.evaluate64(x)
+    ulp = np.abs(x) * UNIT_ROUNDOFF["float32"]
+
+    def spread(by: Array) -> Array:
+        """How far the value is from ``y`` at most where the source is off by ``by``, by row."""
+        off = [np.abs(function.evaluate32(x + d) - y).max(axis=0) for d in (-by, 0 * by, by)]
+        return np.asarray(np.max(off, axis=0))
+
     step = precision.scale_for(float(np.abs(y).max()))
     table = np.rint(y / step).astype(np.int64)
-    out = Domain(rows(step), rows(0), rows(table.min()), rows(table.max()), 1, rows(step / 2 + max(spread)))
-    return Lookup(function.sink.name, function.source, _common_rows(table.T), out, function, function.sink.type.dtype)
+    out = Domain(rows(step), rows(0), rows(table.min()), rows(table.max()), 1, rows(step / 2 + spread(ulp)))
+    jump = rows(0.0) if domain.is_exact else rows(spread(error + ulp))
+    name, dtype = function.sink.name, function.sink.type.dtype
+    return Lookup(name, function.source, _common_rows(table.T), out, function, dtype, jump)
 
 
 @dataclass(frozen=True, eq=False)
 class _Pieces:
-    """The function as ``y = slope * q + intercept`` on pieces ``[rows, pieces]``, range, error, and span of ``q``."""
+    """The function as ``y = slope * q + intercept`` on pieces ``[rows, pieces]``.
+
+    ``range`` is that of the values, ``error`` (by row) what float32 makes of an exact source, ``gain`` and ``jump`` are
+    those of `ops.Requantize`, and ``span`` is how far ``q`` goes.
+    """
 
     start: Array
     last: Array
@@ -172,6 +198,8 @@ class _Pieces:
     intercept: Array
     range: tuple[float, float]
     error: Array
+    gain: Array
+    jump: Array
     span: int
 
     @property
@@ -180,44 +208,68 @@ class _Pieces:
         return max(abs(v) for v in self.range)
 
 
-def _affine(function: ChannelFunction, start: Array) -> _Pieces:
+def _affine(function: ChannelFunction, start: Array, valid: Interval = EVERYTHING) -> _Pieces:
+    """The affine form of ``function`` on its pieces; ranges and errors are those within ``valid``."""
     domain, row = function.source.domain, np.arange(function.rows)
     _, hi = bounds(domain, row, function.rows)
     scale, offset = (per_element(a, function.rows) for a in (domain.scale, domain.offset))
     last = np.maximum(start, np.concatenate([start[:, 1:] - domain.step, hi[:, None]], axis=1))
     ends = [function.values64((q * scale[:, None] + offset[:, None]).T) for q in (start, last)]
     run = np.where(last > start, last - start, 1)
+    slope = (ends[1][function.sink].T.astype(np.float64) - ends[0][function.sink].T) / run
+    first = ends[0][function.sink].T.astype(np.float64)
+    if not (np.isfinite(slope).all() and np.isfinite(first).all()):
+        raise UnsupportedModel(
+            f"{function.sink.name}: {function.sink.op} is not a finite number for some input of its range"
+        )
+    within = [inside - start for inside in _inside(start, last, slope, first, valid)]
 
     def line(node: Node) -> tuple[Array, Array, Array]:
+        """Slope of ``node``'s value, and its values at the ends of what is valid of each piece."""
         y0, y1 = (v[node].T.astype(np.float64) for v in ends)
-        return (y1 - y0) / run, y0, y1
+        own = (y1 - y0) / run
+        return own, y0 + own * within[0], y0 + own * within[1]
 
-    slope, y0, y1 = line(function.sink)
+    _, y0, y1 = line(function.sink)
+    jumps = _jumps(slope, ends[0][function.sink].T, ends[1][function.sink].T, domain.step)
     error = np.zeros(slope.shape)
     unit = UNIT_ROUNDOFF.get(function.sink.type.dtype, UNIT_ROUNDOFF["float32"])
     for node in function.nodes:
         own, v0, v1 = line(node)
         through = np.where(own != 0, np.abs(slope / np.where(own == 0, 1, own)), 0.0)
-        operations = 4 if node.operator == "BatchNormalization" else 1
-        magnitude = np.maximum(np.abs(v0), np.abs(v1)) + (0 if operations == 1 else np.abs(own * run) + np.abs(v0))
-        error += operations * unit * magnitude * through
-    steepest = np.abs(slope / scale[:, None]) if scale.all() else np.zeros(slope.shape)
-    source_error = per_element(domain.error, function.rows)[:, None]
-    least, most = float(min(y0.min(), y1.min())), float(max(y0.max(), y1.max()))
+        magnitude = np.maximum(np.abs(v0), np.abs(v1))
+        if node.operator == "BatchNormalization":  # x * factor + shift, with a rounding of each and of both constants
+            of_x, x0, x1 = line(node.inputs[0])
+            factor = np.abs(own / np.where(of_x == 0, np.inf, of_x))
+            magnitude = 4 * (magnitude + 2 * factor * np.maximum(np.abs(x0), np.abs(x1)))
+        error += unit * magnitude * through
+    gain = np.abs(slope / np.where(scale == 0, np.inf, scale)[:, None])
+    least, most = (float(np.clip(end, *valid)) for end in (min(y0.min(), y1.min()), max(y0.max(), y1.max())))
     largest = max(abs(least), abs(most))
     rounds_off = np.zeros(slope.shape, bool)
-    for q, y in ((start, y0), (last, y1)):
+    for q, y in ((start + within[0], y0), (start + within[1], y1)):
         y32 = function.evaluate32((q * scale[:, None] + offset[:, None]).T).T
         rounds_off |= np.abs(y32 - y) > error + 2 * unit * largest
-    error += steepest * source_error + _jumps(slope, y0, y1, domain.step) * (rounds_off | (source_error > 0))
-    error += unit * largest  # the error is measured from float32(real(q))
-    if not np.isfinite(largest):
-        raise UnsupportedModel(
-            f"{function.sink.name}: {function.sink.op} is not a finite number for some input of its range"
-        )
-    return _Pieces(
-        start, last, slope, y0 - slope * start, (least, most), error.max(axis=1), domain.bounds[1] - domain.bounds[0]
-    )
+    error += jumps * rounds_off + unit * largest  # the error is measured from float32(real(q))
+    invalid = ((y0 < valid[0]) & (y1 < valid[0])) | ((y0 > valid[1]) & (y1 > valid[1]))
+    for of_piece in (error, gain, jumps):
+        of_piece[invalid] = 0
+    error, gain, jumps = (of_piece.max(axis=1) for of_piece in (error, gain, jumps))
+    span = domain.bounds[1] - domain.bounds[0]
+    return _Pieces(start, last, slope, first - slope * start, (least, most), error, gain, jumps, span)
+
+
+def _inside(start: Array, last: Array, slope: Array, first: Array, valid: Interval) -> tuple[Array, Array]:
+    """The ends of the part of each piece on which the value is within ``valid``; where that is none, its nearer end."""
+    if valid == EVERYTHING:
+        return start, last
+    steep = np.where(slope == 0, 1.0, slope)
+    low, high = ((edge - first) / steep for edge in valid)
+    low, high = np.minimum(low, high), np.maximum(low, high)
+    flat = slope == 0
+    begin = np.clip(np.where(flat, 0, np.floor(low)), 0, last - start).astype(np.int64)
+    end = np.clip(np.where(flat, last - start, np.ceil(high)), begin, last - start).astype(np.int64)
+    return start + begin, start + end
 
 
 def _jumps(slope: Array, y0: Array, y1: Array, step: int) -> Array:
@@ -229,31 +281,61 @@ def _jumps(slope: Array, y0: Array, y1: Array, step: int) -> Array:
 
 
 def _requantize(function: ChannelFunction, start: Array, precision: Precision) -> Requantize:
-    f = _affine(function, start)
+    valid = precision.interval(function)
+    f = _affine(function, start, valid)
     if _is_regrid(f, precision):
-        return _regrid(function, f)
+        return _regrid(function, _affine(function, start))
     natural = _natural_scale(f) if precision.scale is None and precision.is_output else precision.scale
     if natural is not None and not _is_natural(f, natural):
         natural = None
+    if natural and valid != EVERYTHING and (whole := _affine(function, start)).largest < natural * OUTPUT_LIMIT:
+        f, valid = whole, EVERYTHING  # where it costs no precision, nothing saturates
     scale = natural or precision.scale_for(f.largest)
     q_max = max(abs(b) for b in function.source.domain.bounds)
     slope, intercept = f.slope / scale, f.intercept / scale
     shift = 0 if natural else _shift(slope, q_max, precision.is_output)
     multiplier = np.rint(slope * 2.0**shift).astype(np.int64)
     bias = np.rint(intercept * 2.0**shift).astype(np.int64) + (1 << shift >> 1)
-    rounding = (0.0 if natural else 0.5 * (q_max + 1) * 2.0**-shift + (0.5 if shift else 0.0)) * abs(scale)
-    ends = [(q * multiplier + bias) >> shift for q in (start, f.last)]
-    lo, hi = min(int(e.min()) for e in ends), max(int(e.max()) for e in ends)
     if np.abs(bias).max(initial=0) >= 2**62:
         raise UnsupportedModel(
             f"{function.sink.name}: {function.sink.op} has a constant far outside of its input's range"
         )
-    exact = natural is not None and not function.nodes and function.source.domain.is_exact
-    out = Domain(rows(scale), rows(0), rows(lo), rows(hi), 1, rows(0) if exact else rows(f.error.max() + rounding))
+    lo, hi = _ends(f, multiplier, bias, shift, [edge / scale for edge in valid])
+    saturates = (lo, hi) != _ends(f, multiplier, bias, shift, [*EVERYTHING])
+    reach = np.minimum(q_max, (max(-lo, hi) + 1 + np.abs(intercept)) / np.where(slope == 0, np.inf, np.abs(slope)))
+    rounding = 0.0 if natural else (0.5 * (reach.max() + 1) * 2.0**-shift + (0.5 if shift else 0.0)) * abs(scale)
+    own = rows(0) if natural is not None and not function.nodes else rows(f.error + rounding)
+    out = Domain(rows(scale), rows(0), rows(lo), rows(hi), 1, own)
     start, multiplier, bias = _common_pieces(start, multiplier, bias)
+    return _node(function, f, start, multiplier, bias, shift, out, saturates=saturates)
+
+
+def _node(
+    function: ChannelFunction,
+    f: _Pieces,
+    start: Array,
+    multiplier: Array,
+    bias: Array,
+    shift: int,
+    out: Domain,
+    *,
+    saturates: bool = False,
+) -> Requantize:
+    """``function`` as a node, with what becomes of its source's error."""
+    name, dtype = function.sink.name, function.sink.type.dtype
+    gain, jump = rows(f.gain), rows(f.jump)
     return Requantize(
-        function.sink.name, function.source, start, multiplier, bias, shift, out, function, function.sink.type.dtype
+        name, function.source, start, multiplier, bias, shift, out, function, dtype, gain, jump, saturates
     )
+
+
+def _ends(f: _Pieces, multiplier: Array, bias: Array, shift: int, valid: list[float]) -> tuple[int, int]:
+    """The smallest and the largest result, or those of what is ``valid`` (in steps of the grid)."""
+    ends = [(q * multiplier + bias) >> shift for q in (f.start, f.last)]
+    lo, hi = min(int(e.min()) for e in ends), max(int(e.max()) for e in ends)
+    if np.isfinite(valid).all():
+        lo, hi = max(lo, math.floor(valid[0])), min(hi, math.ceil(valid[1]))
+    return lo, max(lo, hi)
 
 
 def _is_regrid(f: _Pieces, precision: Precision) -> bool:
@@ -269,12 +351,10 @@ def _is_regrid(f: _Pieces, precision: Precision) -> bool:
 def _regrid(function: ChannelFunction, f: _Pieces) -> Requantize:
     """An affine function that is the same for all rows: the same integers mean other numbers; no kernel computes it."""
     x = function.source.domain
-    out = Domain(rows(f.slope[0, 0]), rows(f.intercept[0, 0]), x.lo, x.hi, x.step, rows(f.error))
+    own = rows(f.error) if function.nodes else rows(0.0)
+    out = Domain(rows(f.slope[0, 0]), rows(f.intercept[0, 0]), x.lo, x.hi, x.step, own)
     one = np.ones((1, 1), np.int64)
-    start = one * x.bounds[0]
-    return Requantize(
-        function.sink.name, function.source, start, one, 0 * one, 0, out, function, function.sink.type.dtype
-    )
+    return _node(function, f, one * x.bounds[0], one, 0 * one, 0, out)
 
 
 def _natural_scale(f: _Pieces) -> float | None:
@@ -288,17 +368,18 @@ def _is_natural(f: _Pieces, scale: float) -> bool:
     return all(np.abs(m - np.rint(m)).max() <= 1e-7 and np.abs(m).max() <= 2**20 for m in multiples)
 
 
-def real_range(function: ChannelFunction) -> tuple[float, float, float | None]:
-    """The smallest and the largest real value of ``function``, and its natural scale, if it has one."""
+def real_range(function: ChannelFunction, valid: Interval) -> tuple[float, float, float | None]:
+    """The smallest and the largest real value of ``function`` that is ``valid``, and its natural scale, if any."""
     domain, row = function.source.domain, np.arange(function.rows)
     try:
-        f = _affine(function, pieces(function, row))
+        f = _affine(function, pieces(function, row), valid)
     except NotPiecewiseError:
         # A curve: its ends and an even sweep between them; what lies outside is clipped, and its bound says so.
         lo, hi = bounds(domain, row, function.rows)
         x = np.linspace(0, 1, SWEEP)[:, None] * (hi - lo) + lo
         y = function.evaluate64(per_element(domain.scale, len(row)) * x + per_element(domain.offset, len(row)))
-        return float(y.min()), float(y.max()), None
+        low, high = np.clip([y.min(), y.max()], *valid)
+        return float(low), float(high), None
     scale = _natural_scale(f)
     return *f.range, scale if scale is not None and _is_natural(f, scale) else None
 

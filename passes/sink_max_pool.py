@@ -87,7 +87,7 @@ def _turned(node: Steps, falls: Array) -> Steps:
     if not falls.any():
         return node
     rows = len(falls)
-    at, levels, undecided = (np.repeat(a, rows // len(a), axis=0) for a in (node.at, node.levels, node.undecided))
+    at, levels = (np.repeat(a, rows // len(a), axis=0) for a in (node.at, node.levels))
     sign = np.where(falls, -1, 1)
     out = node.out
     lo, hi = per_element(out.lo, rows), per_element(out.hi, rows)
@@ -99,4 +99,4 @@ def _turned(node: Steps, falls: Array) -> Steps:
         out.step,
         out.error,
     )
-    return replace(node, at=at, levels=levels * sign[:, None], undecided=undecided, out=turned)
+    return replace(node, at=at, levels=levels * sign[:, None], out=turned)

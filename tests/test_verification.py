@@ -12,7 +12,7 @@ import pytest
 from onnx import ModelProto
 
 import bnncompiler
-from bnncompiler import Compilation, compare, exhaustive, interpreter, memory, stimuli
+from bnncompiler import Compilation, compare, exhaustive, forcing, interpreter, memory, stimuli
 from bnncompiler.backends.base import About
 from bnncompiler.errors import ToolError, UsageError, VerificationError
 from bnncompiler.ir import Array, Graph, Node
@@ -188,9 +188,9 @@ def test_equal_nodes_that_became_one_may_round_differently() -> None:
     left, right = b("Sign", total, name="left"), b("Sign", total, name="right")
     model = b.model(b("MatMul", left, signs(HIDDEN, 3), name="y"), b("MatMul", right, signs(HIDDEN, 4), name="z"))
     compilation = bnncompiler.compile(model, name="net")
-    names = compare.forced_values(compilation.imported, compilation.graph)
-    assert len(names) == 1
-    assert {n.name for n in compare.loose(compilation.imported, compilation.graph, names)} == set(names)
+    found = forcing.forcing(compilation.imported, compilation.graph)
+    assert len(found.given) == 1
+    assert {n.name for n in found.recomputed} == set(found.given)
     result = bnncompiler.verify(compilation)
     assert result.passed, result.failures
     assert result.undecided_points > 0 and result.end_to_end < result.samples
