@@ -37,14 +37,15 @@ def readable(x: Domain | None, *, unit_input: bool) -> Domain | None:
     return x if x.is_uniform else None
 
 
-def domain(x: Domain, weights: Weights, dtype: str, pad: Padding | None = None) -> Domain | None:
-    """The domain of ``sum_i x[i] * weights[o, i]``, by output; None where the sum can leave 32 bits.
+def domain(x: Domain, weights: Weights, dtype: str, pad: Padding | None = None, shift: int = 0) -> Domain | None:
+    """The domain of ``sum_i x[i] * weights[o, i] >> shift``, by output; None where that can leave 32 bits.
 
     Args:
         x: domain of the inputs, with one scale and offset.
         weights: weights ``[out, in]``.
         dtype: the reference's element type.
         pad: what may stand in the place of inputs; None where nothing does.
+        shift: sums are rounded to multiples of ``2**shift``, and those counted.
     """
     outs, ins = weights.q.shape
     w = weights.q.astype(np.int64)
@@ -58,7 +59,8 @@ def domain(x: Domain, weights: Weights, dtype: str, pad: Padding | None = None) 
     low, high = least.sum(axis=1) - (pad is not None), most.sum(axis=1) + (pad is not None)
     if pad is not None and pad.is_integer:
         low, high = low + 1, high - 1
-    if max(-int(low.min()), int(high.max())) >= 2**31:
+    half = 1 << shift >> 1
+    if max(-int(low.min()), int(high.max())) + half >> shift >= 2**31:
         return None
     # All inputs odd (or all even): each moves the sum by an even amount. So must what a padded tap puts in their place.
     step = x.step if x.step == 2 and (pad is None or pad.keeps_parity(w, int(x.bounds[0]))) else 1
@@ -70,6 +72,9 @@ def domain(x: Domain, weights: Weights, dtype: str, pad: Padding | None = None) 
     error = _error(x, weights, dtype, bias, np.maximum(-low, high))
     if pad is not None and not pad.is_integer:
         error = error + 0.5 * np.abs(scale * x.scale[0]) * w.any(axis=1)  # what the border adds is rounded
+    if shift:
+        rounded, unit = (low + half >> shift, high + half >> shift), scale * x.scale[0] * 2.0**shift
+        return Domain(unit, offset, *rounded, 1, error + 0.5 * np.abs(unit) * w.any(axis=1))
     return Domain(scale * x.scale[0], offset, low, high, step, error)
 
 
@@ -91,7 +96,9 @@ class Padding:
         return self.is_integer and not (moves % 2).any()
 
 
-def conv_domain(x: Domain, weights: Weights, dtype: str, group: int, pad: Array | None) -> Domain | None:
+def conv_domain(
+    x: Domain, weights: Weights, dtype: str, group: int, pad: Array | None, shift: int = 0
+) -> Domain | None:
     """The domain of a convolution's sums; None where they can leave 32 bits.
 
     Args:
@@ -100,6 +107,7 @@ def conv_domain(x: Domain, weights: Weights, dtype: str, group: int, pad: Array 
         dtype: the reference's element type.
         group: number of groups.
         pad: the ``q`` of padded taps, by channel, where it is not on the grid; None where it is, or nothing is padded.
+        shift: as for `domain`.
     """
     w = weights.q
     outs, channels = len(w) // group, w.shape[3]
@@ -112,7 +120,7 @@ def conv_domain(x: Domain, weights: Weights, dtype: str, group: int, pad: Array 
         flat = Weights(w[block].reshape(outs, -1), scale, error, None if bias is None else bias[block])
         inputs = mine.repeated(w.shape[1] * w.shape[2])
         padding = None if pad is None else _padding(pad, channels, g, w.shape[1] * w.shape[2])
-        part = domain(inputs, flat, dtype, padding)
+        part = domain(inputs, flat, dtype, padding, shift)
         if part is None:
             return None
         parts.append(part)

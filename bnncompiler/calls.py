@@ -154,6 +154,9 @@ class DenseXnor(Call):
         memory[self.y.name] = xnor(memory[self.x.name], self.w.values.reshape(self.outs, -1), self.n).astype(np.int32)
 
 
+LOW_BITS = 12
+
+
 def xnor(x: Array, w: Array, n: int) -> Array:
     """The bipolar sums ``[..., outs]`` of packed ``x [..., words]`` and rows ``w [outs, words]``."""
     signs, weights = (2 * unpack_bits(bits, n).astype(np.int64) - 1 for bits in (x, w))
@@ -256,6 +259,36 @@ class DenseColumns(Call):
     def run(self, memory: Memory, word_bits: int) -> None:
         w = values_of(self.w, memory).reshape(self.n, -1)
         memory[self.y.name] = product(values_of(self.x, memory), w.T).astype(np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class DenseWide(Call):
+    """Dense layer of integers by integer weights, rounded: ``y[o] = (sum_i x[i] * w[o][i] + half) >> shift``.
+
+    Sums are taken in 64 bits; ``half`` is half of ``2**shift``, and ``>>`` floors.
+    """
+
+    x: Typed
+    w: Typed
+    n: int
+    outs: int
+    shift: int
+    y: Buffer
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        w = values_of(self.w, memory).reshape(self.outs, -1)
+        sums = wide_product(values_of(self.x, memory), w)
+        memory[self.y.name] = rounded_shift(sums, self.shift).astype(np.int32)
+
+
+def wide_product(x: Array, w: Array) -> Array:
+    """``x [..., n]`` times each row of ``w [outs, n]`` in 64 bits: upper and lower bits of ``x`` in floats each."""
+    return (product(x >> LOW_BITS, w) << LOW_BITS) + product(x & ((1 << LOW_BITS) - 1), w)
+
+
+def rounded_shift(sums: Array, shift: int) -> Array:
+    """``sums / 2**shift``, to the nearest integer, the upper one of two."""
+    return np.asarray((sums + (1 << shift >> 1)) >> shift)
 
 
 def _biased(acc: Array, bias: Table | None) -> Array:

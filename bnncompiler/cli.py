@@ -68,10 +68,9 @@ def parser() -> argparse.ArgumentParser:
     numbers = p.add_argument_group("numbers")
     numbers.add_argument(
         "--weight-bits",
-        type=_bits(2, 16),
-        default=16,
-        metavar="2..16",
-        help="bits of a real-valued weight (default: 16)",
+        type=_bits(2, 24),
+        metavar="2..24",
+        help="bits of a real-valued weight (default: 16, or 24 where errors would grow)",
     )
     numbers.add_argument(
         "--stream-bits",

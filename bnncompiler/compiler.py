@@ -23,6 +23,7 @@ from bnncompiler.identifiers import identifier
 from bnncompiler.ir import Array, Graph, Node
 from bnncompiler.lower import Lowered, lower
 from bnncompiler.ops import Constant, Steps
+from bnncompiler.passes.quantize_weights import USUAL
 from bnncompiler.program import Program
 from bnncompiler.version import VERSION
 
@@ -39,7 +40,7 @@ class Options:
         target: one of the backend's targets; None for its default.
         name: the model's C name; None takes the file's.
         grid: the input grid as far as it is given.
-        weight_bits: bits of a real-valued weight, 2 to 16.
+        weight_bits: bits of a real-valued weight, 2 to 24; None for 16, or 24 where errors would grow.
         stream_bits: bits of a real-valued hidden activation, 4 to 24.
         verify_each: run the interpreter before and after each pass and compare.
         strict: refuse a model whose outputs are not exact.
@@ -51,7 +52,7 @@ class Options:
     target: str | None = None
     name: str | None = None
     grid: grid.GridOptions = field(default_factory=grid.GridOptions)
-    weight_bits: int = 16
+    weight_bits: int | None = None
     stream_bits: int = 24
     verify_each: bool = False
     strict: bool = False
@@ -61,8 +62,8 @@ class Options:
     def __post_init__(self) -> None:
         if self.optimize not in costs.GOALS:
             raise UsageError(f"optimize is {self.optimize!r}; it can be {', '.join(costs.GOALS)}")
-        if not 2 <= self.weight_bits <= 16 or not 4 <= self.stream_bits <= 24:
-            raise UsageError("weight_bits must be 2 to 16 and stream_bits 4 to 24: accumulators have 32 bits")
+        if not 2 <= (self.weight_bits or USUAL) <= 24 or not 4 <= self.stream_bits <= 24:
+            raise UsageError("weight_bits must be 2 to 24 and stream_bits 4 to 24: what they stand for is float32")
 
     def __str__(self) -> str:
         shown = {
@@ -146,7 +147,7 @@ def compile(
     mean: Number | None = None,
     std: Number | None = None,
     calibrate: data.Source | None = None,
-    weight_bits: int = 16,
+    weight_bits: int | None = None,
     stream_bits: int = 24,
     verify_each: bool = False,
     strict: bool = False,
@@ -167,7 +168,7 @@ def compile(
         mean: subtracted from the scaled input.
         std: what the difference is divided by.
         calibrate: samples (an .npz file or arrays by input name) for the input grid, where nothing else gives it.
-        weight_bits: bits of a real-valued weight.
+        weight_bits: bits of a real-valued weight; None for 16, or 24 where errors would grow.
         stream_bits: bits of a real-valued hidden activation.
         verify_each: compare the graph before and after each pass.
         strict: refuse a model whose outputs are not exact.

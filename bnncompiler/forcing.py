@@ -2,7 +2,7 @@
 
 Given the compiled network's own values, onnxruntime computes each layer from the same numbers as the C does. So a value
 is off by what its own layer adds, and not by what all layers before it added up. Discrete values are given, and streams
-(sums, fixed point, tables), as ``float32(real(q))``.
+(sums, fixed point, tables, joined or moved or not) that are not exact, as ``float32(real(q))``.
 
 Where the graph has several values for the ONNX name of a stream, the sum and the same on a coarser grid for a layer
 that wants that, the first is given, and the others are off by their own rounding. A stream that another node's chain
@@ -21,10 +21,23 @@ import numpy as np
 from bnncompiler import blur
 from bnncompiler.frontend.imported import Imported
 from bnncompiler.ir import Array, Domain, Graph, Node, rows
-from bnncompiler.ops import Constant, Elementwise, Input, IntegerAdd, IntegerMul, Lookup, MaxPool, Requantize, Steps
+from bnncompiler.ops import (
+    Concat,
+    Constant,
+    Elementwise,
+    Input,
+    IntegerAdd,
+    IntegerMul,
+    Lookup,
+    MaxPool,
+    Pad,
+    Permute,
+    Requantize,
+    Steps,
+)
 from bnncompiler.oracle import ChannelFunction
 
-STREAMS = Requantize | Lookup | IntegerAdd | IntegerMul
+STREAMS = Requantize | Lookup | IntegerAdd | IntegerMul | Concat | MaxPool | Pad | Permute
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +109,8 @@ def _streams(imported: Imported, graph: Graph, twins: frozenset[str]) -> dict[st
             by_name.setdefault(node.name, []).append(node)
     found = {}
     for name, nodes in by_name.items():
-        if name in passed or name in twins or not any(isinstance(n, STREAMS) for n in nodes):
+        inexact = any(isinstance(n, STREAMS) and not n.domain.is_exact for n in nodes)
+        if name in passed or name in twins or not inexact:
             continue
         read = [n for n in nodes if n in outputs or any(u not in nodes for u in users[n])]
         node = read[0] if len(read) == 1 else nodes[0]

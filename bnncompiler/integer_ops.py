@@ -41,7 +41,8 @@ class IntegerDense(Node):
     The real weights are ``scale[o] * weight[o]``, within ``weight_error[o]`` each. ``bias`` is real and stays in the
     domain: it moves thresholds, not accumulators. Where the input's grid differs from element to element the value
     stays real (as it does where the sums can leave 32 bits), until `passes.quantize_weights` has moved the input's
-    scales into the weights (``unit_input``: the real weights multiply ``q_x`` itself).
+    scales into the weights (``unit_input``: the real weights multiply ``q_x`` itself). With ``shift``, sums are taken
+    in 64 bits and rounded to multiples of ``2**shift``: ``q_y = (q_x @ weight.T + 2**shift / 2) >> shift``.
     """
 
     x: Node
@@ -51,6 +52,7 @@ class IntegerDense(Node):
     weight_error: Array = field(default_factory=lambda: rows(0.0))
     dtype: str = "float32"
     unit_input: bool = False
+    shift: int = 0
 
     @cached_property
     def type(self) -> TensorType:
@@ -59,10 +61,10 @@ class IntegerDense(Node):
         if x is None:
             return TensorType(shape, self.dtype)
         weights = accumulator.Weights(self.weight, self.scale, self.weight_error, self.bias)
-        return TensorType(shape, self.dtype, accumulator.domain(x, weights, self.dtype))
+        return TensorType(shape, self.dtype, accumulator.domain(x, weights, self.dtype, shift=self.shift))
 
     def attributes(self) -> dict[str, object]:
-        return {"weight": _kinds(self.weight)}
+        return {"weight": _kinds(self.weight)} | ({"shift": self.shift} if self.shift else {})
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -84,6 +86,7 @@ class IntegerConv(Node):
     weight_error: Array = field(default_factory=lambda: rows(0.0))
     dtype: str = "float32"
     unit_input: bool = False
+    shift: int = 0
 
     @cached_property
     def type(self) -> TensorType:
@@ -93,7 +96,10 @@ class IntegerConv(Node):
             return TensorType(shape, self.dtype)
         weights = accumulator.Weights(self.weight, self.scale, self.weight_error, self.bias)
         pad = self.pad_q if self.is_padded and self.pad_code is None else None
-        return TensorType(shape, self.dtype, accumulator.conv_domain(x, weights, self.dtype, self.group, pad))
+        if pad is not None and self.shift:
+            raise IRError(f"{self.name}: sums of 64 bits want padding with a value of the input's grid")
+        sums = accumulator.conv_domain(x, weights, self.dtype, self.group, pad, self.shift)
+        return TensorType(shape, self.dtype, sums)
 
     @cached_property
     def is_padded(self) -> bool:
@@ -132,7 +138,8 @@ class IntegerConv(Node):
         return np.asarray(np.tensordot(absent, by_tap, axes=((2, 3), (1, 2))))
 
     def attributes(self) -> dict[str, object]:
-        return {"weight": _kinds(self.weight), "window": self.window}
+        shift = {"shift": self.shift} if self.shift else {}
+        return {"weight": _kinds(self.weight), "window": self.window} | shift
 
 
 @dataclass(frozen=True, eq=False, repr=False)

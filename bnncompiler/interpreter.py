@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from bnncompiler import elementwise, ops
+from bnncompiler.calls import LOW_BITS, rounded_shift, wide_product
 from bnncompiler.errors import IRError
 from bnncompiler.ir import Array, Graph, Node, per_element
 from bnncompiler.window import Window
@@ -53,6 +54,8 @@ def evaluate(node: Node, values: Mapping[Node, Array]) -> Array:
             y = _vectors(_reference(x, values), weight) @ weight.T.astype(node.dtype)
             return _shaped(y if bias is None else y + bias.astype(node.dtype), node)
         case ops.IntegerDense(x=x, weight=weight):
+            if node.shift:
+                return _shaped(rounded_shift(wide_product(_vectors(values[x], weight), weight), node.shift), node)
             # float64 holds every 32-bit accumulator and is what numpy multiplies fast.
             y = _vectors(values[x], weight).astype(np.float64) @ weight.T.astype(np.float64)
             return _shaped(y.astype(np.int64) if node.type.domain is not None else _real_dense(node, values), node)
@@ -62,6 +65,8 @@ def evaluate(node: Node, values: Mapping[Node, Array]) -> Array:
         case ops.IntegerConv(x=x, weight=weight):
             if node.type.domain is None:
                 return _real_conv(node, values)
+            if node.shift:
+                return _wide_conv(node, values[x])
             dtype = _exact(values[x], weight)
             exact = (values[x].astype(dtype), weight.astype(dtype), node.window, node.group)
             if not node.is_padded or node.pad_code is not None:
@@ -148,6 +153,16 @@ def _multiply(pixels: Array, weight: Array, group: int, out: Array) -> None:
         mine = slice(g * outs, (g + 1) * outs)
         product = flat[:, g * ins : (g + 1) * ins] @ weight[mine].T
         out[:, :, mine] += product.reshape(*out.shape[:2], outs)
+
+
+def _wide_conv(node: ops.IntegerConv, x: Array) -> Array:
+    """Sums of 64 bits: the upper and the lower bits of ``x`` in floats each."""
+    parts = []
+    for part in (x >> LOW_BITS, x & ((1 << LOW_BITS) - 1)):
+        weight, fill = node.weight.astype(np.float64), node.pad_code or 0 if node.is_padded else 0
+        assert fill == 0 or not node.is_padded or fill == node.pad_code
+        parts.append(convolve(part.astype(np.float64), weight, node.window, node.group, fill).astype(np.int64))
+    return rounded_shift((parts[0] << LOW_BITS) + parts[1], node.shift)
 
 
 def _exact(x: Array, weight: Array) -> str:

@@ -31,7 +31,10 @@ __all__ = [
 ]
 
 
-def pipeline(weight_bits: int = 16, stream_bits: int = STREAM_BITS, ranges: Ranges = UNKNOWN) -> Passes:
+INT16 = 16  # streams of so many bits are asked for where accumulators have 32
+
+
+def pipeline(weight_bits: int | None = None, stream_bits: int = STREAM_BITS, ranges: Ranges = UNKNOWN) -> Passes:
     """The passes in order; a group in brackets is repeated until it finds nothing more to do.
 
     Weights that are integers by nature need nothing but themselves, so they come first. Then grids spread from the
@@ -48,7 +51,7 @@ def pipeline(weight_bits: int = 16, stream_bits: int = STREAM_BITS, ranges: Rang
                 QuantizeActivations(stream_bits, ranges),
             ),
             NarrowStreams(stream_bits, ranges),
-            QuantizeWeights(weight_bits),
+            QuantizeWeights(weight_bits, wide=stream_bits > INT16),
         ),
         AbsorbPolarity(),
     )

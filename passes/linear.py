@@ -14,6 +14,7 @@ from bnncompiler.ir import Array, Node, per_element
 from bnncompiler.ops import Conv, Dense, IntegerAdd, IntegerConv, IntegerDense, IntegerMul, MaxPool
 
 WIDEST_STREAM = 2**19  # integers below this leave a 32-bit accumulator room for thousands of inputs
+WORTH_64 = 16  # streams of more bits than this ask for a precision that real weights in 32-bit sums have not
 
 Real = Dense | Conv
 Integer = IntegerDense | IntegerConv
@@ -35,14 +36,32 @@ def input_rows(node: Real | Integer, values: Array) -> Array:
 
 
 def integer(
-    node: Real | Integer, weight: Array, scale: Array, error: Array, bias: Array | None, *, unit_input: bool = False
+    node: Real | Integer,
+    weight: Array,
+    scale: Array,
+    error: Array,
+    bias: Array | None,
+    *,
+    unit_input: bool = False,
+    shift: int = 0,
 ) -> Integer:
     """The layer with integer weights (rows, as from `weight_rows`) in place of its own."""
     shaped = weight.reshape(node.weight.shape)
     if isinstance(node, Dense | IntegerDense):
-        return IntegerDense(node.name, node.x, shaped, scale, bias, error, node.dtype, unit_input)
+        return IntegerDense(node.name, node.x, shaped, scale, bias, error, node.dtype, unit_input, shift)
     return IntegerConv(
-        node.name, node.x, shaped, scale, bias, node.window, node.group, node.pad_value, error, node.dtype, unit_input
+        node.name,
+        node.x,
+        shaped,
+        scale,
+        bias,
+        node.window,
+        node.group,
+        node.pad_value,
+        error,
+        node.dtype,
+        unit_input,
+        shift,
     )
 
 
@@ -59,14 +78,22 @@ def negated(node: Integer, sign: Array) -> Integer:
 def stream_width(bits: int, readers: list[Node]) -> int:
     """The width of a stream: ``bits``, or fewer where a reader's accumulators could not hold its sums.
 
-    A reader with real weights takes half of the room for them.
+    A reader with real weights takes half of the room of 32 bits for them, or adds streams of more than 16 bits in 64.
     """
     for reader in readers:
-        if isinstance(reader, Dense | Conv):
+        if isinstance(reader, Dense | Conv) and not (bits > WORTH_64 and may_be_wide(reader)):
             bits = min(bits, (30 - max(0, reader.weight[0].size - 1).bit_length()) // 2 + 1)
         elif isinstance(reader, IntegerDense | IntegerConv):
             bits = min(bits, 31 - int(np.abs(weight_rows(reader)).sum(axis=1, dtype=np.int64).max()).bit_length())
     return max(4, bits)
+
+
+def may_be_wide(node: Real | Integer) -> bool:
+    """Whether the layer may add in 64 bits: what stands in the place of padded taps, if any, is 0 on the grid."""
+    if isinstance(node, Dense | IntegerDense) or not node.window.reaches_out(node.x.type.shape):
+        return True
+    domain = node.x.type.domain
+    return not np.any(node.pad_value) and (domain is None or not domain.offset.any())
 
 
 def is_real(node: Node) -> bool:

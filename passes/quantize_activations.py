@@ -24,7 +24,7 @@ where nothing saturates.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from bnncompiler.errors import UnsupportedModel
 from bnncompiler.ir import Array, Domain, Graph, Node, per_element, rows
 from bnncompiler.ops import (
     ArgMax,
+    Concat,
     Constant,
     Elementwise,
     Lookup,
@@ -135,11 +136,37 @@ def quantize(function: ChannelFunction, precision: Precision) -> Node:
         UnsupportedModel: it is not a finite function of one integer.
     """
     try:
-        return _requantize(function, pieces(function, np.arange(function.rows)), precision)
+        start = pieces(function, np.arange(function.rows))
+        if isinstance(function.source, Concat) and not precision.is_output and not function.source.domain.is_uniform:
+            return _by_part(function, function.source, start, precision)
+        return _requantize(function, start, precision)
     except NotPiecewiseError as reason:
         if size(function.source.domain) * len(function.distinct[0]) <= LOOKUP_LIMIT:
             return _lookup(function, precision)
         return _cut(function, reason.node, precision)
+
+
+def _by_part(function: ChannelFunction, whole: Concat, start: Array, precision: Precision) -> Node:
+    """``function`` on each part of ``whole``, and the results side by side, on one scale.
+
+    Slopes differ by orders of magnitude between sums of signs and streams: one shift for all would leave the flat ones
+    few bits.
+    """
+    if function.rows > whole.type.channels:
+        return _requantize(function, start, precision)
+    scale = precision.scale or precision.scale_for(_affine(function, start, precision.interval(function)).largest)
+    parts, first = [], 0
+    for part in whole.parts:
+        mine = slice(first, first + part.type.channels)
+        first = mine.stop
+        moved: dict[Node, Node] = {whole: part}
+        for node in function.nodes:
+            for i in node.inputs:
+                if isinstance(i, Constant):
+                    moved[i] = Constant(i.name, per_element(i.value, whole.type.channels)[mine])
+            moved[node] = node.with_operands(moved)
+        parts.append(quantize(ChannelFunction(part, moved[function.sink]), replace(precision, scale=scale)))
+    return Concat(function.sink.name, tuple(parts))
 
 
 def _cut(function: ChannelFunction, curve: Node, precision: Precision) -> Node:
@@ -302,6 +329,7 @@ def _requantize(function: ChannelFunction, start: Array, precision: Precision) -
         )
     lo, hi = _ends(f, multiplier, bias, shift, [edge / scale for edge in valid])
     saturates = (lo, hi) != _ends(f, multiplier, bias, shift, [*EVERYTHING])
+    lo, hi = (lo, hi) if precision.is_output else (min(lo, 0), max(hi, 0))  # padding with 0 is on the grid
     reach = np.minimum(q_max, (max(-lo, hi) + 1 + np.abs(intercept)) / np.where(slope == 0, np.inf, np.abs(slope)))
     rounding = 0.0 if natural else (0.5 * (reach.max() + 1) * 2.0**-shift + (0.5 if shift else 0.0)) * abs(scale)
     own = rows(0) if natural is not None and not function.nodes else rows(f.error + rounding)

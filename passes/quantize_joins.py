@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bnncompiler.ir import Domain, Graph, Node
-from bnncompiler.ops import Constant, Elementwise, IntegerAdd, IntegerMul, Lookup, Requantize
+from bnncompiler.ops import Concat, Constant, Elementwise, IntegerAdd, IntegerMul, Lookup, Requantize
 from bnncompiler.oracle import ChannelFunction, sources
 from bnncompiler.passes.quantize_activations import STREAM_BITS, Precision, is_ready, quantize, real_range
 from bnncompiler.ranges import UNKNOWN, Ranges
@@ -62,7 +62,7 @@ class QuantizeJoins:
         scale = None if product else self._scale(functions)
         precision = Precision(bits, scale=scale, uniform=True, ranges=self.ranges)
         sides = [quantize(f, precision) for f in functions]
-        if not all(isinstance(s, Requantize | Lookup) for s in sides):
+        if not all(isinstance(s, Requantize | Lookup | Concat) for s in sides):
             # A curve was cut: the rest of it comes next time.
             return replace(node, operator="Mul" if product else "Add", inputs=tuple(sides))
         return (IntegerMul if product else IntegerAdd)(node.name, sides[0], sides[1], node.dtype)

@@ -2,6 +2,10 @@
 
 First and last layers often keep real weights. Each row gets its own scale and as many bits as ``weight_bits`` and a
 32-bit accumulator allow: ``sum_i |q_w[i]| * max |q_x| < 2**31``. Rows that have an integer grid by nature keep it.
+Where that would cost them more than `WORTH_64` bits, sums are taken in 64 bits and rounded to 32 by a shift, unless
+streams of at most 16 bits were asked for: then precision is not what counts. There weights get 24 bits, as many as
+float32 has, because errors grow: a sign that falls the other way changes all sums of the next layer by 2. Behind the
+last layer nothing grows, and 16 bits are enough.
 
 Where the input's grid differs from element to element (``x_i = s_i q_i + o_i``), the scales move into the weights and
 the offsets into the bias, and the layer reads the integers themselves::
@@ -18,9 +22,22 @@ import numpy as np
 from bnncompiler.ir import Array, Graph, Node, per_element
 from bnncompiler.ops import Conv, Dense, IntegerConv, IntegerDense
 from bnncompiler.passes.binarize_weights import integer_rows
-from bnncompiler.passes.linear import Integer, Real, input_rows, integer, is_real, is_wide, weight_rows
+from bnncompiler.passes.linear import (
+    Integer,
+    Real,
+    input_rows,
+    integer,
+    is_real,
+    is_wide,
+    may_be_wide,
+    weight_rows,
+)
 
 ACCUMULATOR_LIMIT = 2**31 - 1
+WIDE_LIMIT = 2**62
+WORTH_64 = 3  # bits
+USUAL, FINEST = 16, 24  # bits of a weight
+SUM_BITS = 30  # of a sum of 64 bits that are kept, its sign not counted
 
 
 @dataclass(frozen=True)
@@ -28,27 +45,32 @@ class QuantizeWeights:
     """Layers with real weights on an integer input, and integer ones on an uneven input, to integer ones with a domain.
 
     Attributes:
-        weight_bits: bits of a real weight, sign included, at most 16.
+        weight_bits: bits of a real weight, sign included, at most 24; None for as many as are worth it.
+        wide: whether sums of 64 bits are wanted where they are worth it.
     """
 
-    weight_bits: int = 16
+    weight_bits: int | None = None
+    wide: bool = True
     name: str = "quantize-weights"
 
     def __call__(self, graph: Graph) -> Graph:
         """The graph with integer weights wherever the input is an integer."""
+        inner = _inner(graph)
+        originals = iter(graph.nodes())
 
         def rule(node: Node) -> Node | None:
+            finest = FINEST if next(originals) in inner else USUAL
             match node:
                 case Dense() | Conv() if node.x.type.domain is not None and not is_wide(node.x):
-                    return self._quantize(node, np.asarray(weight_rows(node), np.float64), 0.0)
+                    return self._quantize(node, np.asarray(weight_rows(node), np.float64), 0.0, finest)
                 case IntegerDense() | IntegerConv() if is_real(node) and node.x.type.domain and not is_wide(node.x):
                     real = weight_rows(node) * per_element(node.scale, len(node.weight))[:, None]
-                    return self._quantize(node, real, float(node.weight_error.max()))
+                    return self._quantize(node, real, float(node.weight_error.max()), finest)
             return None
 
         return graph.rewrite(rule)
 
-    def _quantize(self, node: Real | Integer, weight: Array, error: float) -> Integer:
+    def _quantize(self, node: Real | Integer, weight: Array, error: float, finest: int) -> Integer:
         domain, bias = node.x.domain, node.bias
         if not domain.is_uniform:
             offset = (weight * input_rows(node, domain.offset)).sum(axis=1)
@@ -56,24 +78,46 @@ class QuantizeWeights:
             weight = weight * input_rows(node, domain.scale)
             error = error * float(np.abs(domain.scale).max())
         x_max = np.maximum(np.abs(input_rows(node, domain.lo)), np.abs(input_rows(node, domain.hi)))
-        q, scale, rounding = self._integers(weight, np.broadcast_to(x_max, weight.shape))
-        layer = integer(node, q, scale, rounding + error, bias, unit_input=not domain.is_uniform)
+        x_max = np.broadcast_to(x_max, weight.shape)
+        bits, shift, uneven = self.weight_bits or USUAL, 0, not domain.is_uniform
+        largest = _largest_sum(_integers(weight, x_max, WIDE_LIMIT, bits)[0], x_max)
+        if self.wide and largest >> WORTH_64 > ACCUMULATOR_LIMIT and may_be_wide(node):
+            q, scale, rounding = _integers(weight, x_max, WIDE_LIMIT, self.weight_bits or finest)
+            shift = max(0, _largest_sum(q, x_max).bit_length() - SUM_BITS)
+        else:
+            q, scale, rounding = _integers(weight, x_max, ACCUMULATOR_LIMIT, bits)
+        layer = integer(node, q, scale, rounding + error, bias, unit_input=uneven, shift=shift)
         if isinstance(layer, IntegerConv) and not domain.is_uniform:
             # The weights multiply q itself, and so padded taps are given in its units, too.
             pad_q = (layer.pad_value - domain.offset) / np.where(domain.scale == 0, np.inf, domain.scale)
             layer = replace(layer, pad_value=pad_q)
         return layer
 
-    def _integers(self, weight: Array, x_max: Array) -> tuple[Array, Array, Array]:
-        """Integers, scales and errors of the rows of ``weight``, for inputs of at most ``x_max``."""
-        rows = integer_rows(weight)
-        q, scale, error = rows.q.astype(np.int64), rows.scale.copy(), rows.error.copy()
-        todo = ~rows.known
-        largest = np.abs(weight[todo]).max(axis=1, initial=1e-30)
-        reach = (np.abs(weight[todo]) * x_max[todo]).sum(axis=1)
-        by_sum = (ACCUMULATOR_LIMIT - 0.5 * x_max[todo].sum(axis=1)) / np.maximum(reach, 1e-30)
-        steps = np.floor(np.minimum(2 ** (self.weight_bits - 1) - 1, by_sum * largest))
-        unit = largest / np.maximum(steps, 1)
-        q[todo] = np.rint(weight[todo] / unit[:, None])
-        scale[todo], error[todo] = unit, np.abs(weight[todo] - q[todo] * unit[:, None]).max(axis=1, initial=0)
-        return q.astype(np.int16), scale, error
+
+def _inner(graph: Graph) -> set[Node]:
+    """The nodes behind which there is another layer."""
+    inner: set[Node] = set()
+    for node in reversed(graph.nodes()):
+        if node in inner or isinstance(node, Dense | Conv | IntegerDense | IntegerConv):
+            inner.update(node.operands)
+    return inner
+
+
+def _largest_sum(q: Array, x_max: Array) -> int:
+    """The largest sum that integer weights and inputs of at most ``x_max`` can have."""
+    return int((np.abs(q.astype(np.int64)) * x_max).sum(axis=1).max())
+
+
+def _integers(weight: Array, x_max: Array, limit: int, bits: int) -> tuple[Array, Array, Array]:
+    """Integers of ``bits``, scales and errors of the rows of ``weight``, for inputs to ``x_max``, sums to ``limit``."""
+    rows = integer_rows(weight)
+    q, scale, error = rows.q.astype(np.int64), rows.scale.copy(), rows.error.copy()
+    todo = ~rows.known
+    largest = np.abs(weight[todo]).max(axis=1, initial=1e-30)
+    reach = (np.abs(weight[todo]) * x_max[todo]).sum(axis=1)
+    by_sum = (limit - 0.5 * x_max[todo].sum(axis=1)) / np.maximum(reach, 1e-30)
+    steps = np.floor(np.minimum(2 ** (bits - 1) - 1, by_sum * largest))
+    unit = largest / np.maximum(steps, 1)
+    q[todo] = np.rint(weight[todo] / unit[:, None])
+    scale[todo], error[todo] = unit, np.abs(weight[todo] - q[todo] * unit[:, None]).max(axis=1, initial=0)
+    return q.astype(np.int16 if bits <= 16 else np.int32), scale, error

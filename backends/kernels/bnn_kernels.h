@@ -78,6 +78,9 @@ BNN_KERNEL void bnn_dense_integer(const void *x, bnn_type x_type, const void BNN
                                   bnn_type w_type, bnn_size n, bnn_size outs, int32_t *y);
 BNN_KERNEL void bnn_dense_columns(const void *x, bnn_type x_type, const void BNN_ROM *w,
                                   bnn_type w_type, bnn_size n, bnn_size outs, int32_t *y);
+BNN_KERNEL void bnn_dense_wide(const void *x, bnn_type x_type, const void BNN_ROM *w,
+                               bnn_type w_type, bnn_size n, bnn_size outs, unsigned shift,
+                               int32_t *y);
 
 /* From integers to integers. */
 BNN_KERNEL void bnn_requantize(const void *x, bnn_type x_type, bnn_size n,

@@ -7,16 +7,7 @@
  *
  * y may begin where x begins if its elements are not larger: y[i] is written after x[i] is read. */
 #include "bnn_kernels.h"
-
-/* floor(v / 2^shift): C leaves open what >> does to a negative number. */
-static int64_t bnn_floor_shift(int64_t v, unsigned shift)
-{
-#if (-1 >> 1) == -1
-    return v >> shift;
-#else
-    return v >= 0 ? v >> shift : ~(~v >> shift);
-#endif
-}
+#include "bnn_shift.h"
 
 BNN_KERNEL void bnn_requantize(const void *x, bnn_type x_type, bnn_size n,
                                const int32_t BNN_ROM *start, const int32_t BNN_ROM *multiplier,

@@ -39,6 +39,8 @@ def fused(low: Lowering, node: ops.Steps, layer: ops.IntegerDense) -> None:
 
 def operand(low: Lowering, node: Layer, rows: Rows) -> Stored:
     """The layer's input in the form that its kernel reads."""
+    if node.shift:
+        return low.integers(node.x)
     stored = low.stored[node.x]
     if stored.planes or not rows.wants_planes:
         return stored
@@ -142,6 +144,10 @@ def product(low: Lowering, node: Layer, rows: Rows, x: Stored, y: Buffer) -> Sto
             return Stored(y)
         w = _part(_rows(low, node, rows, tiled=kernel is DenseTiled), outs * row_words, groups)
         low.call(kernel, node, macs, x.buffer, w, ins, outs, sums)
+        return Stored(y)
+    if node.shift:
+        wide = Typed(_part(_weights(low, node, rows), outs * ins, groups))
+        low.call(calls.DenseWide, node, macs, Typed(x.buffer), wide, ins, outs, node.shift, sums)
         return Stored(y)
     if not x.planes:
         work = Work(ins, outs, low.plane_count(node.x), times=times(node) * groups)

@@ -17,6 +17,7 @@ from bnncompiler.calls import (
     DenseSelect,
     DenseTernary,
     DenseThreshold,
+    DenseWide,
     DenseXnor,
     LoadBits,
     Lookup,
@@ -264,6 +265,13 @@ def dense_columns(rng: np.random.Generator, n: int, word_bits: int, memory: Memo
     return DenseColumns(*ABOUT, x, w, n, outs, Buffer("y", "int32_t", outs))
 
 
+def dense_wide(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    x, _ = source(rng, n, memory)
+    outs, ctype = int(rng.integers(1, 20)), str(rng.choice(["int8_t", "int16_t", "uint16_t"]))
+    w = Typed(table(integers(rng, ctype, outs * n), ctype))
+    return DenseWide(*ABOUT, x, w, n, outs, int(rng.integers(0, 63)), Buffer("y", "int32_t", outs))
+
+
 def requantize(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     x, ctype = source(rng, n, memory)
     rows, pieces, shift = a_rows(rng, n), int(rng.integers(1, 5)), int(rng.integers(0, 63))
@@ -456,7 +464,8 @@ MAKERS: dict[type[Call], Callable[[np.random.Generator, int, int, Memory], Call]
     DenseSelect: dense_select, DenseTiled: dense_tiled, DenseTiledThreshold: dense_tiled_threshold,
     DenseSliced: dense_sliced, DenseSlicedThreshold: dense_sliced_threshold,
     DenseSlicedBorder: dense_sliced_border,
-    DenseTernary: dense_ternary, DenseThreshold: dense_threshold, DenseXnor: dense_xnor, LoadBits: load_bits,
+    DenseTernary: dense_ternary, DenseThreshold: dense_threshold, DenseWide: dense_wide,
+    DenseXnor: dense_xnor, LoadBits: load_bits,
     Lookup: lookup, Requantize: requantize, Scale: scale, Slice: slice_, Steps: steps, Threshold: threshold,
     Unpack: unpack, AddBorder: add_border, GatherBits: gather_bits, GatherIntegers: gather_integers,
     MaxPoolBits: max_pool_bits, MaxPoolIntegers: max_pool_integers, PutBits: put_bits, PutIntegers: put_integers,
