@@ -381,3 +381,35 @@ class Argmax(Call):
 
     def run(self, memory: Memory, word_bits: int) -> None:
         memory[self.y.name] = np.argmax(values_of(self.x, memory), axis=-1)[..., None].astype(np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class TopIndices(Call):
+    """``y`` is the indices of the ``k`` largest of ``x[0..n-1]``, the largest first; of equals the first."""
+
+    x: Typed
+    n: int
+    k: int
+    y: Buffer
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        memory[self.y.name] = top(values_of(self.x, memory), self.k).astype(np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class TopValues(Call):
+    """``y`` is the ``k`` largest of ``x[0..n-1]``, the largest first."""
+
+    x: Typed
+    n: int
+    k: int
+    y: Typed
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        x = values_of(self.x, memory)
+        store(self.y, np.take_along_axis(x, top(x, self.k), axis=-1), memory, word_bits)
+
+
+def top(x: Array, k: int) -> Array:
+    """The indices of the ``k`` largest along the last axis, the largest first; among equals the first comes first."""
+    return np.asarray(np.argsort(-x.astype(np.int64), axis=-1, kind="stable")[..., :k])

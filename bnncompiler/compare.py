@@ -121,7 +121,7 @@ def undecided(
         if isinstance(node, Steps):
             mask = blur.reached(intervals(node), values[node.x].reshape(len(values[node.x]), -1))
         elif isinstance(node, ArgMax):
-            mask = _ties(node.x, domains[node.x], values[node.x])
+            mask = _ties(node, domains[node.x], values[node.x], values[node])
         elif isinstance(node, MaxPool) and node.x in found:
             open_taps = found[node.x].reshape(-1, *node.x.type.shape)
             mask = node.window.patches(open_taps, False).any(axis=(3, 4)).reshape(len(open_taps), -1)
@@ -141,13 +141,12 @@ def outside(graph: Graph, values: Values) -> dict[Node, Array]:
     return found
 
 
-def _ties(x: Node, domain: Domain, q: Array) -> Array:
-    """Whether another element may be the largest, within the error of both."""
-    real = interpreter.real(x, q)
-    error = per_element(domain.error, x.type.size).reshape(x.type.shape)
-    best = np.argmax(real, axis=-1)[..., None]
-    least = np.take_along_axis(real, best, -1) - np.take_along_axis(np.broadcast_to(error, real.shape), best, -1)
-    rivals = (real + error >= least).sum(axis=-1) > 1
+def _ties(node: ArgMax, domain: Domain, q: Array, chosen: Array) -> Array:
+    """Where another element may have the place of one that was chosen, within the error of both."""
+    real = interpreter.real(node.x, q)
+    error = np.broadcast_to(per_element(domain.error, node.x.type.size).reshape(node.x.type.shape), real.shape)
+    mine, mine_error = (np.take_along_axis(a, chosen, -1)[..., None] for a in (real, error))
+    rivals = (np.abs(real[..., None, :] - mine) <= error[..., None, :] + mine_error).sum(axis=-1) > 1
     return np.asarray(rivals.reshape(len(q), -1) & bool(domain.error.any()))
 
 

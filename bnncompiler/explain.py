@@ -42,6 +42,7 @@ def node(node: Node, *, with_layer: bool = False) -> Words:
 
 OTHERS: dict[type[Node], Words] = {
     ops.ArgMax: ("argmax", "the index of the largest, the first of equals"),
+    ops.Largest: ("largest", "the largest values in falling order"),
     ops.Concat: ("concat", "the channels of one operand after those of the other"),
     ops.Input: ("input", "the caller's elements become words of bits"),
     ops.Pad: ("pad", "a border of one value"),

@@ -94,8 +94,11 @@ def evaluate(node: Node, values: Mapping[Node, Array]) -> Array:
         case ops.Lookup(x=x, table=table):
             lo, step = x.domain.bounds[0], x.domain.step
             return _rowwise(values[x], lambda q: table[np.arange(q.shape[1]) % len(table), (q - lo) // step])
-        case ops.ArgMax(x=x):
-            return np.asarray(np.argmax(real(x, values[x]), axis=-1, keepdims=True))
+        case ops.ArgMax(x=x, count=count):
+            return _top(real(x, values[x]), count)
+        case ops.Largest(x=x, count=count):
+            all_values = values[x] if node.type.domain is not None else _reference(x, values)
+            return np.take_along_axis(all_values, _top(real(x, values[x]), count), axis=-1)
     raise IRError(f"{node.name}: {node.op} has no meaning in the interpreter")
 
 
@@ -213,6 +216,11 @@ def _padded(node: ops.Pad, x: Array) -> Array:
     (top, left), (height, width) = node.before, x.shape[1:3]
     y[:, top : top + height, left : left + width] = x
     return y
+
+
+def _top(x: Array, count: int) -> Array:
+    """The indices of the ``count`` largest channels, the largest first; among equals the first comes first."""
+    return np.asarray(np.argsort(-x, axis=-1, kind="stable")[..., :count])
 
 
 def _rowwise(q: Array, function: Callable[[Array], Array]) -> Array:

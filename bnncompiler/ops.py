@@ -39,6 +39,7 @@ __all__ = [
     "IntegerConv",
     "IntegerDense",
     "IntegerMul",
+    "Largest",
     "Lookup",
     "MaxPool",
     "Pad",
@@ -120,15 +121,38 @@ class Dense(Node):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ArgMax(Node):
-    """The index of the largest channel, the first of equals."""
+    """The index of the largest channel, the first of equals; or of the ``count`` largest, in this order."""
 
     x: Node
+    count: int = 1
 
     @cached_property
     def type(self) -> TensorType:
-        count = self.x.type.channels
-        index = Domain(rows(1), rows(0), rows(0), rows(count - 1))
-        return TensorType((*self.x.type.shape[:-1], 1), "int64", index)
+        index = Domain(rows(1), rows(0), rows(0), rows(self.x.type.channels - 1))
+        return TensorType((*self.x.type.shape[:-1], self.count), "int64", index)
+
+    def attributes(self) -> dict[str, object]:
+        return {"count": self.count} if self.count > 1 else {}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Largest(Node):
+    """The ``count`` largest channels in falling order; an integer once all channels have one scale."""
+
+    x: Node
+    count: int
+
+    @cached_property
+    def type(self) -> TensorType:
+        x, shape = self.x.type.domain, (*self.x.type.shape[:-1], self.count)
+        if x is None or not x.is_uniform or x.scale[0] <= 0:
+            return TensorType(shape, self.x.type.dtype)
+        lo, hi = x.bounds
+        sorted_ = Domain(x.scale, x.offset, rows(lo), rows(hi), x.step, rows(x.error.max()))
+        return TensorType(shape, self.x.type.dtype, sorted_)
+
+    def attributes(self) -> dict[str, object]:
+        return {"count": self.count}
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -36,6 +36,7 @@ from bnncompiler.ops import (
     Concat,
     Constant,
     Elementwise,
+    Largest,
     Lookup,
     Requantize,
 )
@@ -77,8 +78,8 @@ class QuantizeActivations:
                     bits = stream_width(self.stream_bits, users[was])
                     precision = OUTPUT if is_output else Precision(bits, ranges=self.ranges)
                     return quantize(ChannelFunction(sources(node)[0], node), precision)
-                case ArgMax(name, x) if x.type.domain is not None and not x.domain.is_uniform:
-                    return ArgMax(name, quantize(ChannelFunction(x, x), OUTPUT))
+                case ArgMax(x=x) | Largest(x=x) if x.type.domain is not None and not _is_ordered(x):
+                    return replace(node, x=quantize(ChannelFunction(x, x), OUTPUT))
             if is_output and is_ready(was) and not node.domain.is_uniform:
                 return quantize(ChannelFunction(node, node), OUTPUT)
             return None
@@ -118,6 +119,11 @@ class Precision:
 
 
 OUTPUT = Precision(32, is_output=True)
+
+
+def _is_ordered(node: Node) -> bool:
+    """Whether integers are in the order of the real values, across all channels."""
+    return node.domain.is_uniform and bool(node.domain.scale[0] > 0)
 
 
 def is_ready(node: Node) -> bool:

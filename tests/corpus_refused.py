@@ -23,17 +23,11 @@ NEVER = {
     ),
 }
 
-# What is not supported yet. This list is meant to become empty.
-NOT_YET: dict[str, tuple[str, ...]] = {
-    "only the largest value (k = 1)": ("cnn_micro/head_topk.dynamo",),
-}
-
-
 def names() -> list[str]:
     """Every model that is refused."""
-    return [name for listed in (NEVER, NOT_YET) for models in listed.values() for name in models]
+    return [name for models in NEVER.values() for name in models]
 
 
 def reason(name: str) -> str | None:
     """What the error on the model must say; None for a model that must compile and verify."""
-    return next((text for listed in (NEVER, NOT_YET) for text, models in listed.items() if name in models), None)
+    return next((text for text, models in NEVER.items() if name in models), None)

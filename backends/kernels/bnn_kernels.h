@@ -95,6 +95,9 @@ BNN_KERNEL void bnn_lookup(const void *x, bnn_type x_type, bnn_size n, int32_t l
                            const void BNN_ROM *table, bnn_type table_type, bnn_size rows,
                            bnn_size entries, void *y, bnn_type y_type);
 BNN_KERNEL void bnn_argmax(const void *x, bnn_type x_type, bnn_size n, int32_t *y);
+BNN_KERNEL void bnn_top_indices(const void *x, bnn_type x_type, bnn_size n, bnn_size k, int32_t *y);
+BNN_KERNEL void bnn_top_values(const void *x, bnn_type x_type, bnn_size n, bnn_size k, void *y,
+                               bnn_type y_type);
 
 /* Pixel by pixel: what a window takes from the map that is read, what padding adds to its sums, and
  * putting the result into the map that is written. */

@@ -1,10 +1,12 @@
-"""How networks end: Softmax, which keeps the order and is dropped, and the index of the largest value.
+"""How networks end: Softmax, which keeps the order and is dropped, and the largest values and their indices.
 
 The one idea: a dropped Softmax leaves its input's elements behind, marked, so that only outputs and ArgMax may read
 them.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from onnx import NodeProto
@@ -14,8 +16,8 @@ from bnncompiler.frontend.maps import gathered, mixed_samples, placed
 from bnncompiler.frontend.nodes import attribute, label
 from bnncompiler.frontend.scope import Scope, Tensor
 from bnncompiler.frontend.views import per_sample
-from bnncompiler.ir import Array
-from bnncompiler.ops import ArgMax, MaxPool
+from bnncompiler.ir import Array, Node
+from bnncompiler.ops import ArgMax, Largest, MaxPool
 from bnncompiler.window import Window
 
 
@@ -38,29 +40,47 @@ def argmax(scope: Scope, node: NodeProto) -> list[Tensor]:
 
 
 def topk(scope: Scope, node: NodeProto) -> list[Tensor | None]:
-    """Import TopK with k = 1: its index is ArgMax, its value a max-pool; what is unused has no tensor."""
+    """Import TopK: its indices are those of ArgMax; a single value is a max-pool; what is unused has no tensor."""
     k = scope.constant(node, 1) if len(node.input) > 1 else np.array(attribute(node, "k", 0))
-    if k.size != 1 or k.item() != 1 or not attribute(node, "largest", 1):
-        raise UnsupportedModel(f"{label(node)}: only the largest value (k = 1) compiles; return the logits instead")
-    axis, (value, index) = attribute(node, "axis", -1), node.output
-    return [
-        _maximum(scope, node, axis) if value in scope.wanted else None,
-        _largest(scope, node, axis, index) if index in scope.wanted else None,
-    ]
+    if k.size != 1 or not attribute(node, "largest", 1):
+        raise UnsupportedModel(f"{label(node)}: only the largest values compile; negate its input for the smallest")
+    count, axis, (value, index) = int(k.item()), attribute(node, "axis", -1), node.output
+
+    def values(name: str, source: Node) -> Node:
+        return Largest(name, source, count)
+
+    largest = None
+    if value in scope.wanted:
+        largest = _maximum(scope, node, axis) if count == 1 else _ranked(scope, node, axis, values, count, value)
+    return [largest, _largest(scope, node, axis, index, count) if index in scope.wanted else None]
 
 
-def _largest(scope: Scope, node: NodeProto, axis: int, name: str | None = None) -> Tensor:
-    """The index of the largest element along ``axis``, which is kept with length 1."""
+def _largest(scope: Scope, node: NodeProto, axis: int, name: str | None = None, count: int = 1) -> Tensor:
+    """The indices of the ``count`` largest elements along ``axis``, which is kept with that length."""
+    return _ranked(scope, node, axis, lambda value, source: ArgMax(value, source, count), count, name)
+
+
+def _ranked(
+    scope: Scope,
+    node: NodeProto,
+    axis: int,
+    make: Callable[[str, Node], Node],
+    count: int,
+    name: str | None,
+) -> Tensor:
+    """What ``make`` makes of the elements along ``axis``, ``count`` of them in their place, as the value ``name``."""
     x = scope.ranked(node)
     rows = np.moveaxis(x.index, axis, -1)
-    count = rows.shape[-1]
-    whole_rows = (rows == rows[..., :1] + np.arange(count)).all() and not (rows[..., 0] % count).any()
-    if x.base.type.channels == count and whole_rows:
-        base = ArgMax(scope.record(node, name), x.base)
-        return Tensor(base, np.expand_dims(rows[..., 0] // count, axis))
+    length = rows.shape[-1]
+    if not 0 < count <= length:
+        raise UnsupportedModel(f"{label(node)} wants the {count} largest of {length}")
+    whole_rows = (rows == rows[..., :1] + np.arange(length)).all() and not (rows[..., 0] % length).any()
+    if x.base.type.channels == length and whole_rows:
+        base = make(scope.record(node, name), x.base)
+        return Tensor(base, np.moveaxis(rows[..., :1] // length * count + np.arange(count), -1, axis))
     source = placed(scope, gathered(node.input[0]), _one_sample(scope, node, x, axis), x, movable=False)
-    base = ArgMax(scope.record(node, name), source)
-    return Tensor(base, np.expand_dims(scope.whole(base)[..., 0], axis))
+    base = make(scope.record(node, name), source)
+    return Tensor(base, np.moveaxis(scope.whole(base), -1, axis))
 
 
 def _maximum(scope: Scope, node: NodeProto, axis: int) -> Tensor:

@@ -26,6 +26,8 @@ from bnncompiler.calls import (
     Slice,
     Steps,
     Threshold,
+    TopIndices,
+    TopValues,
     Unpack,
 )
 from bnncompiler.ir import Array
@@ -272,6 +274,22 @@ def dense_wide(rng: np.random.Generator, n: int, word_bits: int, memory: Memory)
     return DenseWide(*ABOUT, x, w, n, outs, int(rng.integers(0, 63)), Buffer("y", "int32_t", outs))
 
 
+def top_indices(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    x, k = few(rng, n, memory), int(rng.integers(1, n + 1))
+    return TopIndices(*ABOUT, x, n, k, Buffer("y", "int32_t", k))
+
+
+def top_values(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    x, k = few(rng, n, memory), int(rng.integers(1, n + 1))
+    return TopValues(*ABOUT, x, n, k, Typed(Buffer("y", "int32_t", k)))
+
+
+def few(rng: np.random.Generator, n: int, memory: Memory) -> Typed:
+    """Integers of which many are equal."""
+    memory["x"] = rng.integers(-3, 4, n).astype(np.int16)
+    return Typed(Buffer("x", "int16_t", n))
+
+
 def requantize(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     x, ctype = source(rng, n, memory)
     rows, pieces, shift = a_rows(rng, n), int(rng.integers(1, 5)), int(rng.integers(0, 63))
@@ -467,6 +485,7 @@ MAKERS: dict[type[Call], Callable[[np.random.Generator, int, int, Memory], Call]
     DenseTernary: dense_ternary, DenseThreshold: dense_threshold, DenseWide: dense_wide,
     DenseXnor: dense_xnor, LoadBits: load_bits,
     Lookup: lookup, Requantize: requantize, Scale: scale, Slice: slice_, Steps: steps, Threshold: threshold,
+    TopIndices: top_indices, TopValues: top_values,
     Unpack: unpack, AddBorder: add_border, GatherBits: gather_bits, GatherIntegers: gather_integers,
     MaxPoolBits: max_pool_bits, MaxPoolIntegers: max_pool_integers, PutBits: put_bits, PutIntegers: put_integers,
     AddIntegers: elementwise(AddIntegers), MulIntegers: elementwise(MulIntegers), ConcatBits: concat_bits,
