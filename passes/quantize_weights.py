@@ -35,7 +35,7 @@ from bnncompiler.passes.linear import (
 
 ACCUMULATOR_LIMIT = 2**31 - 1
 WIDE_LIMIT = 2**62
-WORTH_64 = 3  # bits
+WORTH_64 = 1  # bits
 USUAL, FINEST = 16, 24  # bits of a weight
 SUM_BITS = 30  # of a sum of 64 bits that are kept, its sign not counted
 
