@@ -79,6 +79,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="4..24",
         help="bits of a real-valued hidden activation (default: 24)",
     )
+    numbers.add_argument(
+        "--compare-bits",
+        type=_widths,
+        metavar="LIST",
+        help="what these --stream-bits would cost, measured on the samples (with --verify FILE.npz, 8,12,16 unless "
+        "the network is large)",
+    )
     numbers.add_argument("--strict", action="store_true", help="refuse a model whose outputs are not exact")
     code = p.add_argument_group("code")
     code.add_argument(
@@ -126,6 +133,10 @@ def _bits(least: int, most: int) -> Callable[[str], int]:
         return int(text)
 
     return bits
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    return tuple(_bits(4, 24)(part) for part in text.split(","))
 
 
 def _emitted(text: str) -> tuple[str, ...]:
@@ -187,7 +198,7 @@ def show_targets() -> int:
 def run(options: argparse.Namespace) -> int:
     """Compile, verify, write and print what the options say."""
     import bnncompiler
-    from bnncompiler import report, summary
+    from bnncompiler import precision, report, summary
 
     samples = None if options.verify in (None, GENERATE) else options.verify
     check_folder(options.output)
@@ -212,11 +223,18 @@ def run(options: argparse.Namespace) -> int:
             constant_time=options.constant_time,
         )
     verification = None
+    choices: tuple[precision.Choice, ...] = ()
     if options.verify is not None:
         with progress("building and verifying"):
             verification = bnncompiler.verify(compilation, samples)
-    facts = report.build(compilation, verification)
-    sentences = (compilation.imported.notes, () if verification is None else verification.lines())
+    if options.compare_bits or samples is not None:
+        known = samples or options.calibrate
+        if known is None:
+            raise UsageError("--compare-bits measures on samples; give them with --verify or --calibrate")
+        with progress("comparing precisions"):
+            choices = precision.choices(compilation, known, options.compare_bits)
+    facts = report.build(compilation, verification, choices)
+    sentences = (compilation.notes, () if verification is None else verification.lines())
     failure = verdict(facts, compilation, verification)
     files = {} if failure else emitted(options.emit, compilation, options.project)
     files["report.json"] = facts.json()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +22,10 @@ from bnncompiler.frontend import Imported
 from bnncompiler.identifiers import identifier
 from bnncompiler.ir import Array, Graph, Node
 from bnncompiler.lower import Lowered, lower
-from bnncompiler.ops import Constant, Steps
+from bnncompiler.ops import Constant, Requantize, Steps
 from bnncompiler.passes.quantize_weights import USUAL
 from bnncompiler.program import Program
+from bnncompiler.ranges import Ranges
 from bnncompiler.version import VERSION
 
 Model = str | os.PathLike[str] | bytes | onnx.ModelProto
@@ -94,6 +95,8 @@ class Compilation:
         files: the emitted files by name.
         grids: the input grids and how they became known.
         digest: SHA-256 of the model.
+        observed: what samples showed of the ranges of real values.
+        notes: what the user should know, a sentence each.
     """
 
     name: str
@@ -109,6 +112,8 @@ class Compilation:
     files: Mapping[str, str]
     grids: tuple[grid.InputGrid, ...]
     digest: str
+    observed: Ranges = ranges.UNKNOWN
+    notes: tuple[str, ...] = ()
 
     @property
     def error_bound(self) -> float:
@@ -127,7 +132,12 @@ class Compilation:
     @property
     def exact(self) -> bool:
         """Whether all outputs equal the reference's for every input."""
-        return self.error_bound == 0 and self.undecided == 0
+        return self.error_bound == 0 and self.undecided == 0 and not saturating(self.graph)
+
+
+def saturating(graph: Graph) -> list[str]:
+    """The streams that hold less than their worst case, by name."""
+    return list(dict.fromkeys(n.name for n in graph.nodes() if isinstance(n, Requantize) and n.saturates))
 
 
 def error_bound(graph: Graph) -> float:
@@ -194,14 +204,10 @@ def run(model: Model, options: Options, calibrate: data.Source | None = None) ->
     grids = grid.choose(imported, options.grid, samples)
     source = grid.apply(imported.graph, grids)
     observed = ranges.UNKNOWN if samples is None else ranges.observe(imported, grids, samples)
-    pipeline = passes.pipeline(options.weight_bits, options.stream_bits, observed)
-    graph = passes.run_pipeline(source, pipeline, _checker(source, options))
-    selection = costs.Selection(target.costs, options.optimize, options.constant_time)
-    sources = {g.name: g.source for g in grids}
-    lowered = lower(graph, target.word_bits, target.align, sources, imported.origins, selection, target.largest_table)
-    program = memory.plan(lowered.program)
+    graph, lowered, program = _middle(imported, source, grids, observed, options, target)
     digest = hashlib.sha256(_bytes(model)).hexdigest()
     bound, undecided = error_bound(graph), blur.total(graph)
+    notes = (*imported.notes, *_saturation(graph, observed))
     if options.strict and (bound or undecided):
         raise CompileError(_not_exact(graph, bound, undecided))
     texts = layer_texts(lowered)
@@ -214,14 +220,48 @@ def run(model: Model, options: Options, calibrate: data.Source | None = None) ->
         target,
         not (bound or undecided),
         bound,
-        imported.notes,
+        notes,
         texts,
     )
     files = chosen.emit(program, about)
     readback.check(files, program)
-    return Compilation(
-        name, options, imported, source, graph, lowered, program, chosen, target, about, files, grids, digest
-    )
+    stages = imported, source, graph, lowered, program, chosen, target, about
+    return Compilation(name, options, *stages, files, grids, digest, observed, notes)
+
+
+def _middle(
+    imported: Imported,
+    source: Graph,
+    grids: Sequence[grid.InputGrid],
+    observed: Ranges,
+    options: Options,
+    target: Target,
+) -> tuple[Graph, Lowered, Program]:
+    """From the graph that was read to the planned program."""
+    pipeline = passes.pipeline(options.weight_bits, options.stream_bits, observed)
+    graph = passes.run_pipeline(source, pipeline, _checker(source, options))
+    selection = costs.Selection(target.costs, options.optimize, options.constant_time)
+    sources = {g.name: g.source for g in grids}
+    lowered = lower(graph, target.word_bits, target.align, sources, imported.origins, selection, target.largest_table)
+    return graph, lowered, memory.plan(lowered.program)
+
+
+def remade(compilation: Compilation, options: Options) -> Compilation:
+    """``compilation`` as far as the planned program, with other numbers; the files stay what they are."""
+    c = compilation
+    graph, lowered, program = _middle(c.imported, c.source, c.grids, c.observed, options, c.target)
+    return replace(c, options=options, graph=graph, lowered=lowered, program=program)
+
+
+def _saturation(graph: Graph, observed: Ranges) -> list[str]:
+    """A note on the streams that hold less than their worst case."""
+    names = saturating(graph)
+    if not names:
+        return []
+    some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    streams = f"{len(names)} streams hold" if len(names) > 1 else "1 stream holds"
+    samples = f"{observed.count} sample{'s' if observed.count > 1 else ''} of {observed.source}"
+    return [f"{streams} {ranges.MARGIN:g} times the range that {samples} showed, and saturate outside: {some}"]
 
 
 def verify(

@@ -122,7 +122,9 @@ def _fixed_point(node: ops.Requantize) -> Words:
     shift = f", shift by {node.shift}" if node.shift else ""
     lo, hi = node.out.bounds
     kind = "fixed point" if hi - lo >= 1 << 16 else f"{levels(node.out)} fixed point"
-    return kind, f"{lines}: multiply, add{shift}{_within(node)}"
+    low, high = (float(node.out.scale[0]) * end for end in (lo, hi))
+    clipped = f"; saturates outside of {low:.3g}..{high:.3g}" if node.saturates else ""
+    return kind, f"{lines}: multiply, add{shift}{_within(node)}{clipped}"
 
 
 def _within(node: Node) -> str:

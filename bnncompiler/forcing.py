@@ -70,9 +70,7 @@ def forcing(imported: Imported, graph: Graph) -> Forcing:
     discrete = _discrete(imported, graph)
     given = discrete | {name: n for name, n in _streams(imported, graph, twins).items() if name not in discrete}
     domains, sources = _domains(graph, frozenset(given.values()))
-    undecided: dict[Node, Array] = {
-        n: blur.within(n, sources[n].error) for n in graph.nodes() if isinstance(n, Steps)
-    }
+    undecided: dict[Node, Array] = {n: blur.within(n, sources[n].error) for n in graph.nodes() if isinstance(n, Steps)}
     return Forcing(given, domains, undecided, _recomputed(graph, discrete, twins))
 
 

@@ -21,6 +21,7 @@ from bnncompiler.version import VERSION
 
 if TYPE_CHECKING:
     from bnncompiler.compiler import Compilation
+    from bnncompiler.precision import Choice
     from bnncompiler.verification import Verification
 
 
@@ -86,7 +87,10 @@ class VerifyFacts:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that is known about one compiled model; ``error_bound`` is on the outputs' real values."""
+    """Everything that is known about one compiled model; ``error_bound`` is on the outputs' real values.
+
+    ``precision`` is what fewer bits of hidden streams would cost, where that was measured.
+    """
 
     model: str
     backend: str
@@ -98,6 +102,7 @@ class Report:
     exact: bool
     error_bound: float
     verify: VerifyFacts | None
+    precision: tuple[Choice, ...] = ()
 
     def json(self) -> str:
         """The report as JSON text, the same bytes for the same facts."""
@@ -154,8 +159,10 @@ def memory_facts(program: Program, measured: Measured | None) -> MemoryFacts:
     return MemoryFacts(program.flash_bytes, program.arena_size, *sizes)
 
 
-def build(compilation: Compilation, verification: Verification | None = None) -> Report:
-    """The report on a compilation, and on its verification where there was one."""
+def build(
+    compilation: Compilation, verification: Verification | None = None, precision: tuple[Choice, ...] = ()
+) -> Report:
+    """The report on a compilation, and on its verification and what other precision costs where that was measured."""
     program, shapes = compilation.program, {i.name: i.type.shape for i in compilation.graph.inputs}
     nodes = node_facts(compilation.graph, program, compilation.imported.origins)
     return Report(
@@ -172,4 +179,5 @@ def build(compilation: Compilation, verification: Verification | None = None) ->
         exact=compilation.exact,
         error_bound=compilation.error_bound,
         verify=None if verification is None else verify_facts(verification),
+        precision=precision,
     )

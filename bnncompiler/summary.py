@@ -24,6 +24,7 @@ def text(report: Report, notes: Sequence[str] = (), verified: Sequence[str] = ()
         _columns([COLUMNS, *(row(n) for n in report.nodes), total(report)]),
         [_label("memory", memory_line(report)), _label("outputs", exact_line(report))],
         [_label("" if i else "verify", line) for i, line in enumerate(verified)],
+        [_label("" if i else "fewer", str(choice)) for i, choice in enumerate(report.precision)],
     ]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
@@ -114,6 +115,8 @@ def html(report: Report, notes: Sequence[str] = (), verified: Sequence[str] = ()
     foot = "".join(_cell("th", cell, column) for cell, column in zip(total(report), COLUMNS, strict=True))
     totals = _list([memory_line(report), f"Outputs: {exact_line(report)}"])
     verification = f"<h2>Verification</h2>\n{_list(verified)}" if verified else ""
+    if report.precision:
+        verification += f"<h2>Fewer bits</h2>\n{_list(str(choice) for choice in report.precision)}"
     title = escape(f"{report.model}: {report.backend}, target {report.target}")
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style></head><body>
