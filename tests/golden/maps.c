@@ -350,6 +350,18 @@ BNN_KERNEL void bnn_dense_integer(const void *x, bnn_type x_type, const void BNN
     }
 }
 
+/* Shifts of integers of 64 bits. */
+
+/* floor(v / 2^shift): C leaves open what >> does to a negative number. */
+BNN_INLINE int64_t bnn_floor_shift(int64_t v, unsigned shift)
+{
+#if (-1 >> 1) == -1
+    return v >> shift;
+#else
+    return v >= 0 ? v >> shift : ~(~v >> shift);
+#endif
+}
+
 /* Integers to integers by linear pieces:
  * y[i] = clamp(floor((x[i] * multiplier + bias) / 2^shift), lo, hi).
  *
@@ -358,16 +370,6 @@ BNN_KERNEL void bnn_dense_integer(const void *x, bnn_type x_type, const void BNN
  * and sum are taken in 64 bits and must fit; shift is below 63.
  *
  * y may begin where x begins if its elements are not larger: y[i] is written after x[i] is read. */
-
-/* floor(v / 2^shift): C leaves open what >> does to a negative number. */
-static int64_t bnn_floor_shift(int64_t v, unsigned shift)
-{
-#if (-1 >> 1) == -1
-    return v >> shift;
-#else
-    return v >= 0 ? v >> shift : ~(~v >> shift);
-#endif
-}
 
 BNN_KERNEL void bnn_requantize(const void *x, bnn_type x_type, bnn_size n,
                                const int32_t BNN_ROM *start, const int32_t BNN_ROM *multiplier,
