@@ -7,6 +7,9 @@ with its own ``a``::
 
     dense(x, W)  ->  integer_dense(x, Q, scale)        W[o, i] = scale[o] * Q[o, i]
 
+A row of zeros takes no part in that: beside bipolar rows it is any of them with a scale of 0, so that a channel that
+training has switched off does not make a layer ternary.
+
 Values that differ by less than `TOLERANCE` are one value: residues such as ``s - c + c`` leave an ulp of noise, which
 the new node carries as its weight error.
 """
@@ -58,6 +61,9 @@ def integer_rows(weight: Array) -> IntegerRows:
         scale[rows] = unit[fits] if divisor == 1 else largest[rows] / np.abs(q[rows]).max(axis=1)
         error[rows] = np.abs(w[rows] - q[rows] * scale[rows, None]).max(axis=1)
         known[rows] = True
+    zero = largest == 0
+    if zero.any() and not zero.all() and np.isin(q[~zero], (-1, 1)).all():
+        q[zero], scale[zero] = 1, 0
     return IntegerRows(q, scale, error, known)
 
 

@@ -148,6 +148,17 @@ def test_bit_sliced_convolutions_in_groups() -> None:
     assert any("bnn_dense_sliced" in c.kernels() for c in program.calls)
 
 
+def test_weights_that_all_groups_share_are_stored_once() -> None:
+    rng = np.random.default_rng(5)
+    x = ops.Input("x", TensorType((4, 4, 6), "float32", Domain(rows(1), rows(0), rows(0), rows(255))))
+    one = rng.integers(-9, 10, (1, 2, 2, 1))
+    for weight, entries in ((np.repeat(one, 6, axis=0), 4), (rng.integers(-9, 10, (6, 2, 2, 1)), 24)):
+        conv = ops.Conv("conv", x, weight.astype(np.float32), None, Window((2, 2), (2, 2)), 6)
+        graph = run_pipeline(Graph("g", (x,), (conv,)), pipeline())
+        program = check(graph, rng.integers(0, 256, (4, 4, 4, 6)), 8)
+        assert [len(t.values) for t in program.tables if t.name.endswith("weights")] == [entries]
+
+
 def test_what_fits_is_scaled_in_32_bits() -> None:
     x = graphs.source(40, bipolar())
     dense = ops.Dense("fc", x, graphs.signs(np.random.default_rng(0), 5, 40))

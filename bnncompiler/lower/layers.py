@@ -126,43 +126,46 @@ def with_border(
 def product(low: Lowering, node: Layer, rows: Rows, x: Stored, y: Buffer) -> Stored:
     """Append the kernel that multiplies ``rows`` with ``x`` (the input, or a patch of it) into ``y``."""
     macs = rows.weight.size if isinstance(node, ops.IntegerDense) else 0
-    ins, outs, groups = rows.ins, rows.outs, rows.groups
+    ins, outs, groups, kept = rows.ins, rows.outs, rows.groups, rows.kept
     row_words = words(ins, low.word_bits)
     sums = _part(y, outs, groups)
 
+    def part(table: Table, stride: int) -> Table | Buffer | Sliced:
+        return _part(table, stride, kept.groups)
+
     def bits(what: str, values: Array) -> Table | Buffer | Sliced:
-        return _part(low.bit_table(node, what, values), outs * row_words, groups)
+        return part(low.bit_table(node, what, values), outs * row_words)
 
     if is_xnor(x, rows):
         work = Work(ins, outs, times=times(node) * groups)
         tiled = [DenseTiled] if groups == 1 or outs % TILE == 0 else []
         kernel = low.choose((calls.DenseXnor, *tiled, *([DenseSliced] if sliced.fits(rows) else [])), work)
         if kernel is DenseSliced:
-            by_input = _part(sliced.weights(low, node, rows), (ins + 1) * words(outs, low.word_bits), groups)
-            offset = Typed(_part(sliced.offsets(low, node, rows), outs, groups))
+            by_input = part(sliced.weights(low, node, kept), (ins + 1) * words(outs, low.word_bits))
+            offset = Typed(part(sliced.offsets(low, node, kept), outs))
             low.call(DenseSliced, node, macs, x.buffer, by_input, offset, sliced_digits(ins), ins, outs, sums)
             return Stored(y)
-        w = _part(_rows(low, node, rows, tiled=kernel is DenseTiled), outs * row_words, groups)
+        w = part(_rows(low, node, kept, tiled=kernel is DenseTiled), outs * row_words)
         low.call(kernel, node, macs, x.buffer, w, ins, outs, sums)
         return Stored(y)
     if node.shift:
-        wide = Typed(_part(_weights(low, node, rows), outs * ins, groups))
+        wide = Typed(part(_weights(low, node, kept), outs * ins))
         low.call(calls.DenseWide, node, macs, Typed(x.buffer), wide, ins, outs, node.shift, sums)
         return Stored(y)
     if not x.planes:
         work = Work(ins, outs, low.plane_count(node.x), times=times(node) * groups)
         kernel = low.choose((calls.DenseInteger, calls.DenseColumns), work)
-        weights = _weights(low, node, rows, by_input=kernel is calls.DenseColumns)
-        low.call(kernel, node, macs, Typed(x.buffer), Typed(_part(weights, outs * ins, groups)), ins, outs, sums)
+        weights = _weights(low, node, kept, by_input=kernel is calls.DenseColumns)
+        low.call(kernel, node, macs, Typed(x.buffer), Typed(part(weights, outs * ins)), ins, outs, sums)
         return Stored(y)
     plane = (x.buffer, x.planes, int(x.signed))
     if rows.kinds <= {-1, 1}:
-        low.call(calls.DenseBipolar, node, macs, *plane, bits("weights", rows.weight > 0), None, ins, outs, sums)
+        low.call(calls.DenseBipolar, node, macs, *plane, bits("weights", kept.weight > 0), None, ins, outs, sums)
     elif rows.wants_planes:
-        plus, minus = bits("plus", rows.weight > 0), bits("minus", rows.weight < 0)
+        plus, minus = bits("plus", kept.weight > 0), bits("minus", kept.weight < 0)
         low.call(calls.DenseTernary, node, macs, *plane, plus, minus, None, ins, outs, sums)
     else:
-        integers = Typed(_part(_weights(low, node, rows), outs * ins, groups))
+        integers = Typed(part(_weights(low, node, kept), outs * ins))
         low.call(calls.DenseSelect, node, macs, *plane, integers, None, ins, outs, sums)
     total = rows.weight.astype(np.int64).sum(axis=1)
     base = int(x.base[0])

@@ -30,6 +30,12 @@ class Rows:
         return len(self.weight) // self.groups
 
     @property
+    def kept(self) -> Rows:
+        """The rows that must be stored: those of one group where all groups have the same (a pool, say)."""
+        by_group = self.weight.reshape(self.groups, -1)
+        return Rows(self.weight[: self.outs]) if (by_group == by_group[0]).all() else self
+
+    @property
     def kinds(self) -> set[int]:
         """Which values the weights take."""
         return set(np.unique(self.weight).tolist())

@@ -31,6 +31,14 @@ def test_zeros_and_noise_in_the_last_bits() -> None:
     assert not found.error[1:].any()
 
 
+def test_a_row_of_zeros_beside_bipolar_ones_is_bipolar_with_a_scale_of_0() -> None:
+    found = integer_rows(np.array([[0.5, -0.5, 0.5], [0, 0, 0], [2, 2, -2]], np.float32))
+    assert found.known.all()
+    assert found.q.tolist() == [[1, -1, 1], [1, 1, 1], [1, 1, -1]]
+    assert found.scale.tolist() == [0.5, 0, 2]
+    assert integer_rows(np.zeros((2, 3), np.float32)).scale.tolist() == [1, 1]
+
+
 def test_real_rows_are_not_integers() -> None:
     w = np.random.default_rng(0).normal(size=(3, 40)).astype(np.float32)
     assert not integer_rows(w).known.any()
