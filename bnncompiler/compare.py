@@ -211,6 +211,16 @@ def outputs(
     return tuple(counts)
 
 
+def drift(imported: Imported, graph: Graph, values: Values, reference: Sequence[Array]) -> float:
+    """The largest difference of an output that is a number from onnxruntime's, whatever rounding decided on the way."""
+    off = [0.0]
+    for node, out, expected in zip(graph.outputs, imported.outputs, reference, strict=True):
+        if not isinstance(node, ArgMax):
+            real = in_onnx_order(imported, out.reference, interpreter.real(node, values[node]))
+            off.append(float(np.abs(real - expected.astype(np.float64)).max(initial=0)))
+    return max(off)
+
+
 def _reference_form(imported: Imported, name: str, node: Node, domain: Domain, q: Array) -> tuple[Array, Array]:
     """The real values in ONNX's order, and the bound on each element's error."""
     real = in_onnx_order(imported, name, interpreter.real(node, q))

@@ -65,6 +65,7 @@ class Verification:
         end_to_end: how many of the samples left no rounding undecided, so that their outputs were compared end to end.
         streams_compared: values of hidden streams that were compared, each within the bound on its own layer's error.
         outside: how many more there were outside of what their streams hold.
+        drift: the largest difference of an output from onnxruntime's end to end, whatever was undecided on the way.
         values_compared: integers in the memory of the C that were compared with the graph's.
         layers: the comparison with onnxruntime, value by value.
         tables: the check of thresholds and tables, node by node.
@@ -89,6 +90,7 @@ class Verification:
     end_to_end: int = 0
     streams_compared: int = 0
     outside: int = 0
+    drift: float = 0.0
     values_compared: int = 0
     layers: tuple[Count, ...] = ()
     tables: tuple[Checked, ...] = ()
@@ -121,6 +123,7 @@ class Verification:
         every = "on every accumulator" if not part else f"everywhere but for {len(part)} too wide to enumerate"
         exact = " (exact)" if not self.error_bound else ""
         outside = f"; {self.outside:,} more saturate" if self.outside else ""
+        drift = f"; all: within {self.drift:.3g}" if self.drift > self.max_abs_error else ""
         within = "within their bounds" if not self._failed("stream:") else "not all within their bounds"
         streams = [f"streams: {self.streams_compared:,} values compared, {within}{outside}"]
         streams = streams if self.streams_compared or self.outside else []
@@ -132,7 +135,7 @@ class Verification:
             *streams,
             f"tables: {points:,} points of {len(self.tables)} tables checked, {every}",
             f"outputs: worst error {self.max_abs_error:.3g}, stated bound {self.error_bound:.3g}{exact}; "
-            f"{self.end_to_end:,} samples compared end to end, too",
+            f"{self.end_to_end:,} samples compared end to end, too{drift}",
             f"argmax: agrees on {self.argmax_agreement:.2%}",
         ]
         if self.measured is not None:
@@ -158,6 +161,7 @@ class _Batch:
     selftest: int
     clean: int
     outside: int
+    drift: float
 
 
 def verify(compilation: Compilation, source: data.Source | None = None, *, samples: int | None = None) -> Verification:
@@ -272,6 +276,7 @@ class _Checker:
             ran.selftest,
             int((~touched).sum()),
             sum(int(mask.sum()) for mask in outside.values()),
+            compare.drift(c.imported, c.graph, values, end_to_end),
         )
 
     def by_program(self, inputs: Mapping[str, Array]) -> tuple[Count, ...]:
@@ -356,6 +361,7 @@ def _result(
         end_to_end=sum(p.clean for p in parts),
         streams_compared=sum(one.compared for one in streams),
         outside=sum(p.outside for p in parts),
+        drift=max(p.drift for p in parts),
         values_compared=sum(one.compared for one in c),
         layers=(*discrete, *streams),
         tables=tables,

@@ -25,6 +25,7 @@ BY_OUTPUT = (
     calls.DenseTernary,
     calls.DenseSelect,
     calls.DenseInteger,
+    calls.DenseWide,
 )
 BY_INPUT = (DenseSliced, DenseSlicedThreshold)
 

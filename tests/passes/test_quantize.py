@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -74,14 +75,20 @@ def test_wide_curves_become_a_stream_and_a_table() -> None:
     assert np.abs(new - old).max() <= done.outputs[0].domain.error.max() < 0.1
 
 
-def test_real_weights_fill_the_accumulator_and_no_more() -> None:
+@pytest.mark.parametrize("wide", [False, True])
+def test_real_weights_fill_the_accumulator_and_no_more(wide: bool) -> None:
     rng = np.random.default_rng(0)
     x = graphs.source(200, Domain(rows(2.0**-12), rows(0), rows(-32767), rows(32767)))
     dense = ops.Dense("fc", x, rng.normal(size=(7, 200)).astype(np.float32))
-    done = QuantizeWeights()(Graph("g", (x,), (dense,))).outputs[0]
+    done = QuantizeWeights(wide=wide)(Graph("g", (x,), (dense,))).outputs[0]
     assert isinstance(done, ops.IntegerDense)
     lo, hi = done.domain.bounds
-    assert 2**30 < max(-lo, hi) < 2**31
+    assert 2 ** (29 if wide else 30) <= max(-lo, hi) < 2**31
+    assert bool(done.shift) == wide
+    q = rng.integers(-32767, 32768, size=(50, 200))
+    sums = interpreter.run(Graph("g", (x,), (done,)), {"x": q})[done]
+    expected = x.domain.real(q) @ dense.weight.T.astype(np.float64)
+    assert np.abs(done.domain.real(sums) - expected).max() <= done.domain.error.max()
     exact = dense.weight.astype(np.float64)
     off = np.abs(done.weight * done.scale[:, None] - exact).max(axis=1)
     np.testing.assert_array_less(off, done.weight_error * (1 + 1e-9) + 1e-12)
