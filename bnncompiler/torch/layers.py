@@ -42,7 +42,7 @@ class Normalisation(_BatchNorm):
 
     def forward(self, sums: Tensor, scale: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
         """``sums`` ``[N, C, ...]``, normalised over all but the channels, times ``scale``, plus ``bias``."""
-        if torch.onnx.is_in_onnx_export():
+        if not self.training and torch.onnx.is_in_onnx_export():
             return self._as_operators(sums, scale, bias)
         average = self.momentum
         if average is None:  # the mean of all batches, as `update_bn` wants it
