@@ -22,7 +22,7 @@ from bnncompiler.verification import Verification
 
 TARGETS: Mapping[str, str] = {"avr": "atmega328p", "cmsis": "cortex-m4"}  # otherwise the backend's default
 NAME = "network"  # what the model is called in C
-ON_HOST, ON_SIMULATOR = 1000, 20  # test images that verification runs
+ON_HOST, ON_SIMULATOR = 1000, 100  # test images that verification runs
 TIMED = 64  # images
 
 

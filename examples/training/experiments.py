@@ -85,8 +85,9 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         "digits",
         {
             FLOAT: Recipe(partial(dense, (64, 128, 10))),
-            "recipe": Recipe(partial(by_recipe, (64, 128, 10), pixels=True), rate=1e-2, cosine=True),
+            PIXELS: Recipe(partial(by_recipe, (64, 128, 10), pixels=True), rate=1e-2, cosine=True),
         },
+        deployed=PIXELS,
         epochs=30,
         batch=32,
     ),
