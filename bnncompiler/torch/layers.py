@@ -10,7 +10,7 @@ becomes part of the next layer's thresholds.
 **Weights** are real numbers in training, kept in [-1, 1], whose signs are used: the gradient of the sign goes to the
 number unchanged. **Thresholds** start at the mean of the first batch: with 0, what comes out of a ReLU would be +1
 throughout. From there they are learned, where the input has a gradient. Where it has none it is data, and the threshold
-is the mean of the first hundred batches: to learn it would take a matrix product more, for the same accuracy.
+is the mean of the first hundred batches: to learn it would take a matrix product more.
 """
 
 from __future__ import annotations

@@ -68,6 +68,7 @@ def row(folder: Path, backend: str, target: str | None) -> dict[str, Any]:
         "flash": memory.linked_bytes or facts.flash_bytes,
         "ram": memory.ram_bytes or facts.arena_bytes,
         "microseconds": _microseconds(verification, output, folder / "test.npz"),
+        "instructions": verification.instructions,
         "images": verification.given,
         "accuracy": 100 * (verification.accuracy or 0),
         "bits_compared": verification.bits_compared,
