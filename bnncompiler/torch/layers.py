@@ -10,7 +10,7 @@ becomes part of the next layer's thresholds.
 **Weights** are real numbers in training, kept in [-1, 1], whose signs are used: the gradient of the sign goes to the
 number unchanged. **Thresholds** start at the mean of the first batch: with 0, what comes out of a ReLU would be +1
 throughout. From there they are learned, where the input has a gradient. Where it has none it is data, and the threshold
-is the mean of the first hundred batches: to learn it would take a matrix product more, for the same accuracy.
+is the mean of the first hundred batches: to learn it would take a matrix product more.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Normalisation(_BatchNorm):
 
     def forward(self, sums: Tensor, scale: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
         """``sums`` ``[N, C, ...]``, normalised over all but the channels, times ``scale``, plus ``bias``."""
-        if torch.onnx.is_in_onnx_export():
+        if not self.training and torch.onnx.is_in_onnx_export():
             return self._as_operators(sums, scale, bias)
         average = self.momentum
         if average is None:  # the mean of all batches, as `update_bn` wants it

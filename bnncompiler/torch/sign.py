@@ -20,6 +20,9 @@ Derivative = Callable[[Tensor, Tensor], Tensor]
 """Takes the gradient of the signs and the numbers they are the signs of, and returns the gradient of the numbers."""
 
 
+_within_one = torch.ops.aten.hardtanh_backward.default
+
+
 def identity(gradient: Tensor, x: Tensor) -> Tensor:
     """Of ``x``: for weights, which are kept in [-1, 1]; for activations it lets gradients through that mean nothing."""
     return gradient
@@ -27,7 +30,8 @@ def identity(gradient: Tensor, x: Tensor) -> Tensor:
 
 def hardtanh(gradient: Tensor, x: Tensor) -> Tensor:
     """Of ``x`` clipped to [-1, 1]: 1 within, 0 outside (Courbariaux, Hubara et al., 2016)."""
-    return torch.ops.aten.hardtanh_backward(gradient, x, -1, 1)  # type: ignore[no-any-return]
+    clipped: Tensor = _within_one(gradient, x, -1, 1)
+    return clipped
 
 
 def approx_sign(gradient: Tensor, x: Tensor) -> Tensor:
@@ -62,6 +66,8 @@ def sign(x: Tensor, threshold: Tensor | None = None, derivative: Derivative = ha
         return torch.where(x >= (0 if threshold is None else threshold), 1.0, -1.0)
     if not (x.requires_grad or (threshold is not None and threshold.requires_grad)):
         return _signs(x if threshold is None else x - threshold)
+    if threshold is None and derivative is identity:
+        return _SignOfWeight.apply(x)  # type: ignore[no-any-return, no-untyped-call]
     return _Sign.apply(x, threshold, derivative)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -75,20 +81,28 @@ class _Sign(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, threshold: Tensor | None, derivative: Derivative) -> Tensor:
-        ctx.derivative, ctx.threshold = derivative, None if threshold is None else threshold.shape
         shifted = x if threshold is None else x - threshold
-        if derivative is not identity:
-            ctx.save_for_backward(shifted)
+        ctx.save_for_backward(shifted)
+        ctx.rest = derivative, None if threshold is None else threshold.shape
         return _signs(shifted)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        (gradient,) = gradients
-        if ctx.derivative is not identity:
-            gradient = ctx.derivative(gradient, ctx.saved_tensors[0])
-        if ctx.threshold is None:
-            return gradient, None, None
-        return gradient, gradient.sum_to_size(ctx.threshold).neg(), None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        derivative, threshold = ctx.rest
+        gradient = derivative(gradients[0], ctx.saved_tensors[0])
+        return gradient, None if threshold is None else gradient.sum_to_size(threshold).neg(), None
+
+
+class _SignOfWeight(torch.autograd.Function):
+    """The same with the identity for a derivative: there is nothing to save, and nothing to compute."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return _signs(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0]
 
 
 class Sign(nn.Module):

@@ -22,7 +22,7 @@ from bnncompiler.verification import Verification
 
 TARGETS: Mapping[str, str] = {"avr": "atmega328p", "cmsis": "cortex-m4"}  # otherwise the backend's default
 NAME = "network"  # what the model is called in C
-ON_HOST, ON_SIMULATOR = 1000, 20  # test images that verification runs
+ON_HOST, ON_SIMULATOR = 1000, 100  # test images that verification runs
 TIMED = 64  # images
 
 
@@ -68,6 +68,7 @@ def row(folder: Path, backend: str, target: str | None) -> dict[str, Any]:
         "flash": memory.linked_bytes or facts.flash_bytes,
         "ram": memory.ram_bytes or facts.arena_bytes,
         "microseconds": _microseconds(verification, output, folder / "test.npz"),
+        "instructions": verification.instructions,
         "images": verification.given,
         "accuracy": 100 * (verification.accuracy or 0),
         "bits_compared": verification.bits_compared,

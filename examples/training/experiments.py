@@ -36,15 +36,14 @@ class Experiment:
     seeds: int = 1
 
 
-def _dense(*sizes: int) -> dict[str, Recipe]:
-    """The float network and the binary one by the recipe."""
-    return {
-        FLOAT: Recipe(partial(dense, sizes)),
-        "recipe": Recipe(partial(by_recipe, sizes), rate=3e-3, cosine=True),
-    }
+PIXELS = "recipe, 8-bit pixels"
 
 
-_BLOG = (784, 120, 10)
+def _by_recipe(*sizes: int, pixels: bool = False) -> Recipe:
+    return Recipe(partial(by_recipe, sizes, pixels), rate=3e-3, cosine=True)
+
+
+_BLOG, _WIDE, _WIDER = (784, 120, 10), (784, 512, 10), (784, 1024, 10)
 
 EXPERIMENTS: Mapping[str, Experiment] = {
     "mnist-120": Experiment(
@@ -52,27 +51,43 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         {
             FLOAT: Recipe(partial(dense, _BLOG)),
             "drop-in": Recipe(partial(dropped_in, _BLOG), average=0.999),
-            "recipe": Recipe(partial(by_recipe, _BLOG), rate=3e-3, cosine=True),
-            "recipe, 8-bit pixels": Recipe(partial(by_recipe, _BLOG, pixels=True), rate=3e-3, cosine=True),
+            "recipe": _by_recipe(*_BLOG),
+            PIXELS: _by_recipe(*_BLOG, pixels=True),
         },
         seeds=3,
     ),
-    "mnist-512": Experiment("mnist", _dense(784, 512, 10), batch=128),
-    "mnist-1024": Experiment("mnist", _dense(784, 1024, 10), batch=128),
+    "mnist-512": Experiment("mnist", {FLOAT: Recipe(partial(dense, _WIDE)), "recipe": _by_recipe(*_WIDE)}, batch=128),
+    "mnist-1024": Experiment(
+        "mnist", {FLOAT: Recipe(partial(dense, _WIDER)), "recipe": _by_recipe(*_WIDER)}, batch=128
+    ),
     "mnist-cnn": Experiment(
         "mnist",
         {FLOAT: Recipe(convolutional), "binary": Recipe(binary_convolutional, rate=3e-3, cosine=True)},
         deployed="binary",
         epochs=5,
     ),
-    "fashion-120": Experiment("fashion", _dense(784, 120, 10)),
-    "fashion-512": Experiment("fashion", _dense(784, 512, 10), batch=128),
+    "fashion-120": Experiment(
+        "fashion",
+        {
+            FLOAT: Recipe(partial(dense, _BLOG)),
+            "recipe": _by_recipe(*_BLOG),
+            PIXELS: _by_recipe(*_BLOG, pixels=True),
+        },
+        deployed=PIXELS,
+    ),
+    "fashion-512": Experiment(
+        "fashion",
+        {FLOAT: Recipe(partial(dense, _WIDE)), PIXELS: _by_recipe(*_WIDE, pixels=True)},
+        deployed=PIXELS,
+        batch=128,
+    ),
     "digits-128": Experiment(
         "digits",
         {
             FLOAT: Recipe(partial(dense, (64, 128, 10))),
-            "recipe": Recipe(partial(by_recipe, (64, 128, 10), pixels=True), rate=1e-2, cosine=True),
+            PIXELS: Recipe(partial(by_recipe, (64, 128, 10), pixels=True), rate=1e-2, cosine=True),
         },
+        deployed=PIXELS,
         epochs=30,
         batch=32,
     ),

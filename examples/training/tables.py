@@ -52,7 +52,14 @@ def deployment(results: Iterable[Mapping[str, Any]]) -> str:
                 rows.append([*where, "does not fit", "", ""])
                 continue
             agreed = f"{row['bits_differing']:,} of {row['bits_compared']:,}"
-            rows.append([*where, duration(row["microseconds"]), f"{row['accuracy']:.1f} of {row['images']:,}", agreed])
+            rows.append(
+                [
+                    *where,
+                    cost(row["microseconds"], row["instructions"]),
+                    f"{row['accuracy']:.1f} of {row['images']:,}",
+                    agreed,
+                ]
+            )
     head = ["experiment", "backend", "target", "flash (B)", "RAM (B)", "an image", "accuracy (%)", "bits that differ"]
     return table(head, rows, right=3)
 
@@ -63,10 +70,10 @@ def spread(values: Sequence[float]) -> str:
     return f"{mean:.2f}" + (f" ± {max(abs(v - mean) for v in values):.2f}" if len(values) > 1 else "")
 
 
-def duration(microseconds: float | None) -> str:
-    """A time in the unit that suits it."""
+def cost(microseconds: float | None, instructions: int | None) -> str:
+    """A time in the unit that suits it; where a simulator knows none, how many instructions."""
     if microseconds is None:
-        return ""
+        return "" if instructions is None else f"{instructions:,} instructions"
     return f"{microseconds / 1e3:.3g} ms" if microseconds >= 1e3 else f"{microseconds:.3g} µs"
 
 

@@ -25,7 +25,7 @@ from bnncompiler import backends
 from bnncompiler import torch as binary
 from examples.training import __main__ as command
 from examples.training import datasets, tables
-from examples.training.experiments import EXPERIMENTS, FLOAT
+from examples.training.experiments import EXPERIMENTS, FLOAT, PIXELS
 from examples.training.fit import Recipe, evaluate, fit, images, split
 
 ROOT = Path(__file__).parents[2]
@@ -42,12 +42,12 @@ def test_digits_from_training_to_c(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "argv", ["training", *arguments])
     assert command.main() == 0
     found = json.loads((tmp_path / "results" / "digits-128.json").read_text())
-    (accuracy,) = found["networks"]["recipe"]["test_accuracy"]
+    (accuracy,) = found["networks"][PIXELS]["test_accuracy"]
     (twin,) = found["networks"][FLOAT]["test_accuracy"]
     assert accuracy > 92 and accuracy > twin - 2
-    assert found["networks"]["recipe"]["time_to_float"] > 0
+    assert found["networks"][PIXELS]["time_to_float"] > 0
     picture = (tmp_path / "results" / "digits-128.svg").read_text()
-    assert "accuracy, validation" in picture and ">float<" in picture and ">recipe<" in picture
+    assert "accuracy, validation" in picture and ">float<" in picture and f">{PIXELS}<" in picture
     rows = {row["backend"]: row for row in found["deployed"]}
     assert rows.keys() == set(backends.available())
     assert all(row["bits_compared"] > 0 and row["bits_differing"] == 0 for row in rows.values() if row["fits"])
