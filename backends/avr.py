@@ -20,6 +20,10 @@ from bnncompiler.sliced_calls import DenseSliced, DenseSlicedThreshold
 
 KB = 1024
 NEAR = 60 * KB  # of tables within the first 64 KB of flash; interrupt vectors and tables of others are there, too
+# avr-gcc makes no copies of a function for its constant arguments when it optimises for size, as it usually does: inlined
+# kernels are both smaller and faster.
+KERNEL = "BNN_KERNEL BNN_INLINE"
+STRIP = 600  # bytes of stack of the bit-sliced kernels
 LARGEST = 2**15 - 1  # bytes of an object of avr-gcc
 MHZ = 1_000_000
 
@@ -30,11 +34,17 @@ class AvrCosts:
 
     def of(self, kernel: type[Call], work: Work, word_bits: int) -> Cost | None:
         """Cycles, flash and RAM of ``kernel`` for ``work``, at one input in two being 1."""
-        macs, words = work.ins * work.outs, -(-work.outs // 8)
-        if kernel in (DenseSliced, DenseSlicedThreshold):
-            return Cost(0.85 * macs, work.ins * words, 600, constant_time=False)
-        if kernel in (DenseXnor, DenseThreshold):
-            return Cost(5 * macs, work.outs * -(-work.ins // 8), 0)
+        words, row = -(-work.outs // 8), -(-work.ins // 8)
+        by_row = work.outs * (12.4 * row + 60)
+        by_input = work.ins * (6.5 + 0.5 * 29.4 * -(-words // 3)) + words * (25 * (work.ins.bit_length() + 1) + 200)
+        match kernel.__name__:
+            case "DenseThreshold" | "DenseXnor":
+                return Cost(by_row, work.outs * row, 0)
+            case "DenseSlicedThreshold":
+                return Cost(by_input + 1500, work.ins * words + 900, STRIP, constant_time=False)
+            case "DenseSliced":
+                lanes = work.outs * 45 * work.ins.bit_length()
+                return Cost(by_input + lanes + 1500, work.ins * words + 900, STRIP, constant_time=False)
         return None
 
 
@@ -93,7 +103,7 @@ class AvrBackend:
 
     def emit(self, program: Program, about: About) -> Files:
         """``<model>.h`` and ``<model>.c``."""
-        return c_writer.emit(program, about, port="avr", defines=(FAR,) if is_far(program) else ())
+        return c_writer.emit(program, about, port="avr", defines=(KERNEL, *([FAR] if is_far(program) else [])))
 
     def projects(self) -> tuple[str, ...]:
         """An Arduino library, a PlatformIO project, and one for avr-gcc, avrdude and make."""
