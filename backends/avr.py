@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bnncompiler.backends import c_writer, projects
+from bnncompiler.backends.avr_sizes import SLICED, AvrSizes
 from bnncompiler.backends.base import About, Backend, Files, Target, pick_target
 from bnncompiler.calls import DenseThreshold, DenseXnor
 from bnncompiler.costs import Cost, Work
@@ -20,8 +21,8 @@ from bnncompiler.sliced_calls import DenseSliced, DenseSlicedThreshold
 
 KB = 1024
 NEAR = 60 * KB  # of tables within the first 64 KB of flash; interrupt vectors and tables of others are there, too
-# avr-gcc makes no copies of a function for its constant arguments when it optimises for size, as it usually does: inlined
-# kernels are both smaller and faster.
+# avr-gcc makes no copies of a function for its constant arguments when it optimises for size, which is usual for it:
+# inlined kernels are both smaller and faster.
 KERNEL = "BNN_KERNEL BNN_INLINE"
 STRIP = 600  # bytes of stack of the bit-sliced kernels
 LARGEST = 2**15 - 1  # bytes of an object of avr-gcc
@@ -30,26 +31,31 @@ MHZ = 1_000_000
 
 @dataclass(frozen=True)
 class AvrCosts:
-    """What the kernels cost: fitted to counts of the simulator (``tests/backends/test_avr_kernels.py``)."""
+    """What the kernels cost, fitted to counts of the simulator, at one input in two being 1.
+
+    Attributes:
+        strips: whether there is RAM for the counters of the bit-sliced kernels.
+    """
+
+    strips: bool = True
 
     def of(self, kernel: type[Call], work: Work, word_bits: int) -> Cost | None:
-        """Cycles, flash and RAM of ``kernel`` for ``work``, at one input in two being 1."""
+        """Cycles, flash and RAM of ``kernel`` for ``work``; None where it is not for this part."""
         words, row = -(-work.outs // 8), -(-work.ins // 8)
-        by_row = work.outs * (12.4 * row + 60)
-        by_input = work.ins * (6.5 + 0.5 * 29.4 * -(-words // 3)) + words * (25 * (work.ins.bit_length() + 1) + 200)
-        match kernel.__name__:
-            case "DenseThreshold" | "DenseXnor":
-                return Cost(by_row, work.outs * row, 0)
-            case "DenseSlicedThreshold":
-                return Cost(by_input + 1500, work.ins * words + 900, STRIP, constant_time=False)
-            case "DenseSliced":
-                lanes = work.outs * 45 * work.ins.bit_length()
-                return Cost(by_input + lanes + 1500, work.ins * words + 900, STRIP, constant_time=False)
+        digits = work.ins.bit_length() + 1
+        by_input = work.ins * (6.5 + 0.5 * 29.4 * -(-words // 3)) + words * (25 * digits + 200) + 1500
+        if kernel in (DenseThreshold, DenseXnor):
+            return Cost(work.outs * (12.4 * row + 60), work.outs * row)
+        if kernel is DenseSlicedThreshold and self.strips:
+            return Cost(by_input, work.ins * words + SLICED, STRIP, constant_time=False)
+        if kernel is DenseSliced and self.strips:
+            return Cost(by_input + 45 * work.outs * digits, work.ins * words + SLICED, STRIP, constant_time=False)
         return None
 
 
 def _part(name: str, flash: int, ram: int, megahertz: int = 16) -> Target:
-    return Target(name, 8, 1, 16, flash * KB, ram, megahertz * MHZ, AvrCosts(), LARGEST)
+    costs = AvrCosts(strips=ram >= 3 * STRIP)
+    return Target(name, 8, 1, 16, flash * KB, ram, megahertz * MHZ, costs, LARGEST, AvrSizes())
 
 
 # Kinds of projects, and where in them the generated files go.

@@ -18,10 +18,12 @@ import onnx
 from bnncompiler import backends, costs, data, frontend, grid, memory, passes, readback, verification
 from bnncompiler.backends.base import About, Backend, Target
 from bnncompiler.errors import CompileError, UsageError
+from bnncompiler.fit import Demand, demands
 from bnncompiler.frontend import Imported
 from bnncompiler.identifiers import identifier
 from bnncompiler.ir import Array, Graph, Node
 from bnncompiler.lower import Lowered, lower
+from bnncompiler.machines.base import Measured
 from bnncompiler.ops import Constant, Steps
 from bnncompiler.program import Program
 from bnncompiler.version import VERSION
@@ -118,6 +120,11 @@ class Compilation:
     def undecided(self) -> int:
         """How many accumulators there are, over all channels, at which the reference's own rounding decides a value."""
         return undecided_points(self.graph)
+
+    def demands(self, measured: Measured | None = None) -> tuple[Demand, Demand]:
+        """What the program needs of the target's flash and RAM: as measured, or else as planned."""
+        target = self.target
+        return demands(self.program, target.flash, target.ram, target.sizes, measured)
 
     def project(self, kind: str) -> dict[str, str]:
         """The files of a project of ``kind`` (one of ``backend.projects()``) around the emitted ones, by path."""

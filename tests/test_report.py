@@ -25,6 +25,7 @@ SCHEMA = {
     "verify": {"ran_on": str, "samples": int, "reference": str, "bits_compared": int, "bits_differing": int,
                "undecided_points": int, "max_abs_error": NUMBER, "argmax_agreement": NUMBER,
                "accuracy": (*NUMBER, type(None)), "cycles": MAYBE, "instructions": MAYBE, "passed": bool},
+    "fit": [str],
 }  # fmt: skip
 VERIFIED = VerifyFacts("host", 8, "onnxruntime", 512, 0, 0, 0.0, 1.0, None, None, None, True)
 

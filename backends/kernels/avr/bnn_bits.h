@@ -72,4 +72,12 @@ BNN_INLINE bnn_size bnn_tap(bnn_size position, bnn_size stride, bnn_size tap, bn
     return at < before || at - before >= size ? size : at - before;
 }
 
+/* Whether all taps of a window's row lie on the map, where taps are neighbours. */
+BNN_INLINE int bnn_all_inside(bnn_size position, bnn_size stride, bnn_size taps, bnn_size before,
+                              bnn_size size)
+{
+    const bnn_size first = position * stride;
+    return first >= before && first - before + taps <= size;
+}
+
 #endif

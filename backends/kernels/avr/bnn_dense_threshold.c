@@ -18,7 +18,7 @@ BNN_KERNEL void bnn_dense_threshold(const bnn_word *x, const bnn_word BNN_ROM *w
         for (uint8_t j = 0; j < lanes; ++j) {
             const int32_t sum = (int32_t)n - 2 * (int32_t)bnn_differing(x, w, words);
             const unsigned reached = bnn_reached(sum, at, at_type, first, count);
-            bits = (bnn_word)((bits >> 1) | (reached & 1u) << 7);
+            bits = (bnn_word)(((unsigned)bits >> 1) | (reached & 1u) << 7);
             first += count;
             w += words;
         }

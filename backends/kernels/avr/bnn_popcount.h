@@ -108,7 +108,7 @@ BNN_INLINE unsigned bnn_popcount(bnn_word v)
 {
     v = (bnn_word)(v - ((v >> 1) & 0x55u));
     v = (bnn_word)((v & 0x33u) + ((v >> 2) & 0x33u));
-    return (v + (v >> 4)) & 0x0fu;
+    return (unsigned)(v + (v >> 4)) & 0x0fu;
 }
 
 /* The number of places where x and w differ. */

@@ -18,7 +18,7 @@ BNN_KERNEL void bnn_threshold(const void *x, bnn_type x_type, bnn_size n, const 
         for (uint8_t j = 0; j < lanes; ++j) {
             const int32_t value = bnn_load(x, x_type, i + j);
             const unsigned reached = bnn_reached(value, at, at_type, row * count, count);
-            bits = (bnn_word)((bits >> 1) | (reached & 1u) << 7);
+            bits = (bnn_word)(((unsigned)bits >> 1) | (reached & 1u) << 7);
             row = row + 1u < rows ? row + 1u : 0u;
         }
         *y++ = (bnn_word)(bits >> (8u - lanes));
