@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bnncompiler.backends import c_writer, projects
 from bnncompiler.backends.avr_sizes import SLICED, AvrSizes
 from bnncompiler.backends.base import About, Backend, Files, Target, pick_target
-from bnncompiler.calls import DenseThreshold, DenseXnor
+from bnncompiler.calls import DenseBipolar, DenseSigns, DenseThreshold, DenseXnor
 from bnncompiler.costs import Cost, Work
 from bnncompiler.errors import UsageError
 from bnncompiler.machines.base import Machine
@@ -44,6 +44,12 @@ class AvrCosts:
         words, row = -(-work.outs // 8), -(-work.ins // 8)
         digits = work.ins.bit_length() + 1
         by_input = work.ins * (6.5 + 0.5 * 29.4 * -(-words // 3)) + words * (25 * digits + 200) + 1500
+        if kernel is DenseSigns:
+            return Cost(work.outs * (5 * work.ins + 60), work.ins * words)
+        if kernel is DenseBipolar:
+            return Cost(
+                work.planes * (work.outs * (12.4 * row + 60) + 40 * work.ins), work.outs * row, work.planes * row
+            )
         if kernel in (DenseThreshold, DenseXnor):
             return Cost(work.outs * (12.4 * row + 60), work.outs * row)
         if kernel is DenseSlicedThreshold and self.strips:

@@ -26,7 +26,7 @@ BY_OUTPUT = (
     calls.DenseSelect,
     calls.DenseInteger,
 )
-BY_INPUT = (DenseSliced, DenseSlicedThreshold)
+BY_INPUT = (DenseSliced, DenseSlicedThreshold, calls.DenseSigns)
 
 
 def split(program_calls: Sequence[Call], word_bits: int, largest: int) -> list[Call]:

@@ -13,7 +13,7 @@ from onnx import ModelProto
 import bnncompiler
 from bnncompiler import Compilation, cli
 from bnncompiler.backends.avr import AVR, LARGEST
-from bnncompiler.calls import DenseThreshold, LoadBits, Unpack
+from bnncompiler.calls import DenseSigns, DenseThreshold, LoadBits, Unpack
 from bnncompiler.errors import LoweringError, UsageError
 from bnncompiler.ir import Array, Domain, TensorType, bipolar, rows
 from bnncompiler.lower import parts
@@ -25,7 +25,7 @@ from bnncompiler.program import Buffer, Call, Port, Program, Table, Typed
 from bnncompiler.sliced_calls import DenseSlicedThreshold, sliced_digits
 from tests.backends.programs import about
 from tests.corpus import ROOT, SELECTION, Exported
-from tests.networks import cnn, mlp
+from tests.networks import Builder, cnn, mlp
 
 pytestmark = pytest.mark.usefixtures("avr")
 
@@ -142,6 +142,18 @@ def dense(kernel: type[Call] | None, n: int, outs: int) -> Program:
     )
 
 
+def first_layer(n: int, outs: int) -> Program:
+    """Bytes and a dense layer of bipolar weights."""
+    rng = np.random.default_rng(9)
+    x, y = Buffer("x", "uint8_t", n), Buffer("y", "int32_t", outs)
+    w = Table("w", "bnn_word", pack_bits(rng.integers(0, 2, (n, outs)), 8).reshape(-1), words(outs, 8))
+    calls = (DenseSigns("dense", (), n * outs, Typed(x), w, n, outs, y),)
+    pixels = Domain(rows(1), rows(0), rows(0), rows(255))
+    sums = Domain(rows(1), rows(0), rows(-255 * n), rows(255 * n))
+    ports = (Port("x", x, TensorType((n,), "float32", pixels)),), (Port("y", y, TensorType((outs,), "float32", sums)),)
+    return plan(Program("net", 8, *ports, calls, 0, 1))
+
+
 def packed_outputs(outs: int) -> Buffer:
     return Buffer("y", "bnn_word", words(outs, 8))
 
@@ -182,6 +194,32 @@ def test_cycles_of_a_dense_layer(kernel: type[Call], flags: tuple[str, ...], exa
     counted = cycles(kernel, 784, 120, flags)
     assert counted == exactly
     assert counted <= per_mac * 784 * 120
+
+
+@pytest.mark.parametrize(
+    ("flags", "exactly", "per_mac"), [((), 467_357, 5.0), (NO_ASM, 1_739_066, 20.0)], ids=["asm", "in C"]
+)
+def test_cycles_of_a_first_layer(flags: tuple[str, ...], exactly: int, per_mac: float) -> None:
+    """784 pixels by 120 bipolar rows."""
+    program = first_layer(784, 120)
+    q = np.random.default_rng(13).integers(0, 256, (1, 784))
+    ran = measure(program, q, flags)
+    np.testing.assert_array_equal(ran.outputs[0][0], program.run({"x": q[0]})["y"])
+    assert ran.measured is not None
+    assert ran.measured.typical == exactly
+    assert ran.measured.typical <= per_mac * 784 * 120
+
+
+@pytest.mark.parametrize("grid", [{"input": "uint8"}, {"input": "int8", "scale": "1/100"}], ids=str)
+def test_first_layers_of_bytes(grid: dict[str, Any]) -> None:
+    """More inputs than one stretch of sums has, an odd number of them, and lanes to spare."""
+    b = Builder()
+    w = np.random.default_rng(0).choice([-1.0, 1.0], (333, 21)).astype(np.float32)
+    h = b("Sign", b("Add", b("MatMul", b.input("x", ["N", 333]), w), np.float32(0.01)))
+    model = b.model(b("MatMul", h, np.random.default_rng(1).choice([-1.0, 1.0], (21, 4)).astype(np.float32)))
+    compilation = bnncompiler.compile(model, backend="avr", name="net", **grid)
+    assert compilation.program.calls[0].kernel() == "bnn_dense_signs"
+    bnncompiler.verify(compilation, samples=8).raise_if_failed()
 
 
 # --- what is said beforehand
