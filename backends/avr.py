@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bnncompiler.backends import c_writer, projects
+from bnncompiler.backends.avr_sizes import SLICED, AvrSizes
 from bnncompiler.backends.base import About, Backend, Files, Target, pick_target
-from bnncompiler.calls import DenseThreshold, DenseXnor
+from bnncompiler.calls import DenseBipolar, DenseSigns, DenseThreshold, DenseXnor
 from bnncompiler.costs import Cost, Work
 from bnncompiler.errors import UsageError
 from bnncompiler.machines.base import Machine
@@ -20,26 +21,47 @@ from bnncompiler.sliced_calls import DenseSliced, DenseSlicedThreshold
 
 KB = 1024
 NEAR = 60 * KB  # of tables within the first 64 KB of flash; interrupt vectors and tables of others are there, too
+# avr-gcc makes no copies of a function for its constant arguments when it optimises for size, which is usual for it:
+# inlined kernels are both smaller and faster.
+KERNEL = "BNN_KERNEL BNN_INLINE"
+STRIP = 600  # bytes of stack of the bit-sliced kernels
 LARGEST = 2**15 - 1  # bytes of an object of avr-gcc
 MHZ = 1_000_000
 
 
 @dataclass(frozen=True)
 class AvrCosts:
-    """What the kernels cost: fitted to counts of the simulator (``tests/backends/test_avr_kernels.py``)."""
+    """What the kernels cost, fitted to counts of the simulator, at one input in two being 1.
+
+    Attributes:
+        strips: whether there is RAM for the counters of the bit-sliced kernels.
+    """
+
+    strips: bool = True
 
     def of(self, kernel: type[Call], work: Work, word_bits: int) -> Cost | None:
-        """Cycles, flash and RAM of ``kernel`` for ``work``, at one input in two being 1."""
-        macs, words = work.ins * work.outs, -(-work.outs // 8)
-        if kernel in (DenseSliced, DenseSlicedThreshold):
-            return Cost(0.85 * macs, work.ins * words, 600, constant_time=False)
-        if kernel in (DenseXnor, DenseThreshold):
-            return Cost(5 * macs, work.outs * -(-work.ins // 8), 0)
+        """Cycles, flash and RAM of ``kernel`` for ``work``; None where it is not for this part."""
+        words, row = -(-work.outs // 8), -(-work.ins // 8)
+        digits = work.ins.bit_length() + 1
+        by_input = work.ins * (6.5 + 0.5 * 29.4 * -(-words // 3)) + words * (25 * digits + 200) + 1500
+        if kernel is DenseSigns:
+            return Cost(work.outs * (5 * work.ins + 60), work.ins * words)
+        if kernel is DenseBipolar:
+            return Cost(
+                work.planes * (work.outs * (12.4 * row + 60) + 40 * work.ins), work.outs * row, work.planes * row
+            )
+        if kernel in (DenseThreshold, DenseXnor):
+            return Cost(work.outs * (12.4 * row + 60), work.outs * row)
+        if kernel is DenseSlicedThreshold and self.strips:
+            return Cost(by_input, work.ins * words + SLICED, STRIP, constant_time=False)
+        if kernel is DenseSliced and self.strips:
+            return Cost(by_input + 45 * work.outs * digits, work.ins * words + SLICED, STRIP, constant_time=False)
         return None
 
 
 def _part(name: str, flash: int, ram: int, megahertz: int = 16) -> Target:
-    return Target(name, 8, 1, 16, flash * KB, ram, megahertz * MHZ, AvrCosts(), LARGEST)
+    costs = AvrCosts(strips=ram >= 3 * STRIP)
+    return Target(name, 8, 1, 16, flash * KB, ram, megahertz * MHZ, costs, LARGEST, AvrSizes())
 
 
 # Kinds of projects, and where in them the generated files go.
@@ -93,7 +115,7 @@ class AvrBackend:
 
     def emit(self, program: Program, about: About) -> Files:
         """``<model>.h`` and ``<model>.c``."""
-        return c_writer.emit(program, about, port="avr", defines=(FAR,) if is_far(program) else ())
+        return c_writer.emit(program, about, port="avr", defines=(KERNEL, *([FAR] if is_far(program) else [])))
 
     def projects(self) -> tuple[str, ...]:
         """An Arduino library, a PlatformIO project, and one for avr-gcc, avrdude and make."""

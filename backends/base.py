@@ -12,6 +12,7 @@ from typing import Protocol
 
 from bnncompiler.costs import UNPRICED, Costs
 from bnncompiler.errors import UsageError
+from bnncompiler.fit import Sizes
 from bnncompiler.machines.base import Machine
 from bnncompiler.program import Program
 
@@ -32,6 +33,7 @@ class Target:
         hertz: the clock that is usual for it, None where it is not known.
         costs: what its kernels cost, for choosing between them.
         largest_table: the most bytes that an object can have, None where there is no such limit.
+        sizes: what its compiler makes of a program, None where nothing is known of it.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Target:
     hertz: int | None = None
     costs: Costs = UNPRICED
     largest_table: int | None = None
+    sizes: Sizes | None = None
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,10 @@ from bnncompiler.backends.c_text import comment, table
 from bnncompiler.program import Program
 
 
-def emit(program: Program, about: About, port: str, defines: tuple[str, ...] = ()) -> Files:
+def emit(program: Program, about: About, port: str, defines: tuple[str, ...] = ("BNN_KERNEL static",)) -> Files:
     """``<model>.h`` and ``<model>.c`` with the kernels as ``port`` has them, under the macros ``defines``.
+
+    ``BNN_KERNEL`` stands before each kernel: ``static`` where ``defines`` do not say otherwise.
 
     Raises:
         EmitError: the program has no C form: a buffer without a place, outputs without a common scale, ...
@@ -43,8 +45,7 @@ def _source(program: Program, about: About, port: str, symbols: Symbols, defines
             ]
         ),
         f'#include "{symbols.model}.h"\n',
-        f"#define BNN_WORD_BITS {program.word_bits}\n#define BNN_KERNEL static\n"
-        + "".join(f"#define {macro}\n" for macro in defines),
+        "".join(f"#define {macro}\n" for macro in (f"BNN_WORD_BITS {program.word_bits}", *defines)),
         kernels,
         _checks(program),
         *(table(symbols.tables[t.name], t, program.word_bits) for t in program.tables if len(t.values)),

@@ -291,6 +291,24 @@ def rounded_shift(sums: Array, shift: int) -> Array:
     return np.asarray((sums + (1 << shift >> 1)) >> shift)
 
 
+@dataclass(frozen=True, eq=False)
+class DenseSigns(Call):
+    """Dense layer of integers by bipolar weights stored by input: ``y[o] = sum_i x[i] * (2 w[i][o] - 1)``.
+
+    Row ``i`` of ``w`` has the bits of all outputs for input ``i``.
+    """
+
+    x: Typed
+    w: Table
+    n: int
+    outs: int
+    y: Buffer
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        signs = 2 * unpack_bits(self.w.values.reshape(self.n, -1), self.outs).astype(np.int64) - 1
+        memory[self.y.name] = product(values_of(self.x, memory), signs.T).astype(np.int32)
+
+
 def _biased(acc: Array, bias: Table | None) -> Array:
     return (acc if bias is None else acc + bias.values.astype(np.int64)).astype(np.int32)
 

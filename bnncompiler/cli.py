@@ -24,7 +24,10 @@ from bnncompiler.output import check_folder, write_files
 from bnncompiler.version import VERSION
 
 if TYPE_CHECKING:
+    from bnncompiler.backends.base import Target
     from bnncompiler.compiler import Compilation
+    from bnncompiler.fit import Demand
+    from bnncompiler.machines.base import Measured
     from bnncompiler.report import Report
     from bnncompiler.verification import Verification
 
@@ -222,12 +225,13 @@ def run(options: argparse.Namespace) -> int:
             optimize=options.optimize,
             constant_time=options.constant_time,
         )
+    failure: CompileError | None = too_large(report.build(compilation), compilation)
     verification = None
     choices: tuple[precision.Choice, ...] = ()
-    if options.verify is not None:
+    if options.verify is not None and failure is None:
         with progress("building and verifying"):
             verification = bnncompiler.verify(compilation, samples)
-    if options.compare_bits or samples is not None:
+    if failure is None and (options.compare_bits or samples is not None):
         known = samples or options.calibrate
         if known is None:
             raise UsageError("--compare-bits measures on samples; give them with --verify or --calibrate")
@@ -235,7 +239,7 @@ def run(options: argparse.Namespace) -> int:
             choices = precision.choices(compilation, known, options.compare_bits)
     facts = report.build(compilation, verification, choices)
     sentences = (compilation.notes, () if verification is None else verification.lines())
-    failure = verdict(facts, compilation, verification)
+    failure = failure or verdict(facts, compilation, verification)
     files = {} if failure else emitted(options.emit, compilation, options.project)
     files["report.json"] = facts.json()
     if options.report == "html":
@@ -275,16 +279,37 @@ def verdict(facts: Report, compilation: Compilation, verification: Verification 
     """What keeps the result from being used: it computes something else, or the target is too small."""
     if verification is not None and not verification.passed:
         return VerificationError("verification failed, see above; only the report was written")
-    target, memory = compilation.target, facts.memory
-    for what, needed, there in (("flash", memory.flash_bytes, target.flash), ("RAM", memory.arena_bytes, target.ram)):
-        if there is not None and needed > there:
-            largest = max(facts.nodes, key=lambda n: n.flash_bytes)
-            return DoesNotFit(
-                f"{facts.model} needs {needed:,} B of {what}, {target.name} has {there:,} B: {needed - there:,} B too "
-                f"many (the largest layer is {largest.name}: {largest.flash_bytes:,} B of flash); make layers "
-                "narrower, lower --weight-bits where weights are real, or take a larger target"
-            )
+    measured = None if verification is None else verification.measured
+    return too_large(facts, compilation, measured)
+
+
+def too_large(facts: Report, compilation: Compilation, measured: Measured | None = None) -> DoesNotFit | None:
+    """What does not fit the target, what takes the space, and what would help; None where all fits."""
+    for demand in compilation.demands(measured):
+        if not demand.excess:
+            continue
+        largest = max(facts.nodes, key=lambda n: n.flash_bytes)
+        what = f"; the largest layer is {largest.name}: {largest.flash_bytes:,} B" if demand.what == "flash" else ""
+        return DoesNotFit(
+            f"{facts.model} needs {demand}, and {compilation.target.name} has {demand.excess:,} B less{what}; "
+            f"{_remedy(compilation, demand)}"
+        )
     return None
+
+
+def _remedy(compilation: Compilation, demand: Demand) -> str:
+    """What would make room: an option, a smaller network, or a larger target of the same backend."""
+    goal = {"flash": "size", "RAM": "ram"}[demand.what]
+    option = f"try --optimize {goal}, " if compilation.options.optimize != goal else ""
+    smaller = "fewer or narrower layers" if demand.what == "flash" else "a smaller input or fewer channels"
+    targets = map(compilation.backend.target, compilation.backend.targets())
+    larger = [t.name for t in targets if all(_holds(t, d) for d in compilation.demands())]
+    return f"{option}{smaller}, or a larger target" + (f" ({', '.join(larger)})" if larger else "")
+
+
+def _holds(target: Target, demand: Demand) -> bool:
+    room = target.flash if demand.what == "flash" else target.ram
+    return room is not None and demand.total <= room
 
 
 @contextmanager

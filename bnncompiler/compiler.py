@@ -18,10 +18,12 @@ import onnx
 from bnncompiler import backends, blur, costs, data, frontend, grid, memory, passes, ranges, readback, verification
 from bnncompiler.backends.base import About, Backend, Target
 from bnncompiler.errors import CompileError, UsageError
+from bnncompiler.fit import Demand, demands
 from bnncompiler.frontend import Imported
 from bnncompiler.identifiers import identifier
 from bnncompiler.ir import Array, Graph, Node
 from bnncompiler.lower import Lowered, lower
+from bnncompiler.machines.base import Measured
 from bnncompiler.ops import Constant, Requantize, Steps
 from bnncompiler.passes.quantize_weights import USUAL
 from bnncompiler.program import Program
@@ -124,6 +126,11 @@ class Compilation:
     def undecided(self) -> int:
         """How many accumulators there are, over all channels, at which the reference's own rounding decides a value."""
         return blur.total(self.graph)
+
+    def demands(self, measured: Measured | None = None) -> tuple[Demand, Demand]:
+        """What the program needs of the target's flash and RAM: as measured, or else as planned."""
+        target = self.target
+        return demands(self.program, target.flash, target.ram, target.sizes, measured)
 
     def project(self, kind: str) -> dict[str, str]:
         """The files of a project of ``kind`` (one of ``backend.projects()``) around the emitted ones, by path."""

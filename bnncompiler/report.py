@@ -103,6 +103,7 @@ class Report:
     error_bound: float
     verify: VerifyFacts | None
     precision: tuple[Choice, ...] = ()
+    fit: tuple[str, ...] = ()
 
     def json(self) -> str:
         """The report as JSON text, the same bytes for the same facts."""
@@ -159,6 +160,13 @@ def memory_facts(program: Program, measured: Measured | None) -> MemoryFacts:
     return MemoryFacts(program.flash_bytes, program.arena_size, *sizes)
 
 
+def fit_lines(compilation: Compilation, measured: Measured | None) -> tuple[str, ...]:
+    """What the target has and what the program takes of it, by memory; nothing where that is not known."""
+    kind = "about " if measured is None else ""
+    verdicts = {True: "fits", False: "does not fit"}
+    return tuple(f"{kind}{d}: {verdicts[not d.excess]}" for d in compilation.demands(measured) if d.room is not None)
+
+
 def build(
     compilation: Compilation, verification: Verification | None = None, precision: tuple[Choice, ...] = ()
 ) -> Report:
@@ -180,4 +188,5 @@ def build(
         error_bound=compilation.error_bound,
         verify=None if verification is None else verify_facts(verification),
         precision=precision,
+        fit=fit_lines(compilation, None if verification is None else verification.measured),
     )

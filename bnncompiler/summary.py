@@ -22,7 +22,11 @@ def text(report: Report, notes: Sequence[str] = (), verified: Sequence[str] = ()
         [f"{report.model}: {report.backend}, target {report.target}"],
         [_label("input", input_line(i)) for i in report.input] + [_label("note", n) for n in notes],
         _columns([COLUMNS, *(row(n) for n in report.nodes), total(report)]),
-        [_label("memory", memory_line(report)), _label("outputs", exact_line(report))],
+        [
+            _label("memory", memory_line(report)),
+            *(_label("" if i else "fit", line) for i, line in enumerate(report.fit)),
+            _label("outputs", exact_line(report)),
+        ],
         [_label("" if i else "verify", line) for i, line in enumerate(verified)],
         [_label("" if i else "fewer", str(choice)) for i, choice in enumerate(report.precision)],
     ]
@@ -113,7 +117,7 @@ def html(report: Report, notes: Sequence[str] = (), verified: Sequence[str] = ()
     head = "".join(_cell("th", c, c) for c in COLUMNS)
     body = "\n".join(f"<tr>{_row(n)}</tr>" for n in report.nodes)
     foot = "".join(_cell("th", cell, column) for cell, column in zip(total(report), COLUMNS, strict=True))
-    totals = _list([memory_line(report), f"Outputs: {exact_line(report)}"])
+    totals = _list([memory_line(report), *report.fit, f"Outputs: {exact_line(report)}"])
     verification = f"<h2>Verification</h2>\n{_list(verified)}" if verified else ""
     if report.precision:
         verification += f"<h2>Fewer bits</h2>\n{_list(str(choice) for choice in report.precision)}"

@@ -99,3 +99,16 @@ def cc(tmp_path: Path) -> Compiler:
         if shutil.which(command):
             return Compiler(command, tmp_path)
     missing("a C compiler")
+
+
+@pytest.fixture(scope="session")
+def avr() -> None:
+    """avr-gcc and the simulator are there; else the test is skipped."""
+    from bnncompiler.errors import ToolError
+    from bnncompiler.machines import simavr
+
+    need("avr-gcc")
+    try:
+        simavr.runner()
+    except ToolError:
+        missing("libsimavr")

@@ -238,8 +238,8 @@ def test_too_small_target_exits_with_4(
     monkeypatch.setattr(bnncompiler, "compile", compile_for_tiny)
     assert run(SMALL) == 4
     error = failing(capsys)
-    assert "tiny has 100 B" in error
-    assert "too many" in error
+    assert "needs 745 of 100 B of flash (745 of tables), and tiny has 645 B less; the largest layer is" in error
+    assert "try --optimize size, fewer or narrower layers, or a larger target" in error
     assert written(tmp_path) == {"report.json"}
 
 

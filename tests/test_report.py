@@ -27,6 +27,7 @@ SCHEMA = {
                "accuracy": (*NUMBER, type(None)), "cycles": MAYBE, "instructions": MAYBE, "passed": bool},
     "precision": [{"stream_bits": int, "error_bound": NUMBER, "argmax_agreement": NUMBER,
                    "accuracy": (*NUMBER, type(None)), "flash_bytes": int, "arena_bytes": int}],
+    "fit": [str],
 }  # fmt: skip
 VERIFIED = VerifyFacts("host", 8, "onnxruntime", 512, 0, 0, 0.0, 1.0, None, None, None, True)
 

@@ -76,6 +76,8 @@ BNN_KERNEL void bnn_dense_select(const bnn_word *x, unsigned planes, int x_signe
                                  int32_t *y);
 BNN_KERNEL void bnn_dense_integer(const void *x, bnn_type x_type, const void BNN_ROM *w,
                                   bnn_type w_type, bnn_size n, bnn_size outs, int32_t *y);
+BNN_KERNEL void bnn_dense_signs(const void *x, bnn_type x_type, const bnn_word BNN_ROM *w,
+                                bnn_size n, bnn_size outs, int32_t *y);
 BNN_KERNEL void bnn_dense_columns(const void *x, bnn_type x_type, const void BNN_ROM *w,
                                   bnn_type w_type, bnn_size n, bnn_size outs, int32_t *y);
 BNN_KERNEL void bnn_dense_wide(const void *x, bnn_type x_type, const void BNN_ROM *w,

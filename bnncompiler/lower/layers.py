@@ -16,7 +16,7 @@ from bnncompiler.lower.rows import Layer, Rows
 from bnncompiler.lower.storage import SIGNED, Lowering, Stored, smallest_ctype
 from bnncompiler.map_calls import Index
 from bnncompiler.packing import pack_bits, words
-from bnncompiler.program import Buffer, Sliced, Table, Typed
+from bnncompiler.program import Buffer, Call, Sliced, Table, Typed
 from bnncompiler.sliced_calls import DenseSliced, DenseSlicedBorder, DenseSlicedThreshold, sliced_digits
 from bnncompiler.tiled_calls import TILE, DenseTiled, DenseTiledThreshold, tiles
 
@@ -46,7 +46,14 @@ def operand(low: Lowering, node: Layer, rows: Rows) -> Stored:
         return stored
     on_planes = calls.DenseBipolar if rows.kinds <= {-1, 1} else calls.DenseTernary
     work = Work(rows.ins, rows.outs, low.plane_count(node.x), times=times(node) * rows.groups)
-    return stored if low.choose((on_planes, calls.DenseColumns), work) is calls.DenseColumns else low.planes(node.x)
+    chosen = low.choose((on_planes, calls.DenseColumns, *_signs(low, node, rows)), work)
+    return low.planes(node.x) if chosen is on_planes else stored
+
+
+def _signs(low: Lowering, node: Layer, rows: Rows) -> list[type[Call]]:
+    """The kernel that adds or takes integers of a byte by a bit, if the layer is one for it."""
+    bytes_by_bits = rows.kinds <= {-1, 1} and low.stored[node.x].buffer.ctype in ("uint8_t", "int8_t")
+    return [calls.DenseSigns] if bytes_by_bits and rows.groups == 1 else []
 
 
 def _fuses(low: Lowering, node: Layer) -> bool:
@@ -154,7 +161,11 @@ def product(low: Lowering, node: Layer, rows: Rows, x: Stored, y: Buffer) -> Sto
         return Stored(y)
     if not x.planes:
         work = Work(ins, outs, low.plane_count(node.x), times=times(node) * groups)
-        kernel = low.choose((calls.DenseInteger, calls.DenseColumns), work)
+        kernel = low.choose((calls.DenseInteger, calls.DenseColumns, *_signs(low, node, rows)), work)
+        if kernel is calls.DenseSigns:
+            signs = low.bit_table(node, "weights", rows.weight.T > 0)
+            low.call(kernel, node, macs, Typed(x.buffer), signs, ins, outs, y)
+            return Stored(y)
         weights = _weights(low, node, kept, by_input=kernel is calls.DenseColumns)
         low.call(kernel, node, macs, Typed(x.buffer), Typed(part(weights, outs * ins)), ins, outs, sums)
         return Stored(y)

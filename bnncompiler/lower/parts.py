@@ -1,7 +1,7 @@
 """Parts: a dense layer whose tables are larger than an object may be on the target becomes several layers.
 
-avr-gcc has no object of more than 32,767 bytes. Such a layer is cut by outputs, at a multiple of the word: each part has
-its share of every table and writes a buffer of its own, and the parts are joined behind each other.
+avr-gcc has no object of more than 32,767 bytes. Such a layer is cut by outputs, at a multiple of the word: each part
+has its share of every table and writes a buffer of its own, and the parts are joined behind each other.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BY_OUTPUT = (
     calls.DenseInteger,
     calls.DenseWide,
 )
-BY_INPUT = (DenseSliced, DenseSlicedThreshold)
+BY_INPUT = (DenseSliced, DenseSlicedThreshold, calls.DenseSigns)
 
 
 def split(program_calls: Sequence[Call], word_bits: int, largest: int) -> list[Call]:
@@ -114,5 +114,5 @@ def _too_large(call: Call, word_bits: int, largest: int) -> LoweringError:
     table = max(call.tables, key=lambda t: t.bytes(word_bits))
     return LoweringError(
         f"{call.layer}: its table {table.name} has {table.bytes(word_bits):,} B and cannot be cut, but the target's "
-        f"compiler has no object of more than {largest:,} B; use fewer channels, or fewer --stream-bits for a lookup table"
+        f"compiler has no object of more than {largest:,} B; use fewer channels, or fewer --stream-bits for a table"
     )

@@ -15,6 +15,7 @@ from bnncompiler.calls import (
     DenseColumns,
     DenseInteger,
     DenseSelect,
+    DenseSigns,
     DenseTernary,
     DenseThreshold,
     DenseWide,
@@ -260,6 +261,13 @@ def dense_integer(rng: np.random.Generator, n: int, word_bits: int, memory: Memo
     return DenseInteger(*ABOUT, x, w, n, outs, Buffer("y", "int32_t", outs))
 
 
+def dense_signs(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    outs, ctype = int(rng.integers(1, 40)), str(rng.choice(["uint8_t", "int8_t"]))
+    memory["x"] = integers(rng, ctype, n)
+    w = table(pack_bits(rng.integers(0, 2, (n, outs)), word_bits), "bnn_word")
+    return DenseSigns(*ABOUT, Typed(Buffer("x", ctype, n)), w, n, outs, Buffer("y", "int32_t", outs))
+
+
 def dense_columns(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     x, _ = source(rng, n, memory)
     outs, ctype = int(rng.integers(1, 20)), any_type(rng)
@@ -478,7 +486,8 @@ def permute_integers(rng: np.random.Generator, n: int, word_bits: int, memory: M
 
 
 MAKERS: dict[type[Call], Callable[[np.random.Generator, int, int, Memory], Call]] = {
-    Argmax: argmax, DenseBipolar: dense_bipolar, DenseColumns: dense_columns, DenseInteger: dense_integer,
+    Argmax: argmax, DenseBipolar: dense_bipolar, DenseColumns: dense_columns, DenseSigns: dense_signs,
+    DenseInteger: dense_integer,
     DenseSelect: dense_select, DenseTiled: dense_tiled, DenseTiledThreshold: dense_tiled_threshold,
     DenseSliced: dense_sliced, DenseSlicedThreshold: dense_sliced_threshold,
     DenseSlicedBorder: dense_sliced_border,

@@ -361,32 +361,6 @@ BNN_INLINE uint16_t *bnn_list(const bnn_word **next, const bnn_word *last, bnn_s
 }
 #endif
 
-/* Adds the `rows` rows listed from `row` on, fewer than eight. */
-BNN_OWN void bnn_add_rest(bnn_strip *s, const bnn_word BNN_ROM *w, uint8_t blocks,
-                         const uint16_t *row, uint8_t rows)
-{
-    bnn_word *count = s->count[0];
-    for (uint8_t i = (uint8_t)(blocks * BNN_WIDTH); i > 0; --i) {
-        bnn_word one = count[0], two = count[1], four = count[2], eight = 0;
-        const uint16_t *next = row;
-        for (uint8_t k = rows; k > 0; --k) {
-            bnn_word a = bnn_rom_word(w + *next++);
-            const bnn_word b = (bnn_word)(a & one);
-            one = (bnn_word)(one ^ a);
-            a = (bnn_word)(b & two);
-            two = (bnn_word)(two ^ b);
-            eight = (bnn_word)(eight | (a & four)); /* seven at most are added: one carry */
-            four = (bnn_word)(four ^ a);
-        }
-        count[0] = one;
-        count[1] = two;
-        count[2] = four;
-        bnn_carry(count + 3, eight);
-        count += BNN_DIGITS;
-        ++w;
-    }
-}
-
 /* How many words the strip has that begins with word `first` of `columns`. */
 BNN_INLINE uint8_t bnn_strip_words(bnn_size columns, bnn_size first)
 {
@@ -424,12 +398,13 @@ BNN_OWN bnn_size bnn_count_strip(bnn_strip *s, const bnn_word *x, const bnn_word
         end = bnn_list(&x, last, words_of_x, &offset, (uint16_t)columns, end - BNN_BATCH, full);
     }
     rest = (uint8_t)(end - s->row);
-    if (rest >= 8u) {
+    if (rest != 0) { /* fill up the last group with the row behind the inputs', which is 0 */
+        const uint16_t zero = (uint16_t)(n * columns);
+        for (uint8_t i = rest % 8u; i < 8u && i != 0; ++i) {
+            *end++ = zero;
+        }
         memset(s->eights, 0, sizeof s->eights);
-        bnn_add_batch(s, w, blocks, rest / 8u);
-    }
-    if (rest % 8u != 0) {
-        bnn_add_rest(s, w, blocks, s->row + (rest & ~7u), rest % 8u);
+        bnn_add_batch(s, w, blocks, (uint8_t)((rest + 7u) / 8u));
     }
     return ones + rest;
 }

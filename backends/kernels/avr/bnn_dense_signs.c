@@ -1,0 +1,129 @@
+/* Dense layer of integers by bipolar weights that are stored by input:
+ * y[o] = sum_i x[i] * (2 w[i][o] - 1), which is twice the sum of the x[i] with w[i][o] = 1, less the
+ * sum of all.
+ *
+ * Eight outputs are summed at a time, in sixteen registers: 256 bytes never leave 16 bits. A
+ * product takes 3.5 cycles, for its bit is shifted out and two bytes are added or not. */
+#include "bnn_kernels.h"
+
+#define BNN_STRETCH_OF_SUMS 256u
+
+#if BNN_ASM && !defined(BNN_FAR)
+/* Adds x, that is r19:r18, to the sum lo, lo + 1 if the next bit of r20 is 1. */
+#define BNN_ADD_IF(lo, hi) "  lsr r20\n  brcc 1f\n  add " lo ", r18\n  adc " hi ", r19\n1:\n"
+#define BNN_ADD_INPUT(HIGH) \
+    "  ld r18, X+\n" HIGH "  lpm r20, Z\n  add r30, r24\n  adc r31, r25\n" \
+    BNN_ADD_IF("r2", "r3") BNN_ADD_IF("r4", "r5") BNN_ADD_IF("r6", "r7") BNN_ADD_IF("r8", "r9") \
+    BNN_ADD_IF("r10", "r11") BNN_ADD_IF("r12", "r13") BNN_ADD_IF("r14", "r15") \
+    BNN_ADD_IF("r16", "r17")
+/* Arguments: r25:r24 x, r23:r22 w, r20 fours of inputs, r19:r18 columns, r17:r16 sum. */
+#define BNN_SUM_FOURS(HIGH) \
+    __asm__ volatile(".irp r,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17\n  push r\\r\n.endr\n" \
+                     "  push r16\n  push r17\n" \
+                     "  movw r26, r24\n  movw r30, r22\n  movw r24, r18\n  mov r21, r20\n" \
+                     "  clr r19\n" \
+                     ".irp r,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17\n  clr r\\r\n.endr\n" \
+                     "2:\n" \
+                     BNN_ADD_INPUT(HIGH) BNN_ADD_INPUT(HIGH) BNN_ADD_INPUT(HIGH) BNN_ADD_INPUT(HIGH) \
+                     "  dec r21\n  breq 3f\n  rjmp 2b\n3:\n" \
+                     "  pop r31\n  pop r30\n" \
+                     ".irp r,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17\n  st Z+, r\\r\n.endr\n" \
+                     ".irp r,17,16,15,14,13,12,11,10,9,8,7,6,5,4,3,2\n  pop r\\r\n.endr\n" \
+                     "  ret\n")
+
+/* The sums of eight outputs over `fours` times four inputs, whose rows of w are `columns` apart. */
+__attribute__((__naked__, __noinline__, __noclone__)) BNN_OWN void
+bnn_sum_unsigned(const uint8_t *x __attribute__((__unused__)),
+                 const bnn_word *w __attribute__((__unused__)),
+                 uint8_t fours __attribute__((__unused__)),
+                 bnn_size columns __attribute__((__unused__)),
+                 uint16_t *sum __attribute__((__unused__)))
+{
+    BNN_SUM_FOURS("");
+}
+
+__attribute__((__naked__, __noinline__, __noclone__)) BNN_OWN void
+bnn_sum_signed(const uint8_t *x __attribute__((__unused__)),
+               const bnn_word *w __attribute__((__unused__)),
+               uint8_t fours __attribute__((__unused__)),
+               bnn_size columns __attribute__((__unused__)),
+               uint16_t *sum __attribute__((__unused__)))
+{
+    BNN_SUM_FOURS("  clr r19\n  sbrc r18, 7\n  com r19\n");
+}
+#endif
+
+/* An input in 16 bits. */
+BNN_INLINE uint16_t bnn_extended(uint8_t byte, int is_signed)
+{
+    return (uint16_t)(is_signed && (byte & 0x80u) != 0 ? byte | 0xff00u : byte);
+}
+
+/* The sums of eight outputs over `inputs` inputs, 256 at most, modulo 2^16. */
+BNN_INLINE void bnn_sum_eight(const uint8_t *x, int is_signed, const bnn_word BNN_ROM *w,
+                              bnn_size inputs, bnn_size columns, uint16_t *sum)
+{
+    bnn_size done = 0;
+#if BNN_ASM && !defined(BNN_FAR)
+    if (inputs >= 4u) {
+        if (is_signed) {
+            bnn_sum_signed(x, w, (uint8_t)(inputs / 4u), columns, sum);
+        } else {
+            bnn_sum_unsigned(x, w, (uint8_t)(inputs / 4u), columns, sum);
+        }
+        done = inputs & ~(bnn_size)3u;
+        x += done;
+        w += done * columns;
+    }
+#endif
+    for (uint8_t lane = 0; lane < 8u && done == 0; ++lane) {
+        sum[lane] = 0;
+    }
+    for (bnn_size i = done; i < inputs; ++i) {
+        const uint16_t value = bnn_extended(*x, is_signed);
+        bnn_word bits = bnn_rom_word(w);
+        for (uint8_t lane = 0; lane < 8u; ++lane) {
+            if (bits & 1u) {
+                sum[lane] = (uint16_t)(sum[lane] + value);
+            }
+            bits = (bnn_word)(bits >> 1);
+        }
+        ++x;
+        w += columns;
+    }
+}
+
+BNN_KERNEL void bnn_dense_signs(const void *x, bnn_type x_type, const bnn_word BNN_ROM *w,
+                                bnn_size n, bnn_size outs, int32_t *y)
+{
+    const uint8_t *const bytes = (const uint8_t *)x;
+    const bnn_size columns = bnn_words(outs);
+    const int is_signed = x_type == BNN_S8;
+    int32_t all = 0;
+    for (bnn_size o = 0; o < outs; ++o) {
+        y[o] = 0;
+    }
+    for (bnn_size i = 0; i < n; i += BNN_STRETCH_OF_SUMS) {
+        const bnn_size inputs = n - i < BNN_STRETCH_OF_SUMS ? n - i : BNN_STRETCH_OF_SUMS;
+        const uint8_t *next = bytes + i;
+        int32_t *out = y;
+        uint16_t stretch = 0;
+        for (bnn_size k = 0; k < inputs; ++k) {
+            stretch = (uint16_t)(stretch + bnn_extended(*next++, is_signed));
+        }
+        all += is_signed ? (int32_t)(int16_t)stretch : (int32_t)stretch;
+        for (bnn_size o = 0; o < outs; o += 8u) {
+            const uint8_t lanes = (uint8_t)bnn_lanes(outs, o);
+            uint16_t sum[8];
+            const uint16_t *part = sum;
+            bnn_sum_eight(bytes + i, is_signed, w + i * columns + o / 8u, inputs, columns, sum);
+            for (uint8_t lane = 0; lane < lanes; ++lane) {
+                *out++ += is_signed ? (int32_t)(int16_t)*part : (int32_t)*part;
+                ++part;
+            }
+        }
+    }
+    for (bnn_size o = 0; o < outs; ++o) {
+        y[o] = 2 * y[o] - all;
+    }
+}

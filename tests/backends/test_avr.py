@@ -1,0 +1,327 @@
+"""The AVR backend on the simulated chip: what it computes, what that costs, and what it says beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import ModelProto
+
+import bnncompiler
+from bnncompiler import Compilation, cli
+from bnncompiler.backends.avr import AVR, LARGEST
+from bnncompiler.calls import DenseSigns, DenseThreshold, LoadBits, Unpack
+from bnncompiler.errors import LoweringError, UsageError
+from bnncompiler.ir import Array, Domain, TensorType, bipolar, rows
+from bnncompiler.lower import parts
+from bnncompiler.machines.base import Measured, Run
+from bnncompiler.machines.simavr import FAR, SimAvr
+from bnncompiler.memory import plan
+from bnncompiler.packing import pack_bits, words
+from bnncompiler.program import Buffer, Call, Port, Program, Table, Typed
+from bnncompiler.sliced_calls import DenseSlicedThreshold, sliced_digits
+from tests.backends.programs import about
+from tests.corpus import ROOT, SELECTION, Exported
+from tests.networks import Builder, cnn, mlp
+
+pytestmark = pytest.mark.usefixtures("avr")
+
+MNIST = ROOT / "examples" / "mnist_mlp"
+INT8: dict[str, Any] = {"input": "int8", "scale": "1/16"}
+NO_ASM = ("-DBNN_NO_ASM",)
+
+CONSTANT = ", constant time"
+NETWORKS: dict[str, tuple[ModelProto, dict[str, Any]]] = {
+    "odd widths": (mlp([37, 65, 33, 10]), INT8),
+    "windows": (mlp([50, 41, 19, 7], prelu=True, seed=3), INT8),
+    "several strips": (mlp([90, 300, 130, 10], sign="larq"), INT8),
+    "zero padding": (cnn([3, 8, 12], (7, 6)), INT8),
+    "padding, pool": (cnn([1, 8, 16], pad_value=-1.0, pool="after_sign"), INT8),
+    "mean": (cnn([2, 5, 7], (6, 5), kernel=2, pads=0, head="mean"), INT8),
+    "bits, stride": (cnn([8, 16], stride=2, pool="before_bn"), {"input": "bits"}),
+}
+
+
+@pytest.fixture(scope="module")
+def example() -> Compilation:
+    grid = {"input": "uint8", "scale": "1/255", "mean": "0.1307", "std": "0.3081"}
+    return bnncompiler.compile(MNIST / "mnist_mlp.onnx", backend="avr", **grid)  # type: ignore[arg-type]
+
+
+# --- targets
+
+
+def test_targets() -> None:
+    assert AVR.targets() == ("atmega328p", "atmega32u4", "atmega168", "attiny85", "atmega1284p", "atmega2560")
+    assert AVR.target().name == "atmega328p"
+    with pytest.raises(UsageError, match="backend avr has no target 'atmega8'; it has atmega328p, atmega32u4, "):
+        AVR.target("atmega8")
+    assert [(t.flash, t.ram) for t in map(AVR.target, ("atmega328p", "attiny85", "atmega2560"))] == [
+        (32768, 2048),
+        (8192, 512),
+        (262144, 8192),
+    ]
+
+
+@pytest.mark.parametrize("target", AVR.targets())
+def test_every_target_runs(target: str) -> None:
+    compilation = bnncompiler.compile(mlp([20, 30, 7]), backend="avr", target=target, name="net", **INT8)
+    result = bnncompiler.verify(compilation, samples=5)
+    result.raise_if_failed()
+    assert result.ran_on == f"{target} (simavr)"
+    assert result.measured is not None and result.measured.unit == "cycles"
+
+
+# --- the same as onnxruntime, and the C forms the same as the assembly
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, "odd widths, constant time", "several strips, constant time"])
+def test_networks(name: str) -> None:
+    model, grid = NETWORKS[name.removesuffix(CONSTANT)]
+    compilation = bnncompiler.compile(
+        model, backend="avr", target="atmega1284p", name="net", **grid, constant_time=name.endswith(CONSTANT)
+    )
+    bnncompiler.verify(compilation, samples=3).raise_if_failed()
+    q = np.random.default_rng(1).choice([-1, 1], (3, *compilation.graph.inputs[0].type.shape))
+    with_asm, without = (run(compilation, {"x": q}, flags) for flags in ((), NO_ASM))
+    for a, b in zip((*with_asm.outputs, *with_asm.trace), (*without.outputs, *without.trace), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def run(compilation: Compilation, inputs: dict[str, Array], flags: tuple[str, ...] = (), trace: bool = True) -> Run:
+    machine = compilation.backend.machine(compilation.target)
+    assert isinstance(machine, SimAvr)
+    with replace(machine, flags=flags).build(compilation.program, compilation.files) as built:
+        return built.run(inputs, trace=trace)
+
+
+def test_the_example_fits_an_uno_and_takes_less_than_ten_milliseconds(example: Compilation) -> None:
+    result = bnncompiler.verify(example, MNIST / "test_images.npz", samples=200)
+    result.raise_if_failed()
+    measured = result.measured
+    assert measured is not None and measured.stack_bytes and measured.ram_bytes and measured.flash_bytes
+    assert result.accuracy == result.accuracy_reference
+    assert max(measured.counts) < 160_000  # 10 ms at 16 MHz
+    assert measured.ram_bytes + measured.stack_bytes < 2048 and measured.flash_bytes < 32256  # a bootloader has 512 B
+
+
+# --- cycles, exactly
+
+
+def dense(kernel: type[Call] | None, n: int, outs: int) -> Program:
+    """Packed bits, a dense layer with thresholds (or none), and its first outputs as integers."""
+    rng = np.random.default_rng(7)
+    x, packed, y = Buffer("x", "uint8_t", words(n, 8)), Buffer("packed", "bnn_word", words(n, 8)), packed_outputs(outs)
+    out = Buffer("out", "int32_t", outs)
+    w = rng.integers(0, 2, (outs, n))
+    at = n // 2 + rng.integers(-15, 16, outs)
+    last = packed if kernel is None else y
+    calls: list[Call] = [LoadBits("load", (), 0, x, n, packed)]
+    if kernel is DenseThreshold:
+        table = Table("w", "bnn_word", pack_bits(w, 8).reshape(-1), words(n, 8))
+        thresholds = Typed(Table("at", "int16_t", 2 * at - n))
+        calls.append(DenseThreshold("dense", (), n * outs, packed, table, thresholds, 1, n, outs, y))
+    elif kernel is DenseSlicedThreshold:
+        digits = sliced_digits(n)
+        on_v = np.full(8 * words(outs, 8), 2**digits - 1)
+        on_v[:outs] = np.clip(at + w.sum(axis=1), 0, 2**digits - 1)
+        bits = on_v[None] >> np.arange(digits)[:, None] & 1
+        tables = (
+            Table("w", "bnn_word", pack_bits(np.vstack([w.T, np.zeros(outs, int)]), 8).reshape(-1), words(outs, 8)),
+            Table("at", "bnn_word", pack_bits(bits, 8).reshape(-1), words(outs, 8)),
+        )
+        calls.append(DenseSlicedThreshold("dense", (), n * outs, packed, *tables, 1, digits, n, outs, y))
+    calls.append(Unpack("out", (), 0, last, outs, 1, 0, 1, Typed(out)))
+    port = Port("x", x, TensorType((n,), "float32", bipolar()))
+    bit = Domain(rows(1), rows(0), rows(0), rows(1))
+    return plan(
+        Program("net", 8, (port,), (Port("out", out, TensorType((outs,), "float32", bit)),), tuple(calls), 0, 1)
+    )
+
+
+def first_layer(n: int, outs: int) -> Program:
+    """Bytes and a dense layer of bipolar weights."""
+    rng = np.random.default_rng(9)
+    x, y = Buffer("x", "uint8_t", n), Buffer("y", "int32_t", outs)
+    w = Table("w", "bnn_word", pack_bits(rng.integers(0, 2, (n, outs)), 8).reshape(-1), words(outs, 8))
+    calls = (DenseSigns("dense", (), n * outs, Typed(x), w, n, outs, y),)
+    pixels = Domain(rows(1), rows(0), rows(0), rows(255))
+    sums = Domain(rows(1), rows(0), rows(-255 * n), rows(255 * n))
+    ports = (Port("x", x, TensorType((n,), "float32", pixels)),), (Port("y", y, TensorType((outs,), "float32", sums)),)
+    return plan(Program("net", 8, *ports, calls, 0, 1))
+
+
+def packed_outputs(outs: int) -> Buffer:
+    return Buffer("y", "bnn_word", words(outs, 8))
+
+
+def half_ones(n: int) -> Array:
+    """Inputs of which exactly one in two is 1: what the bit-sliced kernels' time is stated for."""
+    return np.random.default_rng(11).permuted(np.repeat([-1, 1], n // 2))[None]
+
+
+def measure(program: Program, q: Array, flags: tuple[str, ...] = ()) -> Run:
+    files = AVR.emit(program, replace(about("8"), target=AVR.target()))
+    with SimAvr("atmega328p", 16_000_000, flags=flags).build(program, files) as built:
+        return built.run({"x": q}, trace=False)
+
+
+def cycles(kernel: type[Call], n: int, outs: int, flags: tuple[str, ...] = ()) -> int:
+    """What the kernel alone takes: a program with it, less one without."""
+    q = half_ones(n)
+    with_it, without = (measure(dense(k, n, outs), q, flags) for k in (kernel, None))
+    program = dense(kernel, n, outs)
+    expected = program.run({"x": pack_bits(q[0] > 0, 8)})["out"]
+    np.testing.assert_array_equal(with_it.outputs[0][0], expected)
+    counts = [r.measured.typical if isinstance(r.measured, Measured) else 0 for r in (with_it, without)]
+    return counts[0] - counts[1]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "flags", "exactly", "per_mac"),
+    [
+        (DenseSlicedThreshold, (), 79_878, 0.85),
+        (DenseSlicedThreshold, NO_ASM, 141_330, 1.6),
+        (DenseThreshold, (), 159_182, 1.7),
+    ],
+    ids=["sliced", "sliced in C", "by rows, constant time"],
+)
+def test_cycles_of_a_dense_layer(kernel: type[Call], flags: tuple[str, ...], exactly: int, per_mac: float) -> None:
+    """784-120, the first layer of an MLP for MNIST. Exact counts are those of avr-gcc 5.4."""
+    counted = cycles(kernel, 784, 120, flags)
+    assert counted == exactly
+    assert counted <= per_mac * 784 * 120
+
+
+@pytest.mark.parametrize(
+    ("flags", "exactly", "per_mac"), [((), 467_357, 5.0), (NO_ASM, 1_739_066, 20.0)], ids=["asm", "in C"]
+)
+def test_cycles_of_a_first_layer(flags: tuple[str, ...], exactly: int, per_mac: float) -> None:
+    """784 pixels by 120 bipolar rows."""
+    program = first_layer(784, 120)
+    q = np.random.default_rng(13).integers(0, 256, (1, 784))
+    ran = measure(program, q, flags)
+    np.testing.assert_array_equal(ran.outputs[0][0], program.run({"x": q[0]})["y"])
+    assert ran.measured is not None
+    assert ran.measured.typical == exactly
+    assert ran.measured.typical <= per_mac * 784 * 120
+
+
+@pytest.mark.parametrize("grid", [{"input": "uint8"}, {"input": "int8", "scale": "1/100"}], ids=str)
+def test_first_layers_of_bytes(grid: dict[str, Any]) -> None:
+    """More inputs than one stretch of sums has, an odd number of them, and lanes to spare."""
+    b = Builder()
+    w = np.random.default_rng(0).choice([-1.0, 1.0], (333, 21)).astype(np.float32)
+    h = b("Sign", b("Add", b("MatMul", b.input("x", ["N", 333]), w), np.float32(0.01)))
+    model = b.model(b("MatMul", h, np.random.default_rng(1).choice([-1.0, 1.0], (21, 4)).astype(np.float32)))
+    compilation = bnncompiler.compile(model, backend="avr", name="net", **grid)
+    assert compilation.program.calls[0].kernel() == "bnn_dense_signs"
+    bnncompiler.verify(compilation, samples=8).raise_if_failed()
+
+
+# --- what is said beforehand
+
+
+@pytest.mark.parametrize("name", ["windows", "zero padding", "bits, stride"])
+def test_the_plan_agrees_with_what_is_measured(name: str) -> None:
+    model, grid = NETWORKS[name]
+    check_plan(bnncompiler.compile(model, backend="avr", target="atmega1284p", name="net", **grid))
+
+
+def test_the_plan_of_the_example_agrees_with_what_is_measured(example: Compilation) -> None:
+    check_plan(example)
+
+
+def check_plan(compilation: Compilation) -> None:
+    """Tables, arena and buffers to the byte; the stack is an upper bound, and code is about as much as planned."""
+    q = np.random.default_rng(2).choice([-1, 1], (4, *compilation.graph.inputs[0].type.shape))
+    measured = run(compilation, {compilation.program.inputs[0].name: q}, trace=False).measured
+    assert measured is not None and measured.flash_bytes and measured.stack_bytes
+    (_, ram), sizes = compilation.demands(), compilation.target.sizes
+    assert sizes is not None
+    stack = sizes.stack(compilation.program)
+    assert measured.ram_bytes == ram.total - stack
+    assert measured.stack_bytes <= stack <= measured.stack_bytes + 180
+    code = measured.flash_bytes - compilation.program.flash_bytes
+    assert 0.7 * code < sizes.code(compilation.program) < 1.4 * code  # a third either way, of what is small here
+    assert compilation.demands(measured)[0].total == measured.flash_bytes
+
+
+def test_what_does_not_fit_exits_with_4_before_anything_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")  # no compiler is asked
+    grid = ["--input", "uint8", "--scale", "1/255", "--mean", "0.1307", "--std", "0.3081"]
+    command = [str(MNIST / "mnist_mlp.onnx"), "-o", str(tmp_path), "--backend", "avr", *grid, "--verify"]
+    assert cli.main([*command, "--target", "attiny85"]) == 4
+    shown = capsys.readouterr()
+    assert "B of tables" not in shown.out and "of tables" in shown.out and "does not fit" in shown.out
+    assert "the largest layer is where_2" in shown.err
+    assert "or a larger target (atmega328p, atmega32u4, atmega1284p, atmega2560)" in shown.err
+    assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+
+
+# --- large tables
+
+
+def test_more_than_64_kb_of_tables_are_in_far_flash() -> None:
+    compilation = bnncompiler.compile(mlp([300, 1024, 520, 10]), backend="avr", target="atmega2560", name="net", **INT8)
+    assert compilation.program.flash_bytes > 100_000 and f"#define {FAR}\n" in compilation.files["net.c"]
+    assert all(t.bytes(8) <= LARGEST for t in compilation.program.tables)
+    result = bnncompiler.verify(compilation, samples=2)
+    result.raise_if_failed()
+
+
+@pytest.mark.parametrize("options", [{}, {"constant_time": True}], ids=str)
+def test_a_table_of_more_than_32_kb_is_cut(options: dict[str, Any]) -> None:
+    compilation = bnncompiler.compile(
+        mlp([520, 600, 10]), backend="avr", target="atmega1284p", name="net", **INT8, **options
+    )
+    calls = [c.kernel() for c in compilation.program.calls]
+    assert calls.count("bnn_concat_bits") == 1
+    assert all(t.bytes(8) <= LARGEST for t in compilation.program.tables)
+    bnncompiler.verify(compilation, samples=2).raise_if_failed()
+
+
+def test_parts_compute_what_the_whole_does() -> None:
+    whole = dense(DenseSlicedThreshold, 64, 60)
+    cut = plan(replace(whole, calls=tuple(parts.split(whole.calls, 8, 100)), arena_size=0))
+    assert max(t.bytes(8) for t in cut.tables) <= 100 < max(t.bytes(8) for t in whole.tables)
+    q = {"x": pack_bits(half_ones(64)[0] > 0, 8)}
+    np.testing.assert_array_equal(cut.run(q)["out"], whole.run(q)["out"])
+
+
+def test_a_table_that_cannot_be_cut_is_an_error() -> None:
+    whole = dense(DenseSlicedThreshold, 64, 60)
+    with pytest.raises(LoweringError, match="dense: its table w has 520 B and cannot be cut"):
+        parts.split(whole.calls, 8, 60)
+
+
+# --- exported networks
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "brevitas_finn/tfc_1w1a.finn_xnor",
+        "brevitas_qonnx/tfc_1w2a.qonnx_clean.dynamo",
+        "cnn_micro/pool_max3s2p1_after_sign.ts",
+        "coregeist/baked_uint8.ts",
+        "idioms_act/dorefa2.ts",
+        "idioms_act/elastic01.dynamo",
+        "idioms_act/sgn.dynamo",
+        "idioms_weight/w_twn.ts",
+        "idioms_weight_notie/w_dorefa2.ts",
+        "postprocessed/idioms_weight.w_irnet.ts.onnxopt",
+    ],
+)
+def test_exported_networks_run_on_an_uno(name: str, tmp_path: Path) -> None:
+    model = Exported(name, SELECTION / name)
+    compilation = bnncompiler.compile(model.unpack(tmp_path), backend="avr", calibrate=model.samples)
+    assert not any(d.excess for d in compilation.demands())
+    result = bnncompiler.verify(compilation, model.samples, samples=2)
+    result.raise_if_failed()
+    assert not any(d.excess for d in compilation.demands(result.measured))
