@@ -20,7 +20,7 @@ import numpy as np
 from bnncompiler.ir import Array, Domain, Graph, Node, per_element
 from bnncompiler.ops import Constant, Input, Steps
 from bnncompiler.oracle import ChannelFunction
-from bnncompiler.sampling import FULL, sample, size
+from bnncompiler.sampling import FULL, reaches, sample, size
 
 NOISE = 2e-6  # relative: values closer than this are one level (a residue's last bits)
 AT_ONCE = 1 << 24  # points evaluated together
@@ -93,7 +93,7 @@ def _of(function: ChannelFunction, row: Array, at: Array) -> Array:
     domain = function.source.domain
     samples = sample(function, row)
     if samples.reach:
-        return np.asarray(at[:, :, None] + domain.step * samples.reach * np.array([-1, 1]))
+        return np.asarray(at[:, :, None] + domain.step * reaches(function, row)[:, None, None] * np.array([-1, 1]))
     q = samples.q
     scale, offset, error = (per_element(a, function.rows)[row] for a in (domain.scale, domain.offset, domain.error))
     x = q * scale + offset

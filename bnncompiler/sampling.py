@@ -107,7 +107,7 @@ def sample(function: ChannelFunction, row: Array, *, full: int = FULL) -> Sample
             raise
         return Samples(everywhere(domain, row, function.rows), row)
     lo, hi = bounds(domain, row, function.rows)
-    reach = _reach(function, row)
+    reach = int(reaches(function, row).max(initial=0))
     radius = MARGIN + (reach if reach <= WIDEST_WINDOW else 0)
     window = domain.step * np.arange(-radius, radius + 1)
     q = (starts[:, :, None] + window).reshape(len(row), -1)
@@ -117,15 +117,16 @@ def sample(function: ChannelFunction, row: Array, *, full: int = FULL) -> Sample
     return Samples(q.T, row, 0 if reach <= WIDEST_WINDOW else reach)
 
 
-def _reach(function: ChannelFunction, row: Array) -> int:
-    """How many accumulators the source's error spans, float32's rounding of the source included."""
+def reaches(function: ChannelFunction, row: Array) -> Array:
+    """How many accumulators of each row the source's error spans, float32's rounding of the source included."""
     domain = function.source.domain
     scale, offset, error = (
         np.abs(per_element(a, function.rows)[row]) for a in (domain.scale, domain.offset, domain.error)
     )
     lo, hi = bounds(domain, row, function.rows)
     rounding = 2.0**-22 * (scale * np.maximum(np.abs(lo), np.abs(hi)) + offset)
-    return int(np.ceil(np.max((error + rounding) / np.maximum(scale, 1e-300), initial=0) / domain.step))
+    spanned = (error + rounding) / np.where(scale == 0, np.inf, scale) / domain.step  # a constant row spans nothing
+    return np.minimum(np.ceil(spanned), size(domain)).astype(np.int64)
 
 
 def pieces(function: ChannelFunction, row: Array) -> Array:

@@ -11,6 +11,7 @@ from bnncompiler.passes.narrow_streams import NarrowStreams
 from bnncompiler.passes.quantize_activations import STREAM_BITS, QuantizeActivations
 from bnncompiler.passes.quantize_joins import QuantizeJoins
 from bnncompiler.passes.quantize_weights import QuantizeWeights
+from bnncompiler.passes.refine_borders import RefineBorders
 from bnncompiler.passes.sink_max_pool import SinkMaxPool
 from bnncompiler.ranges import UNKNOWN, Ranges
 
@@ -24,6 +25,7 @@ __all__ = [
     "QuantizeActivations",
     "QuantizeJoins",
     "QuantizeWeights",
+    "RefineBorders",
     "SinkMaxPool",
     "check_equivalence",
     "pipeline",
@@ -47,7 +49,7 @@ def pipeline(weight_bits: int | None = None, stream_bits: int = STREAM_BITS, ran
         BinarizeWeights(),
         (
             (
-                ((SinkMaxPool(), FoldThresholds()), QuantizeJoins(stream_bits, ranges)),
+                ((RefineBorders(), SinkMaxPool(), FoldThresholds()), QuantizeJoins(stream_bits, ranges)),
                 QuantizeActivations(stream_bits, ranges),
             ),
             NarrowStreams(stream_bits, ranges),

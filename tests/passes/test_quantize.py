@@ -6,10 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnncompiler import blur, interpreter, ops, sampling
-from bnncompiler.ir import Domain, Graph, rows
+from bnncompiler.ir import Domain, Graph, TensorType, rows
 from bnncompiler.oracle import ChannelFunction
-from bnncompiler.passes import BinarizeWeights, QuantizeActivations, QuantizeWeights, pipeline, run_pipeline
+from bnncompiler.passes import (
+    BinarizeWeights,
+    QuantizeActivations,
+    QuantizeWeights,
+    RefineBorders,
+    pipeline,
+    run_pipeline,
+)
 from bnncompiler.passes.quantize_activations import OUTPUT, Precision, quantize
+from bnncompiler.window import Window
 from tests import graphs
 
 
@@ -123,3 +131,23 @@ def test_the_whole_pipeline_leaves_nothing_real(seed: int, activation: str) -> N
     undecided = sum(int(np.ptp(blur.undecided(n), axis=2).sum()) for n in done.nodes() if isinstance(n, ops.Steps))
     assert np.median(error) <= done.outputs[0].domain.error.max() + 1e-5
     assert undecided or error.max() <= done.outputs[0].domain.error.max() + 1e-5
+
+
+def test_borders_that_move_sums_by_fractions_are_refined() -> None:
+    rng = np.random.default_rng(2)
+    pixels = TensorType((6, 6, 2), "float32", Domain(rows(1 / 255), rows(-0.45), rows(0), rows(255)))
+    x = ops.Input("x", pixels)
+    window = Window((3, 3), before=(1, 1), after=(1, 1))
+    conv = ops.Conv("conv", x, np.where(rng.normal(size=(4, 3, 3, 2)) < 0, -1, 1).astype(np.float32), None, window)
+    graph = Graph("g", (x,), (conv,))
+    coarse = BinarizeWeights()(graph)
+    fine = RefineBorders()(coarse)
+    assert RefineBorders()(fine) is fine
+    q = rng.integers(0, 256, size=(8, 6, 6, 2))
+    exact = interpreter.run(graph, {"x": q})[conv]
+    off = []
+    for done in (coarse, fine):
+        (node,) = done.outputs
+        off.append(float(np.abs(node.domain.real(interpreter.run(done, {"x": q})[node]) - exact).max()))
+        assert off[-1] <= node.domain.error.max()
+    assert off[0] > 1e-3 > 100 * off[1]
