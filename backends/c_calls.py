@@ -7,26 +7,34 @@ from collections.abc import Mapping
 from bnncompiler.backends.c_symbols import Symbols
 from bnncompiler.backends.c_text import WIDTH, comment, literal, thousands
 from bnncompiler.errors import EmitError
-from bnncompiler.map_calls import Index, PixelLoop
+from bnncompiler.map_calls import Dropped, Index, PixelLoop, PutPooled
 from bnncompiler.program import Buffer, Call, Sliced, Table, Typed, data_of
 
-TYPES = {"uint8_t": "BNN_U8", "int8_t": "BNN_S8", "uint16_t": "BNN_U16", "int16_t": "BNN_S16", "int32_t": "BNN_S32"}
-_INDENT = "    "
+TYPES = {"uint8_t": "BNN_U8", "int8_t": "BNN_S8", "uint16_t": "BNN_U16", "int16_t": "BNN_S16", "int32_t": "BNN_S32",
+         "int64_t": "BNN_S64"}  # fmt: skip
+INDENT = "    "
 
 
-def layer(calls: list[tuple[int, Call]], about: str, word_bits: int, symbols: Symbols) -> str:
-    """The numbered calls of one layer under a comment: where it came from, its shape and its arithmetic."""
-    first, last = calls[0][1], calls[-1][1]
-    origin = ", ".join(dict.fromkeys(o for _, c in calls for o in c.origin))
-    macs = sum(c.macs for _, c in calls)
-    text = [f"{first.layer}: {_size(first, 'x')} -> {_size(last, 'y')}" + (f", {thousands(macs)} MACs" if macs else "")]
-    text += [f"  {about}"] if about else []
-    text += [f"  from {origin}"] if origin else []
-    text += [f"  {line}" for _, c in calls for line in _meanings(c)]
-    return comment(text, _INDENT) + "\n".join(_traced(i, c, word_bits, symbols) for i, c in calls)
+def layer(calls: list[tuple[int, Call]], about: Mapping[str, str], word_bits: int, symbols: Symbols) -> str:
+    """The numbered calls of one layer under a comment; ``about`` has the text on each layer, by name."""
+    statements = [line for i, call in calls for line in _traced(i, call, word_bits, symbols)]
+    return about_layer([c for _, c in calls], about, INDENT) + "\n".join(statements)
 
 
 # --- comments
+
+
+def about_layer(calls: list[Call], about: Mapping[str, str], indent: str) -> str:
+    """A comment on what a layer's calls are: where it came from, its shape and its arithmetic."""
+    first, last = calls[0], calls[-1]
+    origin = ", ".join(dict.fromkeys(o for c in calls for o in c.origin))
+    macs = sum(c.macs for c in calls)
+    sizes = f"{_size(first, 'x')} -> {_size(last, 'y')}"
+    text = [f"{first.layer}: {sizes}" + (f", {thousands(macs)} MACs" if macs else "")]
+    text += [f"  {about[first.layer]}"] if about.get(first.layer) else []
+    text += [f"  from {origin}"] if origin else []
+    text += [f"  {line}" for c in calls for line in _meanings(c)]
+    return comment(text, indent)
 
 
 def _size(call: Call, argument: str) -> str:
@@ -35,7 +43,8 @@ def _size(call: Call, argument: str) -> str:
     buffer = call.buffers[argument]
     numbers = {k: v for k, v in (first if argument == "x" else last).arguments() if isinstance(v, int)}
     if argument == "y" and isinstance(call, PixelLoop):
-        numbers |= {"rows": call.rows, "columns": call.columns, "channels": numbers["n"]}
+        rows = -(-call.rows // last.pool_h) if isinstance(last, PutPooled) else call.rows
+        numbers |= {"rows": rows, "columns": numbers["columns"], "channels": numbers["n"]}
     kind = f"{numbers.get('planes', 1)} bit" if buffer.ctype == "bnn_word" else buffer.ctype.removesuffix("_t")
     return f"{_shape(argument, buffer, numbers)} x {kind}"
 
@@ -70,31 +79,40 @@ def _meanings(call: Call) -> list[str]:
 # --- statements
 
 
-def _traced(index: int, call: Call, word_bits: int, symbols: Symbols) -> str:
-    y = call.buffers["y"]
-    lines = _loop(call, symbols) if isinstance(call, PixelLoop) else _call(call, _INDENT, symbols)
-    return "\n".join([*lines, f"{_INDENT}BNN_TRACE({index}, {symbols.of(y)}, {y.bytes(word_bits)});"])
-
-
-def _loop(loop: PixelLoop, symbols: Symbols) -> list[str]:
-    """Loops over rows and columns, and over the groups of channels where there are any."""
-    bounds = [(Index.ROW, loop.rows), (Index.COLUMN, loop.columns)]
-    tail = [line for c in loop.tail for line in _call(c, _INDENT * 3, symbols, grouped=False)]
-    if loop.groups == 1:
-        body = [line for c in loop.body for line in _call(c, _INDENT * 3, symbols, grouped=False)]
+def _traced(index: int, call: Call, word_bits: int, symbols: Symbols) -> list[str]:
+    if isinstance(call, PixelLoop):
+        lines = [loop_head(Index.ROW.value, call.rows, 1), *over_columns(call, 2, symbols), f"{INDENT}}}"]
     else:
-        body = [line for c in loop.body for line in _call(c, _INDENT * 4, symbols)]
-        body = [_for(Index.GROUP, loop.groups, 3), *body, f"{_INDENT * 3}}}"]
-    opened = [_for(index, bound, depth) for depth, (index, bound) in enumerate(bounds, 1)]
-    return [*opened, *body, *tail, f"{_INDENT * 2}}}", f"{_INDENT}}}"]
+        lines = call_lines(call, INDENT, symbols)
+    return [*lines, trace(index, call, word_bits, symbols)]
 
 
-def _for(index: Index, bound: int, depth: int) -> str:
-    name = index.value
-    return f"{_INDENT * depth}for (bnn_size {name} = 0; {name} < {bound}; ++{name}) {{"
+def trace(index: int, call: Call, word_bits: int, symbols: Symbols) -> str:
+    """The statement that shows what call number ``index`` left in memory."""
+    y = call.buffers["y"]
+    return f"{INDENT}BNN_TRACE({index}, {symbols.of(y)}, {y.bytes(word_bits)});"
 
 
-def _call(call: Call, indent: str, symbols: Symbols, grouped: bool = True) -> list[str]:
+def over_columns(loop: PixelLoop, depth: int, symbols: Symbols) -> list[str]:
+    """A loop over columns, and over the groups of channels where there are any."""
+    inner = [value for c in loop.inner for _, value in c.arguments()]
+    if loop.columns == 1 and Index.COLUMN not in inner:
+        return [line for c in loop.inner for line in call_lines(c, INDENT * depth, symbols, grouped=False)]
+    tail = [line for c in loop.tail for line in call_lines(c, INDENT * (depth + 1), symbols, grouped=False)]
+    if loop.groups == 1:
+        body = [line for c in loop.body for line in call_lines(c, INDENT * (depth + 1), symbols, grouped=False)]
+    else:
+        body = [line for c in loop.body for line in call_lines(c, INDENT * (depth + 2), symbols)]
+        body = [loop_head(Index.GROUP.value, loop.groups, depth + 1), *body, f"{INDENT * (depth + 1)}}}"]
+    return [loop_head(Index.COLUMN.value, loop.columns, depth), *body, *tail, f"{INDENT * depth}}}"]
+
+
+def loop_head(name: str, bound: int, depth: int) -> str:
+    """The head of a loop in which ``name`` counts up to ``bound``."""
+    return f"{INDENT * depth}for (bnn_size {name} = 0; {name} < {bound}; ++{name}) {{"
+
+
+def call_lines(call: Call, indent: str, symbols: Symbols, grouped: bool = True) -> list[str]:
     """The lines of a call; where it is not ``grouped``, its group is the only one."""
     arguments = [a for _, value in call.arguments() for a in _argument(value, symbols, grouped)]
     line = start = f"{indent}{call.kernel()}("
@@ -116,6 +134,8 @@ def _argument(value: object, symbols: Symbols, grouped: bool) -> list[str]:
             if whole is None or whole.ctype not in TYPES:
                 raise EmitError(f"a kernel call has an argument that is no buffer or table of integers: {data}")
             return [*_argument(data, symbols, grouped), TYPES[whole.ctype]]
+        case Sliced(data, index=Index.ROW.value):
+            return _argument(data, symbols, grouped)  # the caller hands over this row
         case Sliced(data, stride):
             (name,) = _argument(data, symbols, grouped)
             return [f"{name} + {Index.GROUP.value} * {literal(stride)}" if grouped else name]
@@ -123,6 +143,8 @@ def _argument(value: object, symbols: Symbols, grouped: bool) -> list[str]:
             return ["0"]
         case Index(value=name):
             return [name]
+        case Dropped(stage, before):
+            return [f"{before} + dropped{stage}" if before else f"dropped{stage}"]
         case None:
             return ["NULL"]
         case Table() if not len(value.values):

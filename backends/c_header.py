@@ -9,19 +9,25 @@ from bnncompiler.calls import LoadBits
 from bnncompiler.errors import EmitError
 from bnncompiler.ir import Array, Domain
 from bnncompiler.program import Port, Program
+from bnncompiler.row_calls import row_sizes, streamed
 
 
 def prototype(program: Program, symbols: Symbols, verb: str = "run") -> str:
     """The declarator of an exported function; empty for ``classify`` where there are no classes to choose from."""
-    inputs = [f"const {p.buffer.ctype} *{symbols.ports[p.buffer.name]}" for p in program.inputs]
-    outputs = [f"{p.buffer.ctype} *{symbols.ports[p.buffer.name]}" for p in program.outputs]
-    match verb:
-        case "run":
-            return _wrapped(f"void {symbols.model}_run(", [*inputs, *outputs, "void *arena"])
-        case "classify":
-            return _wrapped(f"int {symbols.model}_classify(", [*inputs, "void *arena"]) if _classifies(program) else ""
-        case _:
-            return f"int {symbols.model}_{verb}(void *arena)"
+    if verb == "classify" and not _classifies(program):
+        return ""
+    declared = [
+        f"{'const ' if p in program.inputs else ''}{p.buffer.ctype} *{symbols.ports[p.buffer.name]}"
+        for p in parameters(program, verb)
+    ]
+    result = "int" if verb in ("classify", "selftest") else "void"
+    return _wrapped(f"{result} {symbols.model}_{verb}(", [*declared, "void *arena"])
+
+
+def parameters(program: Program, verb: str) -> tuple[Port, ...]:
+    """The ports that an exported function has as parameters."""
+    inputs = program.inputs if verb in ("run", "classify", "feed") else ()
+    return (*inputs, *(program.outputs if verb in ("run", "finish") else ()))
 
 
 def _wrapped(start: str, parameters: list[str]) -> str:
@@ -42,8 +48,8 @@ def _classifies(program: Program) -> bool:
     return 1 < port.buffer.count == port.type.channels and domain is not None and bool((domain.scale > 0).all())
 
 
-def header(program: Program, about: About, symbols: Symbols) -> str:
-    """The text of ``<model>.h``."""
+def header(program: Program, about: About, symbols: Symbols, selftest_stack: int) -> str:
+    """The text of ``<model>.h``; ``selftest_stack`` is how many bytes of inputs and outputs the self-test holds."""
     guard = f"{symbols.model}_H".upper()
     parts = [
         _head(program, about, symbols),
@@ -53,7 +59,7 @@ def header(program: Program, about: About, symbols: Symbols) -> str:
         *(_input(program, p, symbols) for p in program.inputs),
         *(_output(program, p, symbols) for p in program.outputs),
         _arena(program, symbols),
-        _functions(program, symbols),
+        _functions(program, symbols, selftest_stack),
         "#ifdef __cplusplus\n}\n#endif\n",
         "#endif\n",
     ]
@@ -167,7 +173,25 @@ def _arena(program: Program, symbols: Symbols) -> str:
     return text + f"#define {macro}_SIZE {max(program.arena_size, 1)}\n#define {macro}_ALIGN {program.align}\n"
 
 
-def _functions(program: Program, symbols: Symbols) -> str:
+def _by_row(program: Program, symbols: Symbols) -> str:
+    """The functions for an input that comes row by row, where there are any."""
+    loop = streamed(program)
+    if loop is None:
+        return ""
+    rows, size = row_sizes(loop)
+    macro, name = symbols.macro(program.inputs[0], program.inputs, "input"), symbols.model
+    about = comment(
+        [
+            f"The same with the input row by row, so that it need not be in memory as a whole: {name}_start, then "
+            f"{name}_feed for each of the {rows} rows from the top, then {name}_finish. A row is {size} elements, and "
+            "may be overwritten when the call returns; the arena must be left alone until the end."
+        ]
+    )
+    sizes = f"#define {macro}_ROWS {rows}\n#define {macro}_ROW_SIZE {size} /* {loop.sources[0].ctype} elements */\n"
+    return "\n" + about + sizes + "".join(f"{prototype(program, symbols, v)};\n" for v in ("start", "feed", "finish"))
+
+
+def _functions(program: Program, symbols: Symbols, selftest_stack: int) -> str:
     text = comment(
         [
             "Computes the network. All memory is the caller's; nothing overlaps; any number of calls can run at once, "
@@ -175,6 +199,7 @@ def _functions(program: Program, symbols: Symbols) -> str:
         ]
     )
     text += f"{prototype(program, symbols)};\n"
+    text += _by_row(program, symbols)
     if classify := prototype(program, symbols, "classify"):
         size = program.outputs[0].buffer.bytes(program.word_bits)
         text += (
@@ -187,13 +212,12 @@ def _functions(program: Program, symbols: Symbols) -> str:
             )
             + f"{classify};\n"
         )
-    size = sum(p.buffer.bytes(program.word_bits) for p in (*program.inputs, *program.outputs))
     guard = f"{symbols.model}_NO_SELFTEST".upper()
     text += "\n" + comment(
         [
             f"Runs embedded test vectors. Returns 0 when all outputs are as computed by the compiler, else the "
-            f"number of the first vector that differs, from 1. Takes {thousands(size)} bytes of stack for inputs "
-            f"and outputs. Define {guard} to leave it out."
+            f"number of the first vector that differs, from 1. Takes {thousands(selftest_stack)} bytes of stack for "
+            f"inputs and outputs. Define {guard} to leave it out."
         ]
     )
     return text + f"#ifndef {guard}\n{prototype(program, symbols, 'selftest')};\n#endif\n"

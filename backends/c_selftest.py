@@ -6,7 +6,7 @@ evenly over what the input's domain allows; packed bits are any bytes, those beh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from bnncompiler.backends.c_text import table
 from bnncompiler.calls import LoadBits
 from bnncompiler.ir import Array, per_element
 from bnncompiler.program import CTYPES, Buffer, Port, Program, Table
+from bnncompiler.row_calls import RowLoop, row_sizes, streamed
 
 VECTORS = 4
 
@@ -80,24 +81,54 @@ def text(program: Program, symbols: Symbols, sources: Sources) -> str:
     ports = (*program.inputs, *program.outputs)
     names = [symbols.ports[p.buffer.name] for p in ports]
     tables: list[Table] = []
+    fed, model = _fed(program), symbols.model
     fills = [_fill_loop(program, port, symbols, tables) for port in program.inputs]
+    run = [*fills, f"        {model}_run({', '.join([*names, 'arena'])});"]
+    if fed is not None:
+        feed = f"    {model}_feed({names[0]}, arena);"
+        outputs = ", ".join([*names[1:], "arena"])
+        run = [
+            f"        {model}_start(arena);",
+            f"        for (bnn_size row = 0; row < {row_sizes(fed)[0]}; ++row) {{",
+            *("\n".join(f"    {line}" for line in text.split("\n")) for text in (*fills, f"    {feed}")),
+            "        }",
+            f"        {model}_finish({outputs});",
+        ]
     compares = [
         _compare_loop(port, symbols, _stored(tables, values, port.buffer.ctype, port.buffer.count))
         for port, values in zip(program.outputs, expected(program), strict=True)
     ]
     body = [
         f"{prototype(program, symbols, 'selftest')}\n{{",
-        *(f"    {p.buffer.ctype} {name}[{p.buffer.count}];" for p, name in zip(ports, names, strict=True)),
+        *(f"    {p.buffer.ctype} {name}[{held(program, p)}];" for p, name in zip(ports, names, strict=True)),
         "    uint32_t draw = 0;",
         f"    for (bnn_size vector = 0; vector < {VECTORS}; ++vector) {{",
-        *fills,
-        f"        {symbols.model}_run({', '.join([*names, 'arena'])});",
+        *run,
         *compares,
         "    }\n    return 0;\n}\n",
     ]
     guard = f"{symbols.model}_NO_SELFTEST".upper()
     printed = [table(t.name, t, program.word_bits) for t in tables]
     return "\n".join([f"#ifndef {guard}\n", sources.text(["bnn_noise.h"]), *printed, "\n".join(body), "#endif\n"])
+
+
+def _fed(program: Program) -> RowLoop | None:
+    """The loop that gets the input row by row, if the rows are alike; then no more than one is on the stack."""
+    loop = streamed(program)
+    alike = loop is not None and row_sizes(loop)[1] % len(input_range(program, program.inputs[0]).lo) == 0
+    return loop if alike else None
+
+
+def held(program: Program, port: Port) -> int:
+    """How many elements of an input or output the self-test has on the stack."""
+    loop = _fed(program)
+    return row_sizes(loop)[1] if loop is not None and port in program.inputs else port.buffer.count
+
+
+def stack_bytes(program: Program) -> int:
+    """How many bytes of inputs and outputs the self-test has on the stack."""
+    ports = (*program.inputs, *program.outputs)
+    return sum(replace(p.buffer, count=held(program, p)).bytes(program.word_bits) for p in ports)
 
 
 def _stored(tables: list[Table], values: Array, ctype: str, columns: int = 0) -> str:
@@ -121,7 +152,8 @@ def _fill_loop(program: Program, port: Port, symbols: Symbols, tables: list[Tabl
     value = f"(int32_t)(bnn_noise(++draw) % {levels})"
     value = value if span.step == 1 else f"{span.step} * {value}"
     value = value if lo == "0" else f"{lo} + {value}"
-    return _loop(port, [*lines, f"{symbols.ports[port.buffer.name]}[i] = ({port.buffer.ctype})({value});"])
+    count = held(program, port)
+    return _loop(count, [*lines, f"{symbols.ports[port.buffer.name]}[i] = ({port.buffer.ctype})({value});"])
 
 
 def _compare_loop(port: Port, symbols: Symbols, stored: str) -> str:
@@ -130,9 +162,9 @@ def _compare_loop(port: Port, symbols: Symbols, stored: str) -> str:
     read = f"bnn_rom_{'u' if ctype[0] == 'u' else 's'}{8 * CTYPES[ctype]}"
     wanted = f"const {ctype} wanted = {read}({stored} + vector * {port.buffer.count} + i);"
     differs = f"if ({symbols.ports[port.buffer.name]}[i] != wanted) {{"
-    return _loop(port, [wanted, differs, "    return (int)vector + 1;", "}"])
+    return _loop(port.buffer.count, [wanted, differs, "    return (int)vector + 1;", "}"])
 
 
-def _loop(port: Port, lines: list[str]) -> str:
+def _loop(count: int, lines: list[str]) -> str:
     body = "\n".join(f"            {line}" for line in lines)
-    return f"        for (bnn_size i = 0; i < {port.buffer.count}; ++i) {{\n{body}\n        }}"
+    return f"        for (bnn_size i = 0; i < {count}; ++i) {{\n{body}\n        }}"

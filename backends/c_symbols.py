@@ -10,9 +10,11 @@ from bnncompiler.calls import Argmax
 from bnncompiler.errors import EmitError
 from bnncompiler.map_calls import Index, PixelLoop
 from bnncompiler.program import Buffer, Call, Port, Program, Table
+from bnncompiler.row_calls import RowLoop
 
 # Names inside of the emitted functions that a buffer must not hide.
-_OWN = ("arena", "memory", "best", "draw", "vector", "wanted", "lo", "levels", "i", *(index.value for index in Index))
+_OWN = ("arena", "memory", "best", "draw", "vector", "wanted", "lo", "levels", "i", "step", "stage",
+        *(index.value for index in Index))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,9 @@ class Symbols:
 def name_symbols(program: Program) -> Symbols:
     """Names for everything in ``program``; raises ``EmitError`` where buffers and ports do not go together."""
     model = model_identifier(program.name)
-    exported = [f"{model}_{verb}" for verb in ("run", "classify", "selftest")]
-    names = Names([*_OWN, *exported])
+    exported = [f"{model}_{verb}" for verb in ("run", "classify", "selftest", "start", "feed", "finish")]
+    stages = max((len(c.stages) for c in program.calls if isinstance(c, RowLoop)), default=0)
+    names = Names([*_OWN, *(f"dropped{i}" for i in range(stages)), *exported])
     ports: dict[str, str] = {}
     for port in (*program.inputs, *program.outputs):
         if port.buffer.name in ports:
@@ -81,13 +84,13 @@ def is_index(program: Program, port: Port) -> bool:
 def _buffers(calls: Iterable[Call]) -> Iterable[Buffer]:
     """The buffers that calls use, those of loops included."""
     for call in calls:
-        yield from call.buffers.values()
-        if isinstance(call, PixelLoop):
+        yield from call.memory
+        if isinstance(call, PixelLoop | RowLoop):
             yield from _within(call)
 
 
-def _within(loop: PixelLoop) -> Iterable[Buffer]:
-    own = set(loop.buffers.values())
+def _within(loop: PixelLoop | RowLoop) -> Iterable[Buffer]:
+    own = set(loop.memory)
     for call in loop.inner:
         for buffer in call.buffers.values():
             if buffer not in own:

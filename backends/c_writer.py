@@ -7,15 +7,17 @@ a user adds two files to a project. Everything external begins with the model's 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 
-from bnncompiler.backends import c_calls, c_selftest
+from bnncompiler.backends import c_calls, c_rows, c_selftest
 from bnncompiler.backends.base import About, Files
-from bnncompiler.backends.c_header import header, prototype
+from bnncompiler.backends.c_header import header, parameters, prototype
 from bnncompiler.backends.c_kernels import INTERFACE, Sources
 from bnncompiler.backends.c_symbols import Symbols, is_index, name_symbols
 from bnncompiler.backends.c_text import comment, table
-from bnncompiler.program import Program
+from bnncompiler.program import Buffer, Call, Program
+from bnncompiler.row_calls import RowLoop, row_sizes, streamed
 
 
 def emit(program: Program, about: About, port: str, defines: tuple[str, ...] = ("BNN_KERNEL static",)) -> Files:
@@ -28,7 +30,7 @@ def emit(program: Program, about: About, port: str, defines: tuple[str, ...] = (
     """
     symbols = name_symbols(program)
     return {
-        f"{symbols.model}.h": header(program, about, symbols),
+        f"{symbols.model}.h": header(program, about, symbols, c_selftest.stack_bytes(program)),
         f"{symbols.model}.c": _source(program, about, port, symbols, defines),
     }
 
@@ -75,9 +77,58 @@ def _trace() -> str:
 
 
 def _run(program: Program, about: About, symbols: Symbols) -> str:
-    used = {b.name for c in program.calls for b in c.buffers.values()}
-    inner = {b.name: b for c in program.calls for b in c.buffers.values() if b.name in symbols.locals}
-    lines = [f"{prototype(program, symbols)}\n{{"]
+    """The run function; where the input comes row by row, as a loop around the functions for that."""
+    calls = list(enumerate(program.calls))
+    fed = streamed(program)
+    if fed is None:
+        return _function(program, "run", calls, _layers(calls, program, about, symbols), symbols)
+    name, model = symbols.ports[fed.sources[0].name], symbols.model
+    outputs = [symbols.ports[p.buffer.name] for p in program.outputs]
+    rows, size = row_sizes(fed)
+    lines = [
+        f"    {model}_start(arena);",
+        f"    for (bnn_size row = 0; row < {rows}; ++row) {{",
+        f"        {model}_feed({name} + row * {size}, arena);",
+        "    }",
+        f"    {model}_finish({', '.join([*outputs, 'arena'])});",
+    ]
+    rest = [c_calls.trace(0, fed, program.word_bits, symbols), *_layers(calls[1:], program, about, symbols)]
+    feeding = ["\n" + c_rows.about_rows(fed) + "\n".join(c_rows.feed(fed, about.layers, symbols))]
+    return "\n".join(
+        [
+            _function(program, "start", [], c_rows.start(fed, symbols), symbols, [fed.done]),
+            _function(program, "feed", calls[:1], feeding, symbols),
+            _function(program, "finish", calls[1:], rest, symbols, [fed.y]),
+            f"{prototype(program, symbols)}\n{{\n" + "\n".join(lines) + "\n}\n",
+        ]
+    )
+
+
+def _layers(calls: list[tuple[int, Call]], program: Program, about: About, symbols: Symbols) -> list[str]:
+    """The statements of numbered calls, layer by layer."""
+    texts = []
+    for _, group in groupby(calls, key=lambda pair: (pair[1].layer, isinstance(pair[1], RowLoop))):
+        layer = list(group)
+        match layer[0]:
+            case index, RowLoop() as loop:
+                texts.append(c_rows.layer(index, loop, about.layers, program.word_bits, symbols))
+            case _:
+                texts.append(c_calls.layer(layer, about.layers, program.word_bits, symbols))
+    return ["\n" + t for t in texts]
+
+
+def _function(
+    program: Program,
+    verb: str,
+    calls: list[tuple[int, Call]],
+    statements: list[str],
+    symbols: Symbols,
+    more: Sequence[Buffer] = (),
+) -> str:
+    """An exported function: pointers to what its calls (and ``more``) have in the arena, then its statements."""
+    used = {b.name: b for b in (*more, *(b for _, c in calls for b in c.memory))}
+    inner = {name: b for name, b in used.items() if name in symbols.locals}
+    lines = [f"{prototype(program, symbols, verb)}\n{{"]
     if inner:
         lines.append("    unsigned char *const memory = (unsigned char *)arena;")
     for buffer in inner.values():
@@ -85,12 +136,10 @@ def _run(program: Program, about: About, symbols: Symbols) -> str:
             f"    {buffer.ctype} *const {symbols.of(buffer)} = ({buffer.ctype} *)(void *)(memory + {buffer.offset});"
         )
     unused = [] if inner else ["arena"]
-    unused += [symbols.ports[p.buffer.name] for p in (*program.inputs, *program.outputs) if p.buffer.name not in used]
+    ports = parameters(program, verb)
+    unused += [symbols.ports[p.buffer.name] for p in ports if p.buffer.name not in used]
     lines += [f"    (void){name};" for name in unused]
-    numbered = list(enumerate(program.calls))
-    for name, layer in groupby(numbered, key=lambda pair: pair[1].layer):
-        lines.append("\n" + c_calls.layer(list(layer), about.layers.get(name, ""), program.word_bits, symbols))
-    return "\n".join(lines) + "\n}\n"
+    return "\n".join([*lines, *statements]) + "\n}\n"
 
 
 def _classify(program: Program, symbols: Symbols) -> str:

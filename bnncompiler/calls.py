@@ -7,7 +7,7 @@ the same data. Contents of buffers are ``[..., elements]``: each ``run`` works o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import lru_cache
 
 import numpy as np
 
@@ -29,8 +29,6 @@ class Threshold(Call):
 
     One threshold is a comparison, two are a window, and so on.
     """
-
-    in_place: ClassVar[bool] = True
 
     x: Typed
     n: int
@@ -163,11 +161,17 @@ def xnor(x: Array, w: Array, n: int) -> Array:
     return product(signs, weights)
 
 
+@lru_cache(maxsize=64)
+def _signs(w: Table, n: int, outs: int) -> Array:
+    """Bipolar weights ``[outs, n]``; loops over rows ask for the same ones again and again."""
+    return np.asarray(2.0 * unpack_bits(w.values.reshape(outs, -1), n) - 1)
+
+
 def product(x: Array, w: Array) -> Array:
     """``x [..., n]`` times each row of ``w [outs, n]``, modulo 2**64; in floats, which is faster, where exact."""
     largest = int(np.abs(x).max(initial=0)) * int(np.abs(w).max(initial=0)) * x.shape[-1]
     dtype = np.float64 if largest < 2**53 else np.int64
-    product: Array = x.astype(dtype) @ w.astype(dtype).T
+    product: Array = x.astype(dtype) @ w.astype(dtype, copy=False).T
     return product.astype(np.int64)
 
 
@@ -189,8 +193,7 @@ class DenseBipolar(Call):
 
     def run(self, memory: Memory, word_bits: int) -> None:
         codes = unpack_planes(memory[self.x.name], self.planes, self.n, bool(self.x_signed))
-        signs = 2 * unpack_bits(self.w.values.reshape(self.outs, -1), self.n).astype(np.int64) - 1
-        memory[self.y.name] = _biased(product(codes, signs), self.bias)
+        memory[self.y.name] = _biased(product(codes, _signs(self.w, self.n, self.outs)), self.bias)
 
 
 @dataclass(frozen=True, eq=False)
@@ -317,18 +320,16 @@ def _biased(acc: Array, bias: Table | None) -> Array:
 class Requantize(Call):
     """``y[i] = clamp((x[i] * multiplier + bias) >> shift, lo, hi)`` with the row's piece that ``x[i]`` falls into.
 
-    Piece ``k`` of row ``r`` (``r = i % rows``) is entry ``r * pieces + k`` of the tables and begins at ``start``; the
-    first one's ``start`` is not read, and ``start`` is None where there is no other. The product is taken in 64 bits,
-    and ``>>`` floors.
+    Piece ``k`` of row ``r`` (``r = i % rows``) is entry ``r * pieces + k`` of ``multiplier`` and ``bias``; all but the
+    first begin at an entry of ``start``, which has ``pieces - 1`` a row. The product is taken in 64 bits, and ``>>``
+    floors.
     """
-
-    in_place: ClassVar[bool] = True
 
     x: Typed
     n: int
-    start: Table | None
-    multiplier: Table
-    bias: Table
+    start: Typed
+    multiplier: Typed
+    bias: Typed
     rows: int
     pieces: int
     shift: int
@@ -339,11 +340,9 @@ class Requantize(Call):
     def run(self, memory: Memory, word_bits: int) -> None:
         x = values_of(self.x, memory)
         row = np.arange(self.n) % self.rows
-        multiplier, bias = (t.values.astype(np.int64).reshape(self.rows, -1) for t in (self.multiplier, self.bias))
-        piece = np.zeros_like(x)
-        if self.start is not None:
-            start = self.start.values.astype(np.int64).reshape(self.rows, -1)
-            piece = (x[..., None] >= start[row, 1:]).sum(axis=-1)
+        multiplier, bias = (values_of(t, memory).reshape(self.rows, -1) for t in (self.multiplier, self.bias))
+        start = values_of(self.start, memory).reshape(self.rows, self.pieces - 1)
+        piece = (x[..., None] >= start[row]).sum(axis=-1)
         product = x * multiplier[row, piece] + bias[row, piece]
         store(self.y, np.clip(product >> self.shift, self.lo, self.hi), memory, word_bits)
 
@@ -351,8 +350,6 @@ class Requantize(Call):
 @dataclass(frozen=True, eq=False)
 class Scale(Call):
     """``y[i] = x[i] * multiplier[i % rows] + bias[i % rows]``, modulo 2**32: what fits is exact."""
-
-    in_place: ClassVar[bool] = True
 
     x: Typed
     n: int
@@ -371,8 +368,6 @@ class Scale(Call):
 class Lookup(Call):
     """``y[i] = table[(i % rows) * entries + (x[i] - lo) / step]``."""
 
-    in_place: ClassVar[bool] = True
-
     x: Typed
     n: int
     lo: int
@@ -390,8 +385,6 @@ class Lookup(Call):
 @dataclass(frozen=True, eq=False)
 class Argmax(Call):
     """``y[0]`` is the index of the first of the largest of ``x[0..n-1]``."""
-
-    in_place: ClassVar[bool] = True
 
     x: Typed
     n: int

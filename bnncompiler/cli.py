@@ -265,13 +265,15 @@ def check_project(options: argparse.Namespace) -> None:
 
 def emitted(kinds: Sequence[str], compilation: Compilation, project: str | None = None) -> dict[str, str]:
     """The files that ``--emit`` and ``--project`` ask for, by path."""
+    from bnncompiler import memory
+
     files = dict(compilation.files) if "c" in kinds else {}
     if project is not None:
         files = compilation.project(project)
     if "ir" in kinds:
         files[f"{compilation.name}.ir.txt"] = f"{compilation.source}\n\n{compilation.graph}\n"
     if "program" in kinds:
-        files[f"{compilation.name}.program.txt"] = f"{compilation.program}\n"
+        files[f"{compilation.name}.program.txt"] = f"{compilation.program}\n\n{memory.drawing(compilation.program)}\n"
     return files
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from bnncompiler.fit import Demand, demands
 from bnncompiler.frontend import Imported
 from bnncompiler.identifiers import identifier
 from bnncompiler.ir import Array, Graph, Node
-from bnncompiler.lower import Lowered, lower
+from bnncompiler.lower import Lowered, depth_first, lower
 from bnncompiler.machines.base import Measured
 from bnncompiler.ops import Constant, Requantize, Steps
 from bnncompiler.passes.quantize_weights import USUAL
@@ -32,6 +32,7 @@ from bnncompiler.version import VERSION
 
 Model = str | os.PathLike[str] | bytes | onnx.ModelProto
 Number = grid.Number
+SPARE_STACK = 256  # bytes of RAM to leave to the caller, and to what kernels have on the stack besides large scratch
 
 
 @dataclass(frozen=True)
@@ -247,10 +248,13 @@ def _middle(
     """From the graph that was read to the planned program."""
     pipeline = passes.pipeline(options.weight_bits, options.stream_bits, observed)
     graph = passes.run_pipeline(source, pipeline, _checker(source, options))
-    selection = costs.Selection(target.costs, options.optimize, options.constant_time)
     sources = {g.name: g.source for g in grids}
-    lowered = lower(graph, target.word_bits, target.align, sources, imported.origins, selection, target.largest_table)
-    return graph, lowered, memory.plan(lowered.program)
+
+    def lowered_for(goal: str) -> Lowered:
+        selection = costs.Selection(target.costs, goal, options.constant_time)
+        return lower(graph, target.word_bits, target.align, sources, imported.origins, selection, target.largest_table)
+
+    return graph, *_planned(lowered_for, options.optimize, target.ram)
 
 
 def remade(compilation: Compilation, options: Options) -> Compilation:
@@ -269,6 +273,27 @@ def _saturation(graph: Graph, observed: Ranges) -> list[str]:
     streams = f"{len(names)} streams hold" if len(names) > 1 else "1 stream holds"
     samples = f"{observed.count} sample{'s' if observed.count > 1 else ''} of {observed.source}"
     return [f"{streams} {ranges.MARGIN:g} times the range that {samples} showed, and saturate outside: {some}"]
+
+
+def _planned(lowered_for: Callable[[str], Lowered], goal: str, ram: int | None) -> tuple[Lowered, Program]:
+    """The program with its memory planned: map by map, unless RAM is the ``goal`` or too small.
+
+    Then layers run row by row, and if that is not enough, with the kernels that need the least memory.
+    """
+
+    def fits(lowered: Lowered, program: Program) -> bool:
+        return ram is None or depth_first.footprint(program) + lowered.stack + SPARE_STACK <= ram
+
+    lowered = lowered_for(goal)
+    if goal != "ram":
+        program = memory.plan(lowered.program)
+        if fits(lowered, program):
+            return lowered, program
+        program = depth_first.plan(lowered)
+        if fits(lowered, program):
+            return lowered, program
+        lowered = lowered_for("ram")
+    return lowered, depth_first.plan(lowered)
 
 
 def verify(

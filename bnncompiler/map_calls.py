@@ -24,19 +24,35 @@ from bnncompiler.window import Window
 
 
 class Index(enum.Enum):
-    """A variable of a `PixelLoop`; its value is its name in C."""
+    """A variable of a loop; its value is its name in C. ``PLACE`` is the row of a line buffer that is written."""
 
     ROW = "row"
     COLUMN = "column"
     GROUP = "group"
+    PLACE = "place"
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """``before`` and the rows that a line buffer no longer holds: a window that begins ``before`` rows above the map.
+
+    ``stage`` is the stage of a `row_calls.RowLoop` that writes the line buffer. Kernels see the buffer as a map that
+    begins with its first row; to begin the window so many rows before it is all that it takes.
+    """
+
+    stage: int
+    before: int
+
+    def __str__(self) -> str:
+        return f"{self.before}+dropped{self.stage}"
 
 
 @dataclass(frozen=True, eq=False)
 class PixelLoop(Call):
     """For each pixel of a map: ``body`` for each group, then ``tail``.
 
-    ``scratch`` are the buffers that live within one pixel. ``x`` is what the loop reads, ``y`` what it writes. In place
-    of a number the calls can have an `Index`, and in place of a buffer or table a `Sliced`.
+    ``scratch`` are the buffers that live within one pixel. ``x`` and ``more`` are what the loop reads, ``y`` what it
+    writes. In place of a number the calls can have an `Index`, and in place of a buffer or table a `Sliced`.
     """
 
     rows: int
@@ -47,6 +63,7 @@ class PixelLoop(Call):
     scratch: tuple[Buffer, ...]
     x: Buffer
     y: Buffer
+    more: tuple[Buffer, ...] = ()
 
     @property
     def inner(self) -> tuple[Call, ...]:
@@ -60,6 +77,7 @@ class PixelLoop(Call):
     def arguments(self) -> Iterator[tuple[str, Any]]:
         """What the loop reads and writes; its numbers are in the calls."""
         yield "x", self.x
+        yield from ((f"x{i}", b) for i, b in enumerate(self.more, 1))
         yield from ((f"scratch{i}", b) for i, b in enumerate(self.scratch))
         yield "y", self.y
 
@@ -71,29 +89,33 @@ class PixelLoop(Call):
     def with_buffers(self, placed: Mapping[Buffer, Buffer]) -> PixelLoop:
         """The loop on planned buffers."""
         body, tail = (tuple(c.with_buffers(placed) for c in calls) for calls in (self.body, self.tail))
-        scratch = tuple(placed.get(b, b) for b in self.scratch)
-        return PixelLoop(self.layer, self.origin, self.macs, self.rows, self.columns, self.groups, body, tail, scratch,
-                         placed.get(self.x, self.x), placed.get(self.y, self.y))
+        scratch, more = (tuple(placed.get(b, b) for b in buffers) for buffers in (self.scratch, self.more))
+        x, y = placed.get(self.x, self.x), placed.get(self.y, self.y)
+        return replace(self, body=body, tail=tail, scratch=scratch, x=x, y=y, more=more)
 
     def run(self, memory: Memory, word_bits: int) -> None:
         """All pixels at once; scratch is gone afterwards."""
         row, column = np.indices((self.rows, self.columns)).reshape(2, -1)
-        pixel = {Index.ROW: row, Index.COLUMN: column}
+        self.run_at({Index.ROW: row, Index.COLUMN: column}, memory, word_bits)
+
+    def run_at(self, pixel: Mapping[object, Any], memory: Memory, word_bits: int) -> None:
+        """The pixels at which the loop's variables have the values ``pixel``, all at once."""
         for group in range(self.groups):
             for call in self.body:
-                _run(call, group, {**pixel, Index.GROUP: group}, memory, word_bits)
+                _run(call, {**pixel, Index.GROUP: group}, memory, word_bits)
         for call in self.tail:
-            _run(call, 0, pixel, memory, word_bits)
+            _run(call, {**pixel, Index.GROUP: 0}, memory, word_bits)
         for buffer in self.scratch:
             memory.pop(buffer.name, None)
 
 
-def _run(call: Call, group: int, here: Mapping[Index, Any], memory: Memory, word_bits: int) -> None:
+def _run(call: Call, here: Mapping[object, Any], memory: Memory, word_bits: int) -> None:
     """Run ``call`` with the loop's variables in place, and on shares of what is sliced."""
     shares: dict[Buffer, tuple[Buffer, slice]] = {}
 
     def share(s: Sliced) -> Buffer | Table:
-        span = slice(group * s.stride, (group + 1) * s.stride)
+        number = int(np.min(here[Index(s.index)]))
+        span = slice(number * s.stride, (number + 1) * s.stride)
         if isinstance(s.data, Table):
             return replace(s.data, values=s.data.values[span])
         part = replace(s.data, name=f"{s.data.name}[{span.start}]", count=s.stride)
@@ -103,7 +125,7 @@ def _run(call: Call, group: int, here: Mapping[Index, Any], memory: Memory, word
     def value(v: Any) -> Any:
         if isinstance(v, Typed):
             return Typed(value(v.data))
-        return share(v) if isinstance(v, Sliced) else here[v] if isinstance(v, Index) else v
+        return share(v) if isinstance(v, Sliced) else here[v] if isinstance(v, Index | Dropped) else v
 
     fixed = replace(call, **{name: value(v) for name, v in call.arguments()})
     for part, (whole, span) in shares.items():
@@ -138,7 +160,7 @@ class GatherBits(Call):
     stride_w: int
     dilation_h: int
     dilation_w: int
-    before_h: int
+    before_h: int | Dropped
     before_w: int
     fill: int
     row: int | Index
@@ -169,7 +191,7 @@ class GatherIntegers(Call):
     stride_w: int
     dilation_h: int
     dilation_w: int
-    before_h: int
+    before_h: int | Dropped
     before_w: int
     fill: int
     row: int | Index
@@ -184,8 +206,8 @@ def _patch(call: GatherBits | GatherIntegers, codes: Array) -> Array:
     """The taps of each pixel ``[..., taps * count]``, in the order of the weights."""
     first = np.asarray(call.group) * call.count
     x = codes.reshape(call.height, call.width, call.channels)[..., first : first + call.count]
-    row, column = (np.asarray(i)[..., None] for i in (call.row, call.column))
-    rows = row * call.stride_h - call.before_h + np.arange(call.kernel_h) * call.dilation_h
+    row, column = (i[..., None] for i in np.broadcast_arrays(np.asarray(call.row), np.asarray(call.column)))
+    rows = row * call.stride_h - np.asarray(call.before_h) + np.arange(call.kernel_h) * call.dilation_h
     columns = column * call.stride_w - call.before_w + np.arange(call.kernel_w) * call.dilation_w
     down, across = (rows >= 0) & (rows < call.height), (columns >= 0) & (columns < call.width)
     inside = down[..., :, None] & across[..., None, :]
@@ -193,9 +215,10 @@ def _patch(call: GatherBits | GatherIntegers, codes: Array) -> Array:
     return np.where(inside[..., None], picked, call.fill).reshape(*rows.shape[:-1], -1)
 
 
-def _elements(call: PutBits | PutIntegers) -> Array:
+def _elements(call: PutBits | PutIntegers | PutPooled) -> Array:
     """Which elements of the map the pixels are: ``[..., n]``."""
-    pixel = np.asarray(call.row) * call.columns + np.asarray(call.column)
+    down, across = (call.pool_h, call.pool_w) if isinstance(call, PutPooled) else (1, 1)
+    pixel = np.asarray(call.row) // down * call.columns + np.asarray(call.column) // across
     return np.asarray(pixel[..., None] * call.n + np.arange(call.n))
 
 
@@ -240,6 +263,35 @@ class PutIntegers(Call):
         assert isinstance(y, Buffer)
         target = memory.setdefault(y.name, np.zeros(y.count, y.dtype(word_bits)))
         target[_elements(self)] = values_of(self.x, memory)
+
+
+@dataclass(frozen=True, eq=False)
+class PutPooled(Call):
+    """``n`` bits OR-ed into the pixel of a pooled map to which ``(row, column)`` belongs.
+
+    Pools of ``pool_h`` by ``pool_w`` pixels lie side by side. Pixels must come in order; the first one of a pool begins
+    the pooled pixel, and writes bits behind it as 0.
+    """
+
+    x: Buffer
+    n: int
+    columns: int
+    pool_h: int
+    pool_w: int
+    row: int | Index
+    column: int | Index
+    y: Buffer
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        elements = _elements(self)
+        begins = (np.asarray(self.row) % self.pool_h == 0) & (np.asarray(self.column) % self.pool_w == 0)
+        codes = np.zeros(self.y.count * word_bits, bool)
+        if self.y.name in memory:
+            codes |= unpack_bits(memory[self.y.name], codes.size).astype(bool)
+        if begins.any():
+            codes[int(elements[begins].min()) :] = False
+        np.logical_or.at(codes, elements, unpack_bits(memory[self.x.name], self.n).astype(bool))
+        memory[self.y.name] = pack_bits(codes, word_bits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -317,7 +369,7 @@ class MaxPoolIntegers(Call):
 
 
 def _pooled(call: MaxPoolBits | MaxPoolIntegers, x: Array, lowest: int) -> Array:
-    shape = (1, call.height, call.width, call.channels)
+    shape = (-1, call.height, call.width, call.channels)
     after = tuple(
         (n - 1) * stride + dilation * (kernel - 1) + 1 - before - size
         for n, stride, dilation, kernel, before, size in (
@@ -325,9 +377,15 @@ def _pooled(call: MaxPoolBits | MaxPoolIntegers, x: Array, lowest: int) -> Array
             (call.columns, call.stride_w, call.dilation_w, call.kernel_w, call.before_w, call.width),
         )
     )
-    window = Window((call.kernel_h, call.kernel_w), (call.stride_h, call.stride_w), (call.before_h, call.before_w),
-                    (after[0], after[1]), (call.dilation_h, call.dilation_w))
-    return np.asarray(window.patches(x.astype(np.int64).reshape(shape), lowest).max(axis=(3, 4)).reshape(-1))
+    window = Window(
+        (call.kernel_h, call.kernel_w),
+        (call.stride_h, call.stride_w),
+        (call.before_h, call.before_w),
+        (after[0], after[1]),
+        (call.dilation_h, call.dilation_w),
+    )
+    pooled = window.patches(x.astype(np.int64).reshape(shape), lowest).max(axis=(3, 4))
+    return np.asarray(pooled.reshape(*x.shape[:-1], -1))
 
 
 def geometry(window: Window) -> tuple[int, int, int, int, int, int, int, int]:

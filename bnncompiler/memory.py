@@ -1,29 +1,34 @@
 """Memory: every buffer gets a place in one arena, and an independent checker proves that no live value is overwritten.
 
-A buffer lives from the call that writes it to the last call that reads it. Buffers are placed largest first, each at
-the lowest offset that is free for its whole life (greedy by size: Pisarchyk and Lee, "Efficient Memory Management for
-Deep Neural Net Inference", 2020). Where a kernel may write over its input and the input dies there, the two share a
-place.
+A buffer lives from the call that writes it to the last call that reads it; scratch of a part of a call lives in that
+part. Buffers are placed largest first, each at the lowest offset that is free for its whole life (greedy by size:
+Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020).
+
+Where a call has read what it overwrites, its output may lie over its input: at the same place where elements only
+shrink, or some bytes before it: the rows of a convolution then overwrite input rows that no window needs any more. How
+far apart the two must begin follows from when each byte is read and written (`overlap.Timeline`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from bnncompiler import overlap
 from bnncompiler.errors import CompileError
 from bnncompiler.program import Buffer, Call, Program
+from bnncompiler.row_check import check_rows
 
 
 @dataclass(frozen=True)
 class Life:
-    """The calls during which a buffer's content matters: written in ``first``, last read in ``last``."""
+    """The steps during which a buffer's content matters: written in ``first``, last read in ``last``."""
 
     first: int
     last: int
 
     def meets(self, other: Life) -> bool:
-        """Whether both are alive during some call."""
+        """Whether both are alive during some step."""
         return self.first <= other.last and other.first <= self.last
 
 
@@ -33,16 +38,30 @@ def written(call: Call) -> Buffer:
 
 
 def lives(program: Program) -> dict[Buffer, Life]:
-    """The life of every buffer that needs a place: all but the caller's inputs and outputs."""
+    """The life, in parts of calls, of every buffer that needs a place: all but the caller's inputs and outputs."""
     ports = {p.buffer.name for p in (*program.inputs, *program.outputs)}
     found: dict[Buffer, Life] = {}
-    for i, call in enumerate(program.calls):
+    step = 0
+    for call in program.calls:
+        last = step + len(call.phases) - 1
         for name, buffer in call.buffers.items():
-            if buffer.name in ports:
-                continue
-            # What a call writes, and its scratch, begins to live there.
-            found[buffer] = Life(i if name == "y" or buffer not in found else found[buffer].first, i)
+            if buffer.name not in ports:
+                # What a call writes, and its scratch, begins to live there.
+                found[buffer] = Life(step if name == "y" or buffer not in found else found[buffer].first, last)
+        for i, scratch in enumerate(call.phases, step):
+            found.update({b: Life(i, i) for b in scratch})
+        step = last + 1
     return found
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """Sizes and alignments in bytes, and which outputs may lie over inputs: by (input, output), how far before."""
+
+    bytes: Mapping[Buffer, int]
+    align: Mapping[Buffer, int]
+    life: Mapping[Buffer, Life]
+    apart: Mapping[tuple[Buffer, Buffer], int]
 
 
 def plan(program: Program) -> Program:
@@ -52,59 +71,99 @@ def plan(program: Program) -> Program:
         CompileError: the checker does not agree with the plan, which would be a fault of this module.
     """
     life = lives(program)
-    align = max([program.align, program.word_bits // 8, *(_element(b, program.word_bits) for b in life)])
-    offsets: dict[Buffer, int] = {}
-    for buffer in sorted(life, key=lambda b: (-b.bytes(program.word_bits), life[b].first)):
-        offsets[buffer] = _lowest(buffer, program, life, offsets)
-    size = max((offsets[b] + b.bytes(program.word_bits) for b in life), default=0)
+    size = {b: b.bytes(program.word_bits) for b in life}
+    sizes = _Sizes(size, {b: size[b] // max(1, b.count) for b in life}, life, _apart(program, life))
+    offsets = min((_placed(sizes, floor) for floor in _floors(sizes)), key=lambda o: _end(sizes, o))
+    align = max([program.align, program.word_bits // 8, *sizes.align.values()])
     placed = {b: replace(b, offset=offsets[b]) for b in life}
     planned = replace(
         program,
         calls=tuple(c.with_buffers(placed) for c in program.calls),
-        arena_size=-(-size // align) * align,
+        arena_size=-(-_end(sizes, offsets) // align) * align,
         align=align,
     )
     check(planned)
     return planned
 
 
-def _element(buffer: Buffer, word_bits: int) -> int:
-    return buffer.bytes(word_bits) // max(1, buffer.count)
+def _apart(program: Program, life: Mapping[Buffer, Life]) -> dict[tuple[Buffer, Buffer], int]:
+    """For each input that dies in a call that may write over it, how far before it the output must begin."""
+    found = {}
+    step = 0
+    for call in program.calls:
+        x, y = call.buffers.get("x"), written(call)
+        if x is not None and x in life and y in life and life[x].last == step and len(call.phases) == 1:
+            times = overlap.timeline(call, program.word_bits)
+            if times is not None:
+                found[x, y] = times.distance()
+        step += len(call.phases)
+    return found
 
 
-def _lowest(buffer: Buffer, program: Program, life: Mapping[Buffer, Life], offsets: Mapping[Buffer, int]) -> int:
+def shared(program: Program, index: int, life: Mapping[Buffer, Life]) -> int:
+    """How many bytes less the input and the output of call ``index`` take because one may lie over the other."""
+    found = _apart(
+        replace(program, calls=program.calls[index : index + 1]),
+        {b: Life(v.first - index, v.last - index) for b, v in life.items()},
+    )
+    for (x, y), apart in found.items():
+        first, second = x.bytes(program.word_bits), y.bytes(program.word_bits)
+        return max(0, first + second - max(first + apart, second))
+    return 0
+
+
+def _end(sizes: _Sizes, offsets: Mapping[Buffer, int]) -> int:
+    return max((offset + sizes.bytes[b] for b, offset in offsets.items()), default=0)
+
+
+def _floors(sizes: _Sizes) -> list[dict[Buffer, int]]:
+    """Ways to leave room below an input for an output that begins before it: none, for one call, for chains of them."""
+    one = {x: apart for (x, _), apart in sizes.apart.items() if apart}
+    chains: dict[Buffer, int] = {}
+    for (x, y), apart in reversed(list(sizes.apart.items())):
+        chains[x] = apart + chains.get(y, 0)
+    return [{}, one, chains] if one else [{}]
+
+
+def _placed(sizes: _Sizes, floor: Mapping[Buffer, int]) -> dict[Buffer, int]:
+    """An offset for each buffer, at least its ``floor``."""
+    offsets: dict[Buffer, int] = {}
+    for buffer in sorted(sizes.life, key=lambda b: (-sizes.bytes[b], sizes.life[b].first)):
+        offsets[buffer] = _lowest(buffer, sizes, offsets, floor.get(buffer, 0))
+    return offsets
+
+
+def _lowest(buffer: Buffer, sizes: _Sizes, offsets: Mapping[Buffer, int], floor: int) -> int:
     """The lowest aligned offset at which ``buffer`` meets no placed buffer that lives at the same time."""
-    size, align = buffer.bytes(program.word_bits), _element(buffer, program.word_bits)
-    taken = [
-        (offsets[b], offsets[b] + b.bytes(program.word_bits), _shares(buffer, b, program, life))
-        for b in offsets
-        if life[b].meets(life[buffer])
-    ]
-    candidates = (
-        {0} | {-(-end // align) * align for _, end, _ in taken} | {start for start, _, shared in taken if shared}
-    )
-    free = (
-        c
-        for c in sorted(candidates)
-        if c % align == 0
-        and all(end <= c or start >= c + size or (shared and start == c) for start, end, shared in taken)
-    )
-    return next(free)
+    size, align = sizes.bytes[buffer], max(1, sizes.align[buffer])
+    taken = [(b, at, at + sizes.bytes[b]) for b, at in offsets.items() if sizes.life[b].meets(sizes.life[buffer])]
+    candidates = {-(-floor // align) * align}
+    for b, start, end in taken:
+        below, above = sizes.apart.get((b, buffer)), sizes.apart.get((buffer, b))
+        candidates.add(-(-end // align) * align)
+        if below is not None and start >= below:
+            candidates.add((start - below) // align * align)
+        if above is not None:
+            candidates.add(-(-(start + above) // align) * align)
 
+    def is_free(at: int) -> bool:
+        for b, start, end in taken:
+            if at + size <= start or at >= end:
+                continue
+            below, above = sizes.apart.get((b, buffer)), sizes.apart.get((buffer, b))
+            if not (below is not None and at <= start - below) and not (above is not None and at >= start + above):
+                return False
+        return True
 
-def _shares(a: Buffer, b: Buffer, program: Program, life: Mapping[Buffer, Life]) -> bool:
-    """Whether one is made from the other in place: last read by the in-place call that writes the other."""
-    for x, y in ((a, b), (b, a)):
-        call = program.calls[life[y].first]
-        if call.in_place and written(call) == y and call.buffers.get("x") == x and life[x].last == life[y].first:
-            return y.bytes(program.word_bits) <= x.bytes(program.word_bits)
-    return False
+    return next(c for c in sorted(candidates) if c >= floor and is_free(c))
 
 
 def check(program: Program) -> None:
     """Prove the plan by running it on ownership alone: which buffer's bytes does each byte of the arena hold?
 
-    Knows nothing of lives or of how the plan was made.
+    Knows nothing of lives or of how the plan was made. Where a call writes over what it reads, every byte is looked at:
+    it must not be written before it was read for the last time. The line buffers of loops over rows are replayed
+    (`bnncompiler.row_check`).
 
     Raises:
         CompileError: a call reads a byte that another value has overwritten, a buffer leaves the arena or is not
@@ -112,42 +171,61 @@ def check(program: Program) -> None:
     """
     owner: list[str | None] = [None] * program.arena_size
     for call in program.calls:
+        check_rows(call, program.word_bits)
         mine = {n: b for n, b in call.buffers.items() if b.offset is not None}
-        reads = {n: b for n, b in mine.items() if n != "y" and not n.startswith("scratch")}
+        scratch = {n: b for n, b in mine.items() if n.startswith("scratch")}
+        reads = {n: b for n, b in mine.items() if n != "y" and n not in scratch}
+        for buffer in mine.values():
+            _check_inside(buffer, program)
         for buffer in reads.values():
             if any(o != buffer.name for o in owner[_span(buffer, program)]):
                 raise CompileError(
                     f"memory plan: {call.layer} reads {buffer.name} after something else was written over it"
                 )
         target = written(call)
-        if target.offset is None:
-            _check_scratch(call, mine, program, owner)
-            continue
-        where = _span(target, program)
-        if where.stop > program.arena_size or where.start % _element(target, program.word_bits):
-            raise CompileError(f"memory plan: {target.name} lies outside of the arena or is not aligned")
-        for buffer in reads.values():
-            other = _span(buffer, program)
-            overlap = where.start < other.stop and other.start < where.stop
-            if overlap and not (call.in_place and where.start == other.start and where.stop <= other.stop):
-                raise CompileError(
-                    f"memory plan: {call.layer} writes {target.name} over {buffer.name} while it reads it"
-                )
-        owner[where] = [target.name] * (where.stop - where.start)
-        _check_scratch(call, mine, program, owner)
+        if target.offset is not None:
+            for name, buffer in reads.items():
+                _check_overlap(call, name, buffer, target, program)
+            _own(owner, target, program)
+        for buffer in scratch.values():
+            _check_scratch(call, buffer, mine.values(), program)
+            _own(owner, buffer, program)
+        for part in call.phases:
+            for buffer in part:
+                _check_inside(buffer, program)
+                _check_scratch(call, buffer, (*mine.values(), *part), program)
+                _own(owner, buffer, program)
 
 
-def _check_scratch(call: Call, buffers: Mapping[str, Buffer], program: Program, owner: list[str | None]) -> None:
-    """Scratch must overlap nothing else that the call touches, and it spoils what lay there."""
-    for name, buffer in buffers.items():
-        if not name.startswith("scratch"):
-            continue
-        where = _span(buffer, program)
-        for other in buffers.values():
-            there = _span(other, program)
-            if other != buffer and where.start < there.stop and there.start < where.stop:
-                raise CompileError(f"memory plan: {call.layer} uses the memory of {other.name} as scratch")
-        owner[where] = [buffer.name] * (where.stop - where.start)
+def _own(owner: list[str | None], buffer: Buffer, program: Program) -> None:
+    where = _span(buffer, program)
+    owner[where] = [buffer.name] * (where.stop - where.start)
+
+
+def _check_inside(buffer: Buffer, program: Program) -> None:
+    where = _span(buffer, program)
+    element = buffer.bytes(program.word_bits) // max(1, buffer.count)
+    if where.stop > program.arena_size or where.start % max(1, element):
+        raise CompileError(f"memory plan: {buffer.name} lies outside of the arena or is not aligned")
+
+
+def _check_overlap(call: Call, name: str, x: Buffer, y: Buffer, program: Program) -> None:
+    """``y`` may lie over the operand ``x`` only where each byte was read before it is written."""
+    start, end = _span(x, program), _span(y, program)
+    if start.stop <= end.start or end.stop <= start.start:
+        return
+    times = overlap.timeline(call, program.word_bits) if name == "x" else None
+    if times is None or not times.allows(start.start - end.start):
+        raise CompileError(f"memory plan: {call.layer} writes {y.name} over {x.name} while it reads it")
+
+
+def _check_scratch(call: Call, buffer: Buffer, others: Iterable[Buffer], program: Program) -> None:
+    """Scratch must overlap nothing else that the call touches at the same time."""
+    where = _span(buffer, program)
+    for other in others:
+        there = _span(other, program)
+        if other != buffer and where.start < there.stop and there.start < where.stop:
+            raise CompileError(f"memory plan: {call.layer} uses the memory of {other.name} as scratch")
 
 
 def _span(buffer: Buffer, program: Program) -> slice:
@@ -156,13 +234,13 @@ def _span(buffer: Buffer, program: Program) -> slice:
 
 
 def drawing(program: Program) -> str:
-    """The plan as text: a line for each buffer, its bytes, and the calls during which it lives."""
-    life = {b.name: span for b, span in lives(program).items()}
-    buffers = {b.name: b for c in program.calls for b in c.buffers.values() if b.offset is not None}
-    width = max((len(n) for n in buffers), default=0)
-    lines = [f"arena {program.arena_size} B, steps 0..{len(program.calls) - 1}"]
-    for name, buffer in sorted(buffers.items(), key=lambda item: (item[1].offset or 0, life[item[0]].first)):
+    """The plan as text: a line for each buffer, its bytes, and the steps during which it lives."""
+    life = {b: span for b, span in lives(program).items() if b.offset is not None}
+    steps = sum(len(c.phases) for c in program.calls)
+    width = max((len(b.name) for b in life), default=0)
+    lines = [f"arena {program.arena_size} B, steps 0..{steps - 1}"]
+    for buffer, alive in sorted(life.items(), key=lambda item: (item[0].offset or 0, item[1].first)):
         where = _span(buffer, program)
-        alive = "".join("#" if life[name].first <= i <= life[name].last else "." for i in range(len(program.calls)))
-        lines.append(f"  {where.start:>6}..{where.stop - 1:<6} {name:<{width}} {alive}")
+        mark = "".join("#" if alive.first <= i <= alive.last else "." for i in range(steps))
+        lines.append(f"  {where.start:>6}..{where.stop - 1:<6} {buffer.name:<{width}} {mark}")
     return "\n".join(lines)

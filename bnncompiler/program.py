@@ -8,10 +8,11 @@ Nothing here knows a graph: by now every value is a buffer of integers or of pac
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -60,11 +61,13 @@ class Table:
 class Sliced:
     """What of a table or buffer belongs to a convolution's group ``g``: ``stride`` elements from ``g * stride`` on.
 
-    Only calls in a loop over groups have such arguments; the loop puts the share in their place.
+    Only calls in a loop over groups have such arguments (or in one over rows: ``index`` is the loop's variable); the
+    loop puts the share in their place.
     """
 
     data: Buffer | Table
     stride: int
+    index: str = "group"
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,6 @@ class Call:
     layer: str
     origin: tuple[str, ...]
     macs: int
-    reads: ClassVar[tuple[str, ...]] = ("x",)
-    in_place: ClassVar[bool] = False
 
     @classmethod
     def kernel(cls) -> str:
@@ -126,6 +127,26 @@ class Call:
         """The constant tables that this call reads."""
         found = (data_of(value) for _, value in self.arguments())
         return [data for data in found if isinstance(data, Table)]
+
+    @property
+    def phases(self) -> tuple[tuple[Buffer, ...], ...]:
+        """For each part of a call that has several, the scratch that lives within that part alone."""
+        return ((),)
+
+    @property
+    def memory(self) -> list[Buffer]:
+        """Every buffer that the call uses, once."""
+        return list(dict.fromkeys((*self.buffers.values(), *(b for part in self.phases for b in part))))
+
+    @property
+    def parts(self) -> tuple[Call, ...]:
+        """The layers that the call computes, a call each: itself, where it is one."""
+        return (self,)
+
+    @property
+    def inner(self) -> tuple[Call, ...]:
+        """The calls that this one is a loop around; none for a kernel."""
+        return ()
 
     def with_buffers(self, placed: Mapping[Buffer, Buffer]) -> Call:
         """This call on other buffers (the same ones with a place in the arena, say)."""
@@ -205,6 +226,8 @@ class Program:
         def show(value: Any) -> str:
             if isinstance(value, Typed | Sliced):
                 return show(value.data)
+            if isinstance(value, enum.Enum):
+                return str(value.value)
             if isinstance(value, Buffer):
                 where = "" if value.offset is None else f"@{value.offset}"
                 return f"{value.name}{where}:{value.ctype}[{value.count}]"
@@ -214,5 +237,10 @@ class Program:
 
         head = f"program {self.name}: {self.word_bits}-bit words, {self.arena_size} B of arena"
         head += f", {self.flash_bytes} B of tables"
-        body = [f"  {c.kernel()}({', '.join(f'{k}={show(v)}' for k, v in c.arguments())})" for c in self.calls]
-        return "\n".join([head, *body])
+
+        def lines(call: Call, indent: str) -> list[str]:
+            line = f"{indent}{call.kernel()}({', '.join(f'{k}={show(v)}' for k, v in call.arguments())})"
+            within = call.inner if call.parts == (call,) else call.parts
+            return [line, *(below for c in within for below in lines(c, indent + "  "))]
+
+        return "\n".join([head, *(line for c in self.calls for line in lines(c, "  "))])

@@ -19,6 +19,7 @@ from bnncompiler.errors import EmitError
 from bnncompiler.map_calls import Index, PixelLoop
 from bnncompiler.preprocess import Preprocessed, preprocess
 from bnncompiler.program import Call, Program
+from bnncompiler.row_calls import RowLoop, row_sizes
 
 INTERFACE = "bnn_kernels.h"
 
@@ -41,6 +42,7 @@ _TYPE_CONSTANTS = {
     "uint16_t": "BNN_U16",
     "int16_t": "BNN_S16",
     "int32_t": "BNN_S32",
+    "int64_t": "BNN_S64",
 }
 _PREAMBLE = "".join(f"typedef long {t};\n" for t in (*_SIZES, "size_t"))
 _KERNEL_TYPES = "".join(f"typedef long {t};\n" for t in ("bnn_word", "bnn_size", "bnn_type"))
@@ -65,7 +67,7 @@ def check(files: Mapping[str, str], program: Program) -> None:
     tables = _objects(functions)
     for name, function in defined.definitions.items():
         _Calls(name, function, tables, prototypes, defined).check()
-    _order(defined.definitions[f"{stem}_run"], prototypes, program)
+    _order(defined, stem, prototypes, program)
 
 
 def _stem(files: Mapping[str, str]) -> str:
@@ -238,35 +240,68 @@ def _base(argument: c_ast.Node) -> str:
     return ""
 
 
-def _order(run: c_ast.FuncDef, prototypes: Mapping[str, c_ast.FuncDecl], program: Program) -> None:
+def _order(defined: c_subset.Functions, stem: str, prototypes: Mapping[str, c_ast.FuncDecl], program: Program) -> None:
     """The run function calls the program's kernels in the program's order, in the program's loops."""
-    called, planned = _steps(run.body, prototypes), [step for c in program.calls for step in _planned(c)]
+    exported = {name: f for name, f in defined.definitions.items() if name.startswith(f"{stem}_")}
+    called = _steps(exported[f"{stem}_run"].body, prototypes, exported)
+    planned = [step for c in program.calls for step in _planned(c)]
     if called != planned:
-        raise EmitError(f"{run.decl.name} calls {', '.join(called)}, but the plan says {', '.join(planned)}")
+        raise EmitError(f"{stem}_run calls {', '.join(called)}, but the plan says {', '.join(planned)}")
 
 
-def _steps(node: c_ast.Node, prototypes: Mapping[str, c_ast.FuncDecl]) -> list[str]:
-    """The kernel calls below ``node``, those in a loop between its head and ``end``."""
+def _steps(
+    node: c_ast.Node, prototypes: Mapping[str, c_ast.FuncDecl], exported: Mapping[str, c_ast.FuncDef]
+) -> list[str]:
+    """The kernel calls below ``node``, those in a loop between its head and ``end``; of ``exported`` functions, too."""
+
+    def below(inner: c_ast.Node) -> list[str]:
+        return _steps(inner, prototypes, exported)
+
     match node:
         case c_ast.FuncCall(name=c_ast.ID(name=name)):
-            return [name] if name in prototypes else []
+            if name in prototypes:
+                return [name]
+            return below(exported[name].body) if name in exported else []
         case c_ast.For(
             init=c_ast.DeclList(decls=[c_ast.Decl(name=name, init=c_ast.Constant(value="0"))]),
             cond=c_ast.BinaryOp(op="<", left=c_ast.ID(name=counted), right=c_ast.Constant(value=bound)),
             next=c_ast.UnaryOp(op="++" | "p++"),
         ) if name == counted:
-            return [f"for {name} < {bound}", *_steps(node.stmt, prototypes), "end"]
+            return [f"for {name} < {bound}", *below(node.stmt), "end"]
         case c_ast.For():
-            return ["for ...", *_steps(node.stmt, prototypes), "end"]
-    return [step for _, child in node.children() for step in _steps(child, prototypes)]
+            return ["for ...", *below(node.stmt), "end"]
+        case c_ast.Case(expr=c_ast.Constant(value=value)):
+            return [f"case {value}", *(step for s in node.stmts for step in below(s))]
+        case c_ast.Default():
+            return ["default", *(step for s in node.stmts for step in below(s))]
+    return [step for _, child in node.children() for step in below(child)]
 
 
 def _planned(call: Call) -> list[str]:
     """What `_steps` finds for ``call``."""
-    if not isinstance(call, PixelLoop):
-        return [call.kernel()]
-    body, tail = ([c.kernel() for c in calls] for calls in (call.body, call.tail))
-    if call.groups > 1:
-        body = [f"for {Index.GROUP.value} < {call.groups}", *body, "end"]
-    heads = [f"for {index.value} < {n}" for index, n in ((Index.ROW, call.rows), (Index.COLUMN, call.columns))]
-    return [*heads, *body, *tail, "end", "end"]
+    match call:
+        case PixelLoop():
+            return [f"for {Index.ROW.value} < {call.rows}", *_planned_row(call), "end"]
+        case RowLoop():
+            stages = [f"case {i}" for i in range(len(call.stages) - 1)] + ["default"]
+            steps = [
+                step
+                for label, stage in zip(stages, call.stages, strict=True)
+                for step in (label, *([stage.slide.kernel()] if stage.slide else []), *_planned_row(stage.loop))
+            ]
+            start = [f"for i < {call.done.count}", "end"]
+            if not call.streamed:
+                return [*start, f"for step < {len(call.order.values)}", *steps, "end"]
+            rows, _ = row_sizes(call)
+            return [*start, f"for row < {rows}", f"for i < {call.longest_feed}", *steps, "end", "end"]
+    return [call.kernel()]
+
+
+def _planned_row(loop: PixelLoop) -> list[str]:
+    """A row of a loop over pixels."""
+    body, tail = ([c.kernel() for c in calls] for calls in (loop.body, loop.tail))
+    if loop.columns == 1 and not any(v is Index.COLUMN for c in loop.inner for _, v in c.arguments()):
+        return [*body, *tail]
+    if loop.groups > 1:
+        body = [f"for {Index.GROUP.value} < {loop.groups}", *body, "end"]
+    return [f"for {Index.COLUMN.value} < {loop.columns}", *body, *tail, "end"]

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
-from bnncompiler import explain, ops
+from bnncompiler import explain, memory, ops
 from bnncompiler.identifiers import identifiers
 from bnncompiler.ir import Array, Graph, unique_names
 from bnncompiler.machines.base import Measured
-from bnncompiler.program import Call, Program
+from bnncompiler.program import Call, Program, Table
 from bnncompiler.version import VERSION
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ class VerifyFacts:
 class Report:
     """Everything that is known about one compiled model; ``error_bound`` is on the outputs' real values.
 
-    ``precision`` is what fewer bits of hidden streams would cost, where that was measured.
+    ``plan`` draws the arena, a line for each buffer. ``precision`` is what fewer bits of hidden streams would cost,
+    where that was measured.
     """
 
     model: str
@@ -99,6 +100,7 @@ class Report:
     input: tuple[InputFacts, ...]
     nodes: tuple[NodeFacts, ...]
     memory: MemoryFacts
+    plan: tuple[str, ...]
     exact: bool
     error_bound: float
     verify: VerifyFacts | None
@@ -114,17 +116,21 @@ def node_facts(graph: Graph, program: Program, origins: Mapping[str, tuple[str, 
     """The facts about every value that ``program`` computes, in its order; ``origins`` has its ONNX nodes, by name."""
     nodes = graph.nodes()
     calls: dict[str, list[Call]] = {}
-    for call in program.calls:
-        calls.setdefault(call.layer, []).append(call)
+    tables: dict[str, list[Table]] = {}  # each counts where it is used first
     seen: set[str] = set()
+    for call in program.calls:
+        for part in call.parts:
+            calls.setdefault(part.layer, []).append(part)
+        for user in (*call.parts, call):
+            new = {t.name: t for t in user.tables if t.name not in seen}
+            seen.update(new)
+            tables.setdefault(user.layer, []).extend(new.values())
     facts = []
     names = unique_names(nodes)
     for node, layer in zip(nodes, identifiers(names.values()), strict=True):
         own = calls.get(layer, [])
         if isinstance(node, ops.Constant) or (not own and isinstance(node, ops.Input | explain.Layer)):
             continue  # no code of its own: an input, or a layer that its reader's kernel computes
-        tables = {t.name: t for c in own for t in c.tables if t.name not in seen}
-        seen.update(tables)
         kind, why = explain.node(node, with_layer=any(c.macs for c in own))
         facts.append(
             NodeFacts(
@@ -136,7 +142,7 @@ def node_facts(graph: Graph, program: Program, origins: Mapping[str, tuple[str, 
                 domain=str(node.domain),
                 exact=explain.is_exact(node),
                 why=why,
-                flash_bytes=sum(t.bytes(program.word_bits) for t in tables.values()),
+                flash_bytes=sum(t.bytes(program.word_bits) for t in tables.get(layer, [])),
                 kernel=" + ".join(dict.fromkeys(k for c in own for k in c.kernels())),
             )
         )
@@ -184,6 +190,7 @@ def build(
         ),
         nodes=nodes,
         memory=memory_facts(program, None if verification is None else verification.measured),
+        plan=tuple(memory.drawing(program).splitlines()),
         exact=compilation.exact,
         error_bound=compilation.error_bound,
         verify=None if verification is None else verify_facts(verification),

@@ -34,11 +34,11 @@ def text(report: Report, notes: Sequence[str] = (), verified: Sequence[str] = ()
 
 
 def explanation(report: Report) -> str:
-    """What each node became, and why (``--explain``)."""
+    """What each node became, and why, and what lies where in the arena (``--explain``)."""
     entries = []
     for n in report.nodes:
         entries.append(f"{n.name}: {n.kind}\n    {n.why}\n    {n.domain}, from {', '.join(n.onnx) or 'the input'}")
-    return "\n".join(entries) + "\n"
+    return "\n".join([*entries, "", *report.plan]) + "\n"
 
 
 def input_line(facts: InputFacts) -> str:
@@ -132,6 +132,8 @@ def html(report: Report, notes: Sequence[str] = (), verified: Sequence[str] = ()
 </tbody>
 <tfoot><tr>{foot}</tr></tfoot></table>
 {totals}
+<h2>Memory</h2>
+<pre>{escape(chr(10).join(report.plan))}</pre>
 {verification}
 <p><small>bnncompiler {escape(report.compiler_version)}</small></p>
 </body></html>

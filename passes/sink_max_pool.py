@@ -36,7 +36,11 @@ class SinkMaxPool:
         """The graph with its pools behind the thresholds."""
 
         def rule(node: Node, was: Node) -> Node | None:
-            if was in graph.outputs or not isinstance(node, Elementwise):
+            if was in graph.outputs:
+                return None
+            if isinstance(node, Steps) and isinstance(node.x, MaxPool):
+                return sink_folded(node, node.x)
+            if not isinstance(node, Elementwise):
                 return None
             found = sources(node)
             if len(found) != 1 or not isinstance(found[0], MaxPool):
@@ -54,16 +58,34 @@ def sink(node: Elementwise, pool: MaxPool) -> Node | None:
     source = found[0]
     if max(ChannelFunction(pool, node).rows, source.domain.rows) > source.type.channels:
         return None
-    moved: dict[Node, Node] = {pool: pool.x}
-    for inner in ChannelFunction(pool, node).nodes:
-        moved[inner] = replace(inner, inputs=tuple(i if isinstance(i, Constant) else moved[i] for i in inner.inputs))
-    composed = ChannelFunction(source, moved[node])
+    composed = ChannelFunction(source, _on(pool.x, ChannelFunction(pool, node)))
     falls = _falls(ChannelFunction(source, pool.x), composed)
     folded = None if falls is None else fold(composed)
     if folded is None or falls is None:
         return None
     before = replace(_turned(folded, falls), name=f"{node.name}.before_pool")
     return MaxPool(node.name, before, pool.window, on_codes=True)
+
+
+def sink_folded(node: Steps, pool: MaxPool) -> Node | None:
+    """Thresholds of pooled sums, folded as soon as the sums got a domain, as a pool of the thresholds; or None."""
+    source, change = pool.x, np.diff(node.levels, axis=1)
+    falls, rises = np.asarray((change < 0).any(axis=1)), np.asarray((change > 0).any(axis=1))
+    if pool.on_codes or isinstance(source, Steps) or (falls & rises).any() or len(falls) > source.type.channels:
+        return None
+    function = node.function
+    if isinstance(function, ChannelFunction):
+        function = ChannelFunction(source, _on(source, function))
+    moved = replace(node, name=f"{node.name}.before_pool", x=source, function=function)
+    return MaxPool(node.name, _turned(moved, falls), pool.window, on_codes=True)
+
+
+def _on(source: Node, function: ChannelFunction) -> Node:
+    """The elementwise nodes of ``function``, rebuilt on another source."""
+    moved: dict[Node, Node] = {function.source: source}
+    for inner in function.nodes:
+        moved[inner] = replace(inner, inputs=tuple(i if isinstance(i, Constant) else moved[i] for i in inner.inputs))
+    return moved[function.sink]
 
 
 def _falls(inner: ChannelFunction, composed: ChannelFunction) -> Array | None:

@@ -21,7 +21,7 @@ SCHEMA = {
     "nodes": [{"name": str, "kind": str, "onnx": [str], "shape": [int], "macs": int, "domain": str, "exact": bool,
                "why": str, "flash_bytes": int, "kernel": str}],
     "memory": {"flash_bytes": int, "arena_bytes": int, "stack_bytes": MAYBE, "linked_bytes": MAYBE, "ram_bytes": MAYBE},
-    "exact": bool, "error_bound": NUMBER,
+    "plan": [str], "exact": bool, "error_bound": NUMBER,
     "verify": {"ran_on": str, "samples": int, "reference": str, "bits_compared": int, "bits_differing": int,
                "undecided_points": int, "max_abs_error": NUMBER, "argmax_agreement": NUMBER,
                "accuracy": (*NUMBER, type(None)), "cycles": MAYBE, "instructions": MAYBE, "passed": bool},

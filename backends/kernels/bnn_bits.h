@@ -43,6 +43,20 @@ BNN_INLINE void bnn_append_run(bnn_word *y, bnn_size at, const bnn_word *x, bnn_
     }
 }
 
+/* ORs the n bits of x into y from bit `at` on. */
+BNN_INLINE void bnn_or_run(bnn_word *y, bnn_size at, const bnn_word *x, bnn_size n)
+{
+    for (bnn_size i = 0; i < n; i += BNN_WORD_BITS) {
+        const bnn_size word = (at + i) / BNN_WORD_BITS;
+        const bnn_size shift = (at + i) % BNN_WORD_BITS;
+        const bnn_word bits = x[i / BNN_WORD_BITS];
+        y[word] = (bnn_word)(y[word] | (bnn_word)(bits << shift));
+        if (shift + bnn_lanes(n, i) > BNN_WORD_BITS) {
+            y[word + 1u] = (bnn_word)(y[word + 1u] | (bnn_word)(bits >> (BNN_WORD_BITS - shift)));
+        }
+    }
+}
+
 /* Appends n bits that all are `bit` (0 or 1) to y at bit `at`. */
 BNN_INLINE void bnn_append_fill(bnn_word *y, bnn_size at, uint32_t bit, bnn_size n)
 {

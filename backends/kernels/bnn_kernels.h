@@ -1,8 +1,8 @@
 /* The kernels: their prototypes are the interface between compiler and C.
  *
  * Parameters are, in order, the fields of the class of the same name in bnncompiler/calls.py,
- * map_calls.py, move_calls.py, sliced_calls.py or tiled_calls.py, whose `run` is the kernel's
- * meaning in numpy. Each kernel's file says in full what it computes.
+ * map_calls.py, move_calls.py, row_calls.py, sliced_calls.py or tiled_calls.py, whose `run` is the
+ * kernel's meaning in numpy. Each kernel's file says in full what it computes.
  *
  * x, y                     working memory: bits packed into words, or integers
  * const void *x, x_type    integers of any type of bnn_type
@@ -86,9 +86,11 @@ BNN_KERNEL void bnn_dense_wide(const void *x, bnn_type x_type, const void BNN_RO
 
 /* From integers to integers. */
 BNN_KERNEL void bnn_requantize(const void *x, bnn_type x_type, bnn_size n,
-                               const int32_t BNN_ROM *start, const int32_t BNN_ROM *multiplier,
-                               const int64_t BNN_ROM *bias, bnn_size rows, bnn_size pieces,
-                               unsigned shift, int32_t lo, int32_t hi, void *y, bnn_type y_type);
+                               const void BNN_ROM *start, bnn_type start_type,
+                               const void BNN_ROM *multiplier, bnn_type multiplier_type,
+                               const void BNN_ROM *bias, bnn_type bias_type, bnn_size rows,
+                               bnn_size pieces, unsigned shift, int32_t lo, int32_t hi, void *y,
+                               bnn_type y_type);
 BNN_KERNEL void bnn_scale(const void *x, bnn_type x_type, bnn_size n,
                           const void BNN_ROM *multiplier, bnn_type multiplier_type,
                           const void BNN_ROM *bias, bnn_type bias_type, bnn_size rows, void *y,
@@ -119,10 +121,18 @@ BNN_KERNEL void bnn_put_bits(const bnn_word *x, unsigned planes, bnn_size n, bnn
                              bnn_size columns, bnn_size row, bnn_size column, bnn_word *y);
 BNN_KERNEL void bnn_put_integers(const void *x, bnn_type x_type, bnn_size n, bnn_size columns,
                                  bnn_size row, bnn_size column, void *y, bnn_type y_type);
+BNN_KERNEL void bnn_put_pooled(const bnn_word *x, bnn_size n, bnn_size columns, bnn_size pool_h,
+                               bnn_size pool_w, bnn_size row, bnn_size column, bnn_word *y);
 BNN_KERNEL void bnn_add_border(const uint8_t BNN_ROM *row_class,
                                const uint8_t BNN_ROM *column_class, bnn_size classes,
                                const void BNN_ROM *values, bnn_type values_type, bnn_size n,
                                bnn_size row, bnn_size column, int32_t *y);
+
+/* Line buffers: the last rows of a map. */
+BNN_KERNEL void bnn_slide_bits(unsigned planes, bnn_size n, bnn_size rows, bnn_size per,
+                               bnn_size row, bnn_word *y);
+BNN_KERNEL void bnn_slide_integers(bnn_size n, bnn_size rows, bnn_size per, bnn_size row, void *y,
+                                   bnn_type y_type);
 
 /* Pools over whole maps. */
 BNN_KERNEL void bnn_max_pool_bits(const bnn_word *x, bnn_size height, bnn_size width,
@@ -149,9 +159,12 @@ BNN_KERNEL void bnn_concat_integers(const void *x, bnn_type x_type, bnn_size x_c
                                     bnn_size pixels, void *y, bnn_type y_type);
 BNN_KERNEL void bnn_permute_bits(const bnn_word *x, bnn_size x_n, unsigned planes,
                                  const void BNN_ROM *index, bnn_type index_type, bnn_size period,
+                                 const void BNN_ROM *start, bnn_type start_type, bnn_size blocks,
                                  bnn_size stride, bnn_size n, bnn_word *y);
 BNN_KERNEL void bnn_permute_integers(const void *x, bnn_type x_type, const void BNN_ROM *index,
-                                     bnn_type index_type, bnn_size period, bnn_size stride,
-                                     bnn_size n, void *y, bnn_type y_type);
+                                     bnn_type index_type, bnn_size period,
+                                     const void BNN_ROM *start, bnn_type start_type,
+                                     bnn_size blocks, bnn_size stride, bnn_size n, void *y,
+                                     bnn_type y_type);
 
 #endif

@@ -6,8 +6,8 @@
 
 /* The element type of an argument pair `const void *x, bnn_type x_type`. It is a constant in
  * every call, so that the switches below fold away where the compiler sees kernel and call
- * together. */
-typedef enum bnn_type { BNN_U8, BNN_S8, BNN_U16, BNN_S16, BNN_S32 } bnn_type;
+ * together. Kernels that do not say so take no BNN_S64. */
+typedef enum bnn_type { BNN_U8, BNN_S8, BNN_U16, BNN_S16, BNN_S32, BNN_S64 } bnn_type;
 
 typedef uint16_t BNN_MAY_ALIAS bnn_u16;
 typedef int16_t BNN_MAY_ALIAS bnn_s16;

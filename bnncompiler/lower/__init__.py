@@ -24,11 +24,15 @@ __all__ = ["Lowered", "Stored", "lower", "provenance"]
 
 @dataclass(frozen=True)
 class Lowered:
-    """A program, where it keeps the graph's values (those that exist in memory), and the nodes' names in C."""
+    """A program, where it keeps the graph's values (those that exist in memory), and the nodes' names in C.
+
+    ``stack`` is what its kernels need of it in bytes, as far as the target's cost model knows.
+    """
 
     program: Program
     stored: Mapping[Node, Stored]
     names: Mapping[Node, str]
+    stack: int = 0
 
 
 def lower(
@@ -57,12 +61,12 @@ def lower(
     low = Lowering(graph, word_bits, selection, origins or {})
     inputs = tuple(_input(low, node, (sources or {}).get(node.name, "")) for node in graph.inputs)
     for node in graph.nodes():
-        if node not in low.stored:
+        if node not in low.stored and node not in low.within:
             _node(low, node)
     outputs = tuple(_output(low, node) for node in graph.outputs)
     lowered = low.calls if largest_table is None else parts.split(low.calls, word_bits, largest_table)
     program = Program(graph.name, word_bits, inputs, outputs, tuple(lowered), 0, align)
-    return Lowered(program, low.stored, low.names)
+    return Lowered(program, low.stored, low.names, low.stack)
 
 
 def _input(low: Lowering, node: Node, source: str) -> Port:
@@ -132,6 +136,10 @@ def _node(low: Lowering, node: Node) -> None:
             maps.permute(low, node)
         case ops.Steps(x=ops.IntegerDense() as layer) if layer not in low.stored:
             layers.fused(low, node, layer)
+        case ops.Steps() if node.out.step == 1 and (line := functions.staircase_line(node)) is not None:
+            y = Buffer(name, low.output_ctype(node), size)
+            functions.as_integers(low, node, line, low.integers(node.x), size, y)
+            low.stored[node] = Stored(y)
         case ops.Steps() if not functions.is_table(node):
             y = low.packed(name, size, functions.code_planes(node))
             functions.steps(low, node, low.integers(node.x), size, y)

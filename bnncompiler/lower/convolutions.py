@@ -1,7 +1,8 @@
 """Convolutions as kernel calls.
 
 A convolution is a `PixelLoop`: gather the taps of a pixel, run a dense kernel on them, apply the activation that
-follows, put the pixel. A dense layer at several positions is a convolution with a 1x1 window.
+follows, put the pixel. A max-pool of its bits, where pools lie side by side, is part of putting them: the map before
+the pool never exists. A dense layer at several positions is a convolution with a 1x1 window.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 from bnncompiler import map_calls, ops
-from bnncompiler.ir import Array, Node
+from bnncompiler.ir import Array, Node, per_element
 from bnncompiler.lower import functions, layers
 from bnncompiler.lower.rows import Layer, Rows
 from bnncompiler.lower.sliced import Border
-from bnncompiler.lower.storage import SIGNED, Lowering, Stored, smallest_ctype
+from bnncompiler.lower.storage import LIMITS, SIGNED, Lowering, Stored, smallest_ctype
 from bnncompiler.map_calls import Index
 from bnncompiler.packing import words
 from bnncompiler.program import Buffer, Typed
@@ -34,8 +35,13 @@ def loop(low: Lowering, node: Layer) -> None:
     shape, window, rows = _geometry(node)
     outs = len(rows.weight)
     height, width = window.positions(shape)
-    x = _operand(low, node, rows)
+    x = layers.operand(low, node, rows)
     act = _activation(low, node)
+    pool = _pool(low, act)
+    if pool is not None:  # what lies in no pool need not be computed
+        height, width = (
+            min(n, k * count) for n, k, count in zip((height, width), pool.window.kernel, pool.type.shape, strict=False)
+        )
     patch = (
         Buffer(low.derived(node, "patch"), "bnn_word", x.planes * words(rows.ins, low.word_bits))
         if x.planes
@@ -43,7 +49,7 @@ def loop(low: Lowering, node: Layer) -> None:
     )
     acc = Buffer(low.derived(node, "acc"), "int32_t", outs)
     fill, border = _padding(node, x)
-    y, stored = _result(low, node, act, height * width)
+    y, stored = _result(low, node, act, pool, height * width)
     scratch = [patch]
     with low.collecting() as body:
         _gather(low, node, shape, window, rows, x, patch, fill)
@@ -65,13 +71,14 @@ def loop(low: Lowering, node: Layer) -> None:
                 layers.with_border(low, act, node, rows, patch, _border_of(node, window, shape, x), pixel)
             else:
                 layers.with_threshold(low, act, node, rows, patch, pixel)
-            put_bits(low, act, pixel, 1, outs, (height, width), y)
+            put_bits(low, act, pixel, 1, outs, (height, width), y, pool)
             scratch.append(pixel)
         else:
             if border:
                 assert isinstance(node, ops.IntegerConv)
+                sums = _as_integers(low, node, sums, outs)
                 _add_border(low, node, window, shape, x, acc)
-            scratch += _activate(low, node, act, sums, (height, width), y)
+            scratch += _activate(low, node, act, sums, (height, width), y, pool)
             stored = stored if act is not None else Stored(y, step=sums.step, base=sums.base)
     macs = rows.weight.size * height * width
     owner = node if act is None else act
@@ -90,7 +97,9 @@ def loop(low: Lowering, node: Layer) -> None:
             y,
         )
     )
-    low.stored[owner] = stored
+    if pool is not None:
+        low.within.add(owner)
+    low.stored[pool or owner] = stored
 
 
 def _activation(low: Lowering, node: Layer) -> ops.Steps | ops.Requantize | None:
@@ -104,9 +113,24 @@ def _activation(low: Lowering, node: Layer) -> ops.Steps | ops.Requantize | None
     return None
 
 
-def _result(low: Lowering, node: Layer, act: ops.Steps | ops.Requantize | None, pixels: int) -> tuple[Buffer, Stored]:
+def _pool(low: Lowering, act: Node | None) -> ops.MaxPool | None:
+    """The max-pool that alone reads the bits of ``act``, if its windows lie side by side and inside of the map."""
+    reader = layers.only_reader(low, act) if isinstance(act, ops.Steps) and functions.code_planes(act) == 1 else None
+    if not isinstance(reader, ops.MaxPool) or reader.type.domain is None:
+        return None
+    window = reader.window
+    apart = window.stride == window.kernel and window.before == (0, 0) and window.dilation == (1, 1)
+    return reader if apart else None
+
+
+def _result(
+    low: Lowering, node: Layer, act: ops.Steps | ops.Requantize | None, pool: ops.MaxPool | None, pixels: int
+) -> tuple[Buffer, Stored]:
     """The map that the loop writes."""
     channels = node.type.channels
+    if isinstance(act, ops.Steps) and pool is not None:
+        y = low.packed(low.names[pool], pool.type.size)
+        return y, functions.stored_levels(act, y)
     if isinstance(act, ops.Steps):
         y = low.packed(low.names[act], pixels * channels, functions.code_planes(act))
         return y, functions.stored_levels(act, y)
@@ -126,11 +150,16 @@ def _padding(node: Layer, x: Stored) -> tuple[int, bool]:
     return (code % (1 << x.planes) if x.planes else code), False
 
 
-def _operand(low: Lowering, node: Layer, rows: Rows) -> Stored:
-    """The input in the form that the kernel reads. Taps that add nothing need a code for 0, or else bipolar weights."""
-    x = layers.operand(low, node, rows)
-    absent = isinstance(node, ops.IntegerConv) and node.is_padded and node.pad_code is None
-    return low.integers(node.x) if absent and x.step != 1 and not layers.is_xnor(x, rows) else x
+def _as_integers(low: Lowering, node: Layer, sums: Stored, outs: int) -> Stored:
+    """Sums of codes as the sums themselves, to which what padding adds can be added."""
+    if sums.is_plain:
+        return sums
+    base = per_element(sums.base, outs)[:, None]
+    step, start = np.full_like(base, sums.step), np.zeros_like(base)
+    functions.affine(
+        low, node, "sum_", sums.buffer, outs, start, step, base, 0, LIMITS["int32_t"], sums.buffer, exact=True
+    )
+    return Stored(sums.buffer)
 
 
 def _border(node: ops.IntegerConv, x: Stored) -> Array:
@@ -204,16 +233,22 @@ def _classes(reached: Array) -> Array:
 
 
 def _activate(
-    low: Lowering, node: Layer, act: ops.Steps | ops.Requantize | None, sums: Stored, size: tuple[int, int], y: Buffer
+    low: Lowering,
+    node: Layer,
+    act: ops.Steps | ops.Requantize | None,
+    sums: Stored,
+    size: tuple[int, int],
+    y: Buffer,
+    pool: ops.MaxPool | None,
 ) -> list[Buffer]:
     """Append the activation of one pixel and its way into the map; returns the scratch that this takes."""
     outs = node.type.channels
     if isinstance(act, ops.Steps):
         planes = functions.code_planes(act)
         pixel = low.packed(low.derived(node, "pixel"), outs, planes)
-        functions.steps(low, act, sums, outs, pixel)
-        put_bits(low, act, pixel, planes, outs, size, y)
-        return [pixel]
+        scratch = functions.steps(low, act, sums, outs, pixel)
+        put_bits(low, act, pixel, planes, outs, size, y, pool)
+        return [pixel, *scratch]
     if act is None:
         low.call(map_calls.PutIntegers, node, 0, Typed(sums.buffer), outs, size[1], Index.ROW, Index.COLUMN, Typed(y))
         return []
@@ -223,6 +258,19 @@ def _activate(
     return [pixel]
 
 
-def put_bits(low: Lowering, node: Node, x: Buffer, planes: int, n: int, size: tuple[int, int], y: Buffer) -> None:
-    """Append the call that puts one pixel's bit planes into a map of ``size``."""
+def put_bits(
+    low: Lowering,
+    node: Node,
+    x: Buffer,
+    planes: int,
+    n: int,
+    size: tuple[int, int],
+    y: Buffer,
+    pool: ops.MaxPool | None = None,
+) -> None:
+    """Append the call that puts one pixel's bit planes into a map of ``size``, or into a pool of it."""
+    if pool is not None:
+        numbers = (n, pool.type.shape[1], *pool.window.kernel, Index.ROW, Index.COLUMN)
+        low.call(map_calls.PutPooled, node, 0, x, *numbers, y)
+        return
     low.call(map_calls.PutBits, node, 0, x, planes, n, size[0] * size[1] * n, size[1], Index.ROW, Index.COLUMN, y)

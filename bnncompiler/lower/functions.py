@@ -12,9 +12,12 @@ import numpy as np
 
 from bnncompiler import calls, interpreter, ops
 from bnncompiler.ir import Array, Domain, Node, per_element
-from bnncompiler.lower.storage import LIMITS, Lowering, Stored, smallest_ctype
+from bnncompiler.lower import staircase
+from bnncompiler.lower.staircase import Line
+from bnncompiler.lower.storage import LIMITS, WIDE, Lowering, Stored, smallest_ctype
 from bnncompiler.program import Buffer, Typed
 
+FEW_STEPS = 8  # no more thresholds than this are counted fast, and their tables are small
 WIDE_STEPS = 16  # more thresholds than this are slower to count than a table is to read
 WIDEST_TABLE = 1 << 12
 
@@ -59,11 +62,44 @@ def stored_levels(node: ops.Steps, y: Buffer) -> Stored:
 
 def is_table(node: ops.Steps) -> bool:
     """Whether levels are better read from a table than counted."""
-    return node.at.shape[1] > WIDE_STEPS and len(node.at) == 1 and points(node.x) <= WIDEST_TABLE
+    wide = node.at.shape[1] > WIDE_STEPS and len(node.at) == 1 and points(node.x) <= WIDEST_TABLE
+    return wide and staircase_line(node) is None
 
 
-def steps(low: Lowering, node: ops.Steps, x: Stored, n: int, y: Buffer) -> None:
-    """Append the call that writes the levels of ``n`` elements of ``x`` to ``y``, as bit planes."""
+def staircase_line(node: ops.Steps) -> Line | None:
+    """The line that stands for many even thresholds; None where they are few, or no line has their levels."""
+    return staircase.line(node) if node.at.shape[1] > FEW_STEPS else None
+
+
+def steps(low: Lowering, node: ops.Steps, x: Stored, n: int, y: Buffer) -> list[Buffer]:
+    """Append the calls that write the levels of ``n`` elements of ``x`` to ``y``, as bit planes; returns scratch."""
+    found = staircase_line(node)
+    if found is not None:
+        largest = (node.out.bounds[1] - node.out.bounds[0]) // node.out.step
+        codes = Buffer(low.derived(node, "codes"), smallest_ctype(np.array([0, largest])), n)
+        _on_line(low, node, x, n, found, (0, largest), codes)
+        low.call(calls.Slice, node, 0, Typed(codes), n, code_planes(node), y)
+        return [codes]
+    _count(low, node, x, n, y)
+    return []
+
+
+def _on_line(low: Lowering, node: ops.Steps, x: Stored, n: int, line: Line, bounds: tuple[int, int], y: Buffer) -> None:
+    """Append the call that computes levels from ``bounds[0]`` to ``bounds[1]`` by multiplication."""
+    rows = max(len(line.multiplier), len(x.base))
+    multiplier, bias = (np.repeat(a, rows // len(a), axis=0) for a in (line.multiplier, line.bias))
+    bias = bias + multiplier * per_element(x.base, rows)[:, None] + (bounds[0] << line.shift)
+    start = np.zeros_like(bias)
+    affine(low, node, "", x.buffer, n, start, multiplier * x.step, bias, line.shift, bounds, y, exact=False)
+
+
+def as_integers(low: Lowering, node: ops.Steps, line: Line, x: Stored, n: int, y: Buffer) -> None:
+    """Append the call that writes levels of ``x``, which are on a line and have steps of 1, as integers to ``y``."""
+    _on_line(low, node, x, n, line, node.out.bounds, y)
+
+
+def _count(low: Lowering, node: ops.Steps, x: Stored, n: int, y: Buffer) -> None:
+    """Append the call that counts thresholds."""
     crossed = crossings(node)
     at = x.on_codes(node.at if crossed is None else crossed)
     table = Typed(low.table(node, "at", at, None, at.shape[1]))
@@ -130,12 +166,9 @@ def affine(
         factors = (Typed(low.table(node, f"{what}{k}", a)) for k, a in (("multiplier", multiplier), ("bias", bias)))
         low.call(calls.Scale, node, 0, Typed(x), n, *factors, rows, Typed(y))
         return
-    start = np.clip(start, *LIMITS["int32_t"]).astype(np.int64)
-    tables = (
-        low.table(node, f"{what}start", start, "int32_t", pieces) if pieces > 1 else None,
-        low.table(node, f"{what}multiplier", multiplier.astype(np.int64), "int32_t", pieces),
-        low.table(node, f"{what}bias", bias.astype(np.int64), "int64_t", pieces),
-    )
+    start = np.clip(start[:, 1:], *LIMITS["int32_t"])
+    parts = (("start", start, pieces - 1), ("multiplier", multiplier, pieces), ("bias", bias, pieces))
+    tables = (Typed(low.table(node, f"{what}{k}", a, smallest_ctype(a, WIDE), columns)) for k, a, columns in parts)
     low.call(calls.Requantize, node, 0, Typed(x), n, *tables, rows, pieces, shift, *bounds, Typed(y))
 
 

@@ -9,7 +9,7 @@ from bnncompiler.errors import LoweringError
 from bnncompiler.ir import Node
 from bnncompiler.lower import functions
 from bnncompiler.lower.convolutions import put_bits
-from bnncompiler.lower.storage import Lowering, Stored, bounds_ctype, smallest_ctype
+from bnncompiler.lower.storage import Lowering, Stored, bounds_ctype
 from bnncompiler.map_calls import Index
 from bnncompiler.program import Buffer, Call, Typed
 from bnncompiler.window import Window
@@ -169,8 +169,9 @@ def permute(low: Lowering, node: ops.Permute) -> None:
         return
     if len(stored.base) > 1:
         stored = plain(low, node.x)
-    table, period, stride = move_calls.periodic(index)
-    order = (Typed(low.table(node, "index", table, smallest_ctype(table))), period, stride, len(index))
+    within, start, stride = move_calls.nested(index)
+    picked, first = (Typed(low.table(node, what, t)) for what, t in (("index", within), ("start", start)))
+    order = (picked, len(within), first, len(start), stride, len(index))
     if stored.planes:
         y = low.packed(low.names[node], len(index), stored.planes)
         low.call(move_calls.PermuteBits, node, 0, stored.buffer, node.x.type.size, stored.planes, *order, y)

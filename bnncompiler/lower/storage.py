@@ -29,6 +29,7 @@ LIMITS = {
     "int16_t": (-(2**15), 2**15 - 1),
     "int32_t": (-(2**31), 2**31 - 1),
 }
+WIDE = {**LIMITS, "int64_t": (-(2**63), 2**63 - 1)}
 SIGNED = {k: v for k, v in LIMITS.items() if k != "uint8_t"}
 
 
@@ -95,6 +96,8 @@ class Lowering:
         self.names = dict(zip(graph.nodes(), identifiers(unique_names(graph.nodes()).values()), strict=True))
         self.users = graph.users()
         self.stored: dict[Node, Stored] = {}
+        self.stack = 0  # bytes that the chosen kernels need at most, as far as they have a price
+        self.within: set[Node] = set()  # computed, but nowhere in memory: part of another value's call
         self.calls: list[Call] = []
         self._taken = set(self.names.values())
         self._other_forms: dict[tuple[Node, str], Stored] = {}
@@ -135,7 +138,10 @@ class Lowering:
 
     def choose(self, kernels: Sequence[type[Call]], work: Work) -> type[Call]:
         """The kernel for ``work`` that is the cheapest on the target."""
-        return self.selection.choose(kernels, work, self.word_bits)
+        chosen = self.selection.choose(kernels, work, self.word_bits)
+        cost = self.selection.costs.of(chosen, work, self.word_bits)
+        self.stack = max(self.stack, 0 if cost is None else cost.ram)
+        return chosen
 
     @contextmanager
     def collecting(self) -> Iterator[list[Call]]:

@@ -17,6 +17,7 @@ from bnncompiler.errors import VerificationError
 from bnncompiler.ir import Array
 from bnncompiler.packing import pack_bits
 from bnncompiler.program import Buffer, Port, Program
+from bnncompiler.row_calls import row_sizes, streamed
 
 Order = Literal["<", ">"]
 
@@ -49,11 +50,30 @@ def stem(files: Mapping[str, str]) -> str:
 
 
 def _model(program: Program, name: str) -> str:
-    """The part of the main program that knows the model: sizes, and the call."""
-    ports = [*program.inputs, *program.outputs]
+    """The part of the main program that knows the model: sizes, and the call.
+
+    A program that takes its input row by row gets it so: the whole may not fit into the machine.
+    """
+    ports, loop = [*program.inputs, *program.outputs], streamed(program)
     const = ["const "] * len(program.inputs) + [""] * len(program.outputs)
     pointers = [f"({c}{p.buffer.ctype} *)(void *)port[{i}]" for i, (c, p) in enumerate(zip(const, ports, strict=True))]
     sizes = [_bytes(program, p.buffer) for p in ports]
+    run = [f"{name}_run({', '.join([*pointers, 'arena'])})"]
+    if loop is not None:
+        rows, _ = row_sizes(loop)
+        sizes[0] //= rows
+        run = [
+            "do {",
+            "    size_t row;",
+            f"    {name}_start(arena);",
+            f"    for (row = 0; row < {rows}u; row++) {{",
+            f"        if (row > 0 && !bnn_io_read(port[0], {sizes[0]}))",
+            "            bnn_io_fail(bnn_harness_cut);",
+            f"        {name}_feed({pointers[0]}, arena);",
+            "    }",
+            f"    {name}_finish({', '.join([*pointers[1:], 'arena'])});",
+            "} while (0)",
+        ]
     blocks = [
         f"static unsigned char bnn_harness_port{i}[BNN_HARNESS_BLOCK({size}, BNN_IO_PORT_ALIGN)];"
         for i, size in enumerate(sizes)
@@ -67,7 +87,7 @@ def _model(program: Program, name: str) -> str:
             f"#define BNN_HARNESS_ARENA {name.upper()}_ARENA_SIZE",
             f"#define BNN_HARNESS_ALIGN {name.upper()}_ARENA_ALIGN",
             f"#define BNN_HARNESS_SELFTEST {name}_selftest",
-            f"#define BNN_HARNESS_RUN {name}_run({', '.join([*pointers, 'arena'])})",
+            " \\\n    ".join(["#define BNN_HARNESS_RUN", *run]),
             "#ifndef BNN_HARNESS_ONLY_SELFTEST",
             *blocks,
             f"static unsigned char *const bnn_harness_block[] = {{{named}}};",

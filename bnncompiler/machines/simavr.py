@@ -30,6 +30,7 @@ from bnncompiler.machines import records
 from bnncompiler.machines.base import TIMEOUT, Measured, Run
 from bnncompiler.machines.host import find_compiler, first_error
 from bnncompiler.program import Program
+from bnncompiler.row_calls import row_sizes, streamed
 
 STRICT = ("-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 LEAST = ("-Os", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections")  # as the Arduino IDE compiles
@@ -240,10 +241,16 @@ class SimAvr:
 
 def _smallest(program: Program, stem: str) -> str:
     """A program that has nothing but the buffers and one call of the model."""
-    ports = [*program.inputs, *program.outputs]
-    buffers = [f"static {p.buffer.ctype} port{i}[{p.buffer.count}];" for i, p in enumerate(ports)]
+    ports, loop = [*program.inputs, *program.outputs], streamed(program)
+    counts = [p.buffer.count for p in ports]
+    names = [*(f"port{i}" for i in range(len(ports))), "arena"]
+    call = f"{stem}_run({', '.join(names)});"
+    if loop is not None:
+        rows, counts[0] = row_sizes(loop)
+        feed = f"for (int i = 0; i < {rows}; ++i) {stem}_feed(port0, arena);"
+        call = f"{stem}_start(arena); {feed} {stem}_finish({', '.join(names[1:])});"
+    buffers = [f"static {p.buffer.ctype} port{i}[{n}];" for i, (p, n) in enumerate(zip(ports, counts, strict=True))]
     arena = f"static unsigned char arena[{stem.upper()}_ARENA_SIZE];"
-    call = f"{stem}_run({', '.join([*(f'port{i}' for i in range(len(ports))), 'arena'])});"
     return "\n".join(
         [f'#include "{stem}.c"', *buffers, arena, "int main(void)", "{", f"    {call}", "    return 0;", "}", ""]
     )

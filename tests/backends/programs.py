@@ -82,7 +82,7 @@ def branches(name: str = "branches", word_bits: int = 32) -> Program:
     w = Table("int", "bnn_word", signs(rng, 4, 37, word_bits).reshape(-1), words(37, word_bits))
     at = Table("bnn_load", "int16_t", np.array([-30000, 0, 30000], np.int16))
     start, multiplier = (
-        Table(t, "int32_t", np.array(v, np.int32)) for t, v in (("start", [0, 5]), ("arena", [-(2**31), 7]))
+        Table(t, "int32_t", np.array(v, np.int32)) for t, v in (("start", [5]), ("arena", [-(2**31), 7]))
     )
     bias = Table("bias", "int64_t", np.array([-(2**63) + 2**46, 2**40]))
     calls: tuple[Call, ...] = (
@@ -91,7 +91,20 @@ def branches(name: str = "branches", word_bits: int = 32) -> Program:
         Argmax("argmax", ("ArgMax",), 0, Typed(acc), 4, index),
         Steps("steps", (), 0, Typed(wide), 6, Typed(at), 1, 3, None, 2, codes),
         Requantize(
-            "scale", (), 0, Typed(wide), 6, start, multiplier, bias, 1, 2, 20, -(2**31), 2**31 - 1, Typed(scaled)
+            "scale",
+            (),
+            0,
+            Typed(wide),
+            6,
+            Typed(start),
+            Typed(multiplier),
+            Typed(bias),
+            1,
+            2,
+            20,
+            -(2**31),
+            2**31 - 1,
+            Typed(scaled),
         ),
     )
     ranges = Domain(rows([1, 2, 4]), rows([0.5, 0, 0]), rows([-32768, 0, 7]), rows([32767, 3, 9]))
@@ -133,15 +146,15 @@ def _integers(rng: np.random.Generator, x: Buffer) -> tuple[Call, ...]:
     patch, acc = Buffer("group", "uint8_t", 18), Buffer("acc1", "int32_t", 6)
     pixel, h1, h2 = Buffer("pixel1", "int8_t", 6), Buffer("h1", "int8_t", 7 * 6 * 6), Buffer("h2", "int8_t", 3 * 3 * 6)
     w = Table("conv1_weights", "int8_t", rng.integers(-9, 10, 6 * 18).astype(np.int8), 18)
-    multiplier = Table("conv1_multiplier", "int32_t", np.array([3]))
-    bias = Table("conv1_bias", "int64_t", np.array([9]))
+    start, multiplier, bias = (
+        Typed(Table(f"conv1_{t}", "int8_t", np.array(v, np.int8)))
+        for t, v in (("start", ()), ("multiplier", (3,)), ("bias", (9,)))
+    )
     gather = GatherIntegers(
         "conv1", (), 0, Typed(x), 7, 6, 4, Index.GROUP, 2, *geometry(window), 0, *HERE, Typed(patch)
     )
     dense = DenseInteger("conv1", (), 0, Typed(patch), Typed(Sliced(w, 3 * 18)), 18, 3, share(acc, 3))
-    scale = Requantize(
-        "conv1", (), 0, Typed(acc), 6, None, multiplier, bias, 1, 1, 5, -128, 127, Typed(pixel)
-    )
+    scale = Requantize("conv1", (), 0, Typed(acc), 6, start, multiplier, bias, 1, 1, 5, -128, 127, Typed(pixel))
     put = PutIntegers("conv1", (), 0, Typed(pixel), 6, 6, *HERE, Typed(h1))
     loop = PixelLoop(
         "conv1", ("/conv1/Conv:Conv",), 4536, 7, 6, 2, (gather, dense), (scale, put), (patch, acc, pixel), x, h1

@@ -88,8 +88,8 @@ BNN_INLINE int64_t bnn_rom_s64(const int64_t BNN_ROM *p)
 
 /* The element type of an argument pair `const void *x, bnn_type x_type`. It is a constant in
  * every call, so that the switches below fold away where the compiler sees kernel and call
- * together. */
-typedef enum bnn_type { BNN_U8, BNN_S8, BNN_U16, BNN_S16, BNN_S32 } bnn_type;
+ * together. Kernels that do not say so take no BNN_S64. */
+typedef enum bnn_type { BNN_U8, BNN_S8, BNN_U16, BNN_S16, BNN_S32, BNN_S64 } bnn_type;
 
 typedef uint16_t BNN_MAY_ALIAS bnn_u16;
 typedef int16_t BNN_MAY_ALIAS bnn_s16;
@@ -332,27 +332,37 @@ BNN_INLINE int64_t bnn_floor_shift(int64_t v, unsigned shift)
  * y[i] = clamp(floor((x[i] * multiplier + bias) / 2^shift), lo, hi).
  *
  * Row i % rows has `pieces` entries in each table; the piece is the last one whose start x[i]
- * reaches. The first one's start is not read; where it is the only one, start may be NULL. Product
- * and sum are taken in 64 bits and must fit; shift is below 63.
+ * reaches. The first one has no start: there are pieces - 1 of them in a row. Product and sum are
+ * taken in 64 bits and must fit; shift is below 63.
  *
  * y may begin where x begins if its elements are not larger: y[i] is written after x[i] is read. */
 
-BNN_KERNEL void bnn_requantize(const void *x, bnn_type x_type, bnn_size n,
-                               const int32_t BNN_ROM *start, const int32_t BNN_ROM *multiplier,
-                               const int64_t BNN_ROM *bias, bnn_size rows, bnn_size pieces,
-                               unsigned shift, int32_t lo, int32_t hi, void *y, bnn_type y_type)
+/* A bias, of a type that may have 64 bits. */
+static int64_t bnn_rom_bias(const void BNN_ROM *bias, bnn_type type, bnn_size i)
 {
-    bnn_size first = 0; /* entry of the row's first piece */
+    return type == BNN_S64 ? bnn_rom_s64((const int64_t BNN_ROM *)bias + i)
+                           : bnn_rom_load(bias, type, i);
+}
+
+BNN_KERNEL void bnn_requantize(const void *x, bnn_type x_type, bnn_size n,
+                               const void BNN_ROM *start, bnn_type start_type,
+                               const void BNN_ROM *multiplier, bnn_type multiplier_type,
+                               const void BNN_ROM *bias, bnn_type bias_type, bnn_size rows,
+                               bnn_size pieces, unsigned shift, int32_t lo, int32_t hi, void *y,
+                               bnn_type y_type)
+{
+    bnn_size row = 0;
     for (bnn_size i = 0; i < n; ++i) {
         const int32_t value = bnn_load(x, x_type, i);
-        bnn_size piece = first;
+        bnn_size piece = row * pieces;
         for (bnn_size k = 1; k < pieces; ++k) {
-            piece += value >= bnn_rom_s32(start + first + k);
+            piece += value >= bnn_rom_load(start, start_type, row * (pieces - 1u) + k - 1u);
         }
-        const int64_t product = (int64_t)value * bnn_rom_s32(multiplier + piece);
-        const int64_t scaled = bnn_floor_shift(product + bnn_rom_s64(bias + piece), shift);
+        const int64_t product = (int64_t)value * bnn_rom_load(multiplier, multiplier_type, piece);
+        const int64_t sum = product + bnn_rom_bias(bias, bias_type, piece);
+        const int64_t scaled = bnn_floor_shift(sum, shift);
         bnn_store(y, y_type, i, scaled < lo ? lo : scaled > hi ? hi : (int32_t)scaled);
-        first = first + pieces < rows * pieces ? first + pieces : 0u;
+        row = row + 1u < rows ? row + 1u : 0u;
     }
 }
 
@@ -368,8 +378,8 @@ static const int16_t BNN_TABLE v_bnn_load[3] = {
     -30000,      0,  30000
 };
 
-static const int32_t BNN_TABLE start[2] = {
-    0, 5
+static const int32_t BNN_TABLE start[1] = {
+    5
 };
 
 static const int32_t BNN_TABLE v_arena_2[2] = {
@@ -422,8 +432,8 @@ void branches_run(const uint8_t *v2nd_e_input,
     /* scale: 6 x int16 -> 6 x int32
      *   `y[i] = clamp((x[i] * multiplier + bias) >> shift, lo, hi)` with the row's piece that
      *   `x[i]` falls into. */
-    bnn_requantize(v_for, BNN_S16, 6, start, v_arena_2, bias, 1, 2, 20, (-2147483647 - 1),
-                   2147483647, v_arena, BNN_S32);
+    bnn_requantize(v_for, BNN_S16, 6, start, BNN_S32, v_arena_2, BNN_S32, bias, BNN_S64, 1, 2, 20,
+                   (-2147483647 - 1), 2147483647, v_arena, BNN_S32);
     BNN_TRACE(4, v_arena, 24);
 }
 

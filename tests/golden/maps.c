@@ -88,8 +88,8 @@ BNN_INLINE int64_t bnn_rom_s64(const int64_t BNN_ROM *p)
 
 /* The element type of an argument pair `const void *x, bnn_type x_type`. It is a constant in
  * every call, so that the switches below fold away where the compiler sees kernel and call
- * together. */
-typedef enum bnn_type { BNN_U8, BNN_S8, BNN_U16, BNN_S16, BNN_S32 } bnn_type;
+ * together. Kernels that do not say so take no BNN_S64. */
+typedef enum bnn_type { BNN_U8, BNN_S8, BNN_U16, BNN_S16, BNN_S32, BNN_S64 } bnn_type;
 
 typedef uint16_t BNN_MAY_ALIAS bnn_u16;
 typedef int16_t BNN_MAY_ALIAS bnn_s16;
@@ -221,6 +221,20 @@ BNN_INLINE void bnn_append_run(bnn_word *y, bnn_size at, const bnn_word *x, bnn_
     for (bnn_size i = 0; i < n; i += BNN_WORD_BITS) {
         const bnn_size lanes = bnn_lanes(n, i);
         bnn_append(y, at + i, bnn_take(x, from + i, lanes), lanes);
+    }
+}
+
+/* ORs the n bits of x into y from bit `at` on. */
+BNN_INLINE void bnn_or_run(bnn_word *y, bnn_size at, const bnn_word *x, bnn_size n)
+{
+    for (bnn_size i = 0; i < n; i += BNN_WORD_BITS) {
+        const bnn_size word = (at + i) / BNN_WORD_BITS;
+        const bnn_size shift = (at + i) % BNN_WORD_BITS;
+        const bnn_word bits = x[i / BNN_WORD_BITS];
+        y[word] = (bnn_word)(y[word] | (bnn_word)(bits << shift));
+        if (shift + bnn_lanes(n, i) > BNN_WORD_BITS) {
+            y[word + 1u] = (bnn_word)(y[word + 1u] | (bnn_word)(bits >> (BNN_WORD_BITS - shift)));
+        }
     }
 }
 
@@ -366,27 +380,37 @@ BNN_INLINE int64_t bnn_floor_shift(int64_t v, unsigned shift)
  * y[i] = clamp(floor((x[i] * multiplier + bias) / 2^shift), lo, hi).
  *
  * Row i % rows has `pieces` entries in each table; the piece is the last one whose start x[i]
- * reaches. The first one's start is not read; where it is the only one, start may be NULL. Product
- * and sum are taken in 64 bits and must fit; shift is below 63.
+ * reaches. The first one has no start: there are pieces - 1 of them in a row. Product and sum are
+ * taken in 64 bits and must fit; shift is below 63.
  *
  * y may begin where x begins if its elements are not larger: y[i] is written after x[i] is read. */
 
-BNN_KERNEL void bnn_requantize(const void *x, bnn_type x_type, bnn_size n,
-                               const int32_t BNN_ROM *start, const int32_t BNN_ROM *multiplier,
-                               const int64_t BNN_ROM *bias, bnn_size rows, bnn_size pieces,
-                               unsigned shift, int32_t lo, int32_t hi, void *y, bnn_type y_type)
+/* A bias, of a type that may have 64 bits. */
+static int64_t bnn_rom_bias(const void BNN_ROM *bias, bnn_type type, bnn_size i)
 {
-    bnn_size first = 0; /* entry of the row's first piece */
+    return type == BNN_S64 ? bnn_rom_s64((const int64_t BNN_ROM *)bias + i)
+                           : bnn_rom_load(bias, type, i);
+}
+
+BNN_KERNEL void bnn_requantize(const void *x, bnn_type x_type, bnn_size n,
+                               const void BNN_ROM *start, bnn_type start_type,
+                               const void BNN_ROM *multiplier, bnn_type multiplier_type,
+                               const void BNN_ROM *bias, bnn_type bias_type, bnn_size rows,
+                               bnn_size pieces, unsigned shift, int32_t lo, int32_t hi, void *y,
+                               bnn_type y_type)
+{
+    bnn_size row = 0;
     for (bnn_size i = 0; i < n; ++i) {
         const int32_t value = bnn_load(x, x_type, i);
-        bnn_size piece = first;
+        bnn_size piece = row * pieces;
         for (bnn_size k = 1; k < pieces; ++k) {
-            piece += value >= bnn_rom_s32(start + first + k);
+            piece += value >= bnn_rom_load(start, start_type, row * (pieces - 1u) + k - 1u);
         }
-        const int64_t product = (int64_t)value * bnn_rom_s32(multiplier + piece);
-        const int64_t scaled = bnn_floor_shift(product + bnn_rom_s64(bias + piece), shift);
+        const int64_t product = (int64_t)value * bnn_rom_load(multiplier, multiplier_type, piece);
+        const int64_t sum = product + bnn_rom_bias(bias, bias_type, piece);
+        const int64_t scaled = bnn_floor_shift(sum, shift);
         bnn_store(y, y_type, i, scaled < lo ? lo : scaled > hi ? hi : (int32_t)scaled);
-        first = first + pieces < rows * pieces ? first + pieces : 0u;
+        row = row + 1u < rows ? row + 1u : 0u;
     }
 }
 
@@ -655,11 +679,11 @@ static const int8_t BNN_TABLE conv1_weights[108] = {
      9,  5, -3,  7, -2, -8,  2,  7,  3, -2,  8,  0, -2, -7, -5,  4,  6, -4
 };
 
-static const int32_t BNN_TABLE conv1_multiplier[1] = {
+static const int8_t BNN_TABLE conv1_multiplier[1] = {
     3
 };
 
-static const int64_t BNN_TABLE conv1_bias[1] = {
+static const int8_t BNN_TABLE conv1_bias[1] = {
     9
 };
 
@@ -714,12 +738,12 @@ void maps_run(const uint8_t *input, int32_t *logits, void *arena)
     int32_t *const acc1 = (int32_t *)(void *)(memory + 252);
     int8_t *const pixel1 = (int8_t *)(void *)(memory + 294);
     int8_t *const h1 = (int8_t *)(void *)(memory + 0);
-    int8_t *const h2 = (int8_t *)(void *)(memory + 252);
-    bnn_word *const bits = (bnn_word *)(void *)(memory + 20);
-    bnn_word *const patch2 = (bnn_word *)(void *)(memory + 28);
+    int8_t *const h2 = (int8_t *)(void *)(memory + 0);
+    bnn_word *const bits = (bnn_word *)(void *)(memory + 54);
+    bnn_word *const patch2 = (bnn_word *)(void *)(memory + 20);
     int32_t *const acc2 = (int32_t *)(void *)(memory + 0);
-    bnn_word *const pixel2 = (bnn_word *)(void *)(memory + 42);
-    bnn_word *const h3 = (bnn_word *)(void *)(memory + 36);
+    bnn_word *const pixel2 = (bnn_word *)(void *)(memory + 34);
+    bnn_word *const h3 = (bnn_word *)(void *)(memory + 28);
     bnn_word *const patch3 = (bnn_word *)(void *)(memory + 24);
     int32_t *const row_2 = (int32_t *)(void *)(memory + 0);
     bnn_word *const column_2 = (bnn_word *)(void *)(memory + 26);
@@ -744,8 +768,8 @@ void maps_run(const uint8_t *input, int32_t *logits, void *arena)
                 bnn_dense_integer(group_2, BNN_U8, conv1_weights + group * 54, BNN_S8, 18, 3,
                                   acc1 + group * 3);
             }
-            bnn_requantize(acc1, BNN_S32, 6, NULL, conv1_multiplier, conv1_bias, 1, 1, 5, -128, 127,
-                           pixel1, BNN_S8);
+            bnn_requantize(acc1, BNN_S32, 6, NULL, BNN_S8, conv1_multiplier, BNN_S8, conv1_bias,
+                           BNN_S8, 1, 1, 5, -128, 127, pixel1, BNN_S8);
             bnn_put_integers(pixel1, BNN_S8, 6, 6, row, column, h1, BNN_S8);
         }
     }

@@ -88,8 +88,8 @@ BNN_INLINE int64_t bnn_rom_s64(const int64_t BNN_ROM *p)
 
 /* The element type of an argument pair `const void *x, bnn_type x_type`. It is a constant in
  * every call, so that the switches below fold away where the compiler sees kernel and call
- * together. */
-typedef enum bnn_type { BNN_U8, BNN_S8, BNN_U16, BNN_S16, BNN_S32 } bnn_type;
+ * together. Kernels that do not say so take no BNN_S64. */
+typedef enum bnn_type { BNN_U8, BNN_S8, BNN_U16, BNN_S16, BNN_S32, BNN_S64 } bnn_type;
 
 typedef uint16_t BNN_MAY_ALIAS bnn_u16;
 typedef int16_t BNN_MAY_ALIAS bnn_s16;

@@ -15,13 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
-from bnncompiler import calls, map_calls, move_calls
+from bnncompiler import calls, map_calls, move_calls, overlap, row_calls
 from bnncompiler.ir import Array
 from bnncompiler.program import Buffer, Call, Memory, Table, Typed, data_of
 
 KERNELS = Path(__file__).parents[2] / "backends" / "kernels"
-CALLS: list[type[Call]] = sorted(set(Call.__subclasses__()) - {map_calls.PixelLoop}, key=lambda c: c.__name__)
+LOOPS = {map_calls.PixelLoop, row_calls.RowLoop}
+CALLS: list[type[Call]] = sorted(set(Call.__subclasses__()) - LOOPS, key=lambda c: c.__name__)
 TYPES = ["uint8_t", "int8_t", "uint16_t", "int16_t", "int32_t"]
+ENUMERATORS = [*TYPES, "int64_t"]  # of bnn_type, in order
 
 _SOURCE = r"""
 #include "bnn_kernels.h"
@@ -67,9 +69,15 @@ int main(void)
             if (i == y)
                 written = value;
         }
-        if (in_place) {
+        if (in_place) { /* x begins in_place - 1 bytes behind y */
+            const int64_t room = in_place - 1 + n[x] > n[y] ? in_place - 1 + n[x] : n[y];
+            unsigned char *const both = malloc((size_t)room);
+            memcpy(both, b[y], (size_t)n[y]);
+            memcpy(both + in_place - 1, b[x], (size_t)n[x]);
             free(b[y]);
-            b[y] = b[x];
+            free(b[x]);
+            b[y] = both;
+            b[x] = both + in_place - 1;
         }
         switch (kernel) {
 DISPATCH
@@ -78,7 +86,7 @@ DISPATCH
         }
         fwrite(b[y], 1, (size_t)written, stdout);
         for (i = 0; i < count; i++)
-            if (!(in_place && i == y))
+            if (!(in_place && i == x))
                 free(b[i]);
     }
 }
@@ -93,7 +101,7 @@ def _dispatch() -> str:
             match str(f.type):
                 case "Typed":
                     arguments += [f"b[{i}]", f"t[{i}]"]
-                case "int" | "int | Index":
+                case "int" | "int | Index" | "int | Dropped":
                     arguments += [f"n[{i}]"]
                 case _:
                     arguments += [f"b[{i}]"]
@@ -130,7 +138,10 @@ class Harness:
     word_bits: int
 
     def check(self, cases: Sequence[tuple[Call, Memory]], in_place: bool = False) -> None:
-        """Run every call on its memory, in C and in numpy, and compare what they write."""
+        """Run every call on its memory, in C and in numpy, and compare what they write.
+
+        ``in_place``: the output lies over the input, as near as `overlap.timeline` says that it may.
+        """
         stream = b"".join(self._case(call, memory, in_place) for call, memory in cases) + struct.pack(
             "<5q", -1, 0, 0, 0, 0
         )
@@ -150,8 +161,13 @@ class Harness:
     def _case(self, call: Call, memory: Memory, in_place: bool) -> bytes:
         arguments = list(call.arguments())
         names = [name for name, _ in arguments]
-        x = names.index("x") if in_place else 0
-        parts = [struct.pack("<5q", CALLS.index(type(call)), in_place, len(arguments), x, names.index("y"))]
+        x, apart = names.index("x") if in_place else 0, 0
+        if in_place:
+            times = overlap.timeline(call, self.word_bits)
+            assert times is not None
+            size = call.buffers["x"].bytes(self.word_bits) // call.buffers["x"].count
+            apart = -(-times.distance() // size) * size + 1
+        parts = [struct.pack("<5q", CALLS.index(type(call)), apart, len(arguments), x, names.index("y"))]
         for name, value in arguments:
             if isinstance(value, int):
                 parts.append(struct.pack("<2q", -1, value))
@@ -161,12 +177,12 @@ class Harness:
                 continue
             data = data_of(value)
             assert data is not None
-            kind = TYPES.index(data.ctype) if isinstance(value, Typed) else 0
-            content = self._content(call, name, data, memory, in_place)
+            kind = ENUMERATORS.index(data.ctype) if isinstance(value, Typed) else 0
+            content = self._content(call, name, data, memory)
             parts += [struct.pack("<2q", kind, len(content)), content]
         return b"".join(parts)
 
-    def _content(self, call: Call, name: str, data: Buffer | Table, memory: Memory, in_place: bool) -> bytes:
+    def _content(self, call: Call, name: str, data: Buffer | Table, memory: Memory) -> bytes:
         if isinstance(data, Table):
             return np.ascontiguousarray(data.values, Buffer("", data.ctype, 0).dtype(self.word_bits)).tobytes()
         size = data.bytes(self.word_bits)
@@ -174,8 +190,7 @@ class Harness:
             return b"\xa5" * size
         content = np.ascontiguousarray(memory[data.name], data.dtype(self.word_bits)).tobytes()
         assert len(content) == size
-        room = call.buffers["y"].bytes(self.word_bits) - size if in_place else 0
-        return content + b"\xa5" * room
+        return content
 
 
 def _show(call: Call) -> str:
