@@ -182,8 +182,8 @@ class Conv(Node):
 class MaxPool(Node):
     """The largest value in each window; padded taps do not count.
 
-    On a value with a domain this is the largest ``q``: the same thing where all scales are positive. With
-    ``on_codes`` it is also meant where some are negative (`passes.sink_max_pool` turns those rows round).
+    On a value with a domain this is the largest ``q``: the same thing where no scale is negative. With ``on_codes`` it
+    is also meant where some are (`passes.sink_max_pool` turns those rows round).
     """
 
     x: Node
@@ -195,7 +195,7 @@ class MaxPool(Node):
         if len(self.x.type.shape) != 3:
             raise IRError(f"{self.name}: MaxPool wants a map, {self.x.name} is {self.x.type}")
         domain = self.x.type.domain
-        known = domain if domain is not None and (self.on_codes or (domain.scale > 0).all()) else None
+        known = domain if domain is not None and (self.on_codes or (domain.scale >= 0).all()) else None
         if known is not None and known.rows > self.x.type.channels:
             known = None
         return TensorType((*self.window.positions(self.x.type.shape), self.x.type.channels), self.x.type.dtype, known)

@@ -18,13 +18,18 @@ def network(activation: str) -> ModelProto:
     weight = rng.choice([-0.3, 0.3], (8, 3, 3, 3)).astype(np.float32)
     weight[2] = 0
     h = b("Conv", x, weight, rng.normal(size=8).astype(np.float32), pads=[1, 1, 1, 1])
-    y = b("Flatten", b(activation, h))
-    return b.model(b("MatMul", y, rng.choice([-1.0, 1.0], (288, 4)).astype(np.float32)))
+    if activation == "MaxPool":
+        y = b("Sign", b("MaxPool", h, kernel_shape=[2, 2], strides=[2, 2]))
+    else:
+        y = b(activation, h)
+    inputs = 72 if activation == "MaxPool" else 288
+    return b.model(b("MatMul", b("Flatten", y), rng.choice([-1.0, 1.0], (inputs, 4)).astype(np.float32)))
 
 
-@pytest.mark.parametrize("activation", ["Sign", "Relu", "Sigmoid", "Identity"])
+@pytest.mark.parametrize("activation", ["Sign", "Relu", "Sigmoid", "Identity", "MaxPool"])
 def test_the_layer_stays_binary_and_verifies(activation: str) -> None:
     compilation = bnncompiler.compile(network(activation), name="net")
     kernels = {k for c in compilation.program.calls for k in c.kernels()}
     assert "bnn_dense_tiled" in kernels
+    assert not (activation == "MaxPool" and "bnn_requantize" in kernels)
     bnncompiler.verify(compilation, samples=64).raise_if_failed()
