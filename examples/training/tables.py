@@ -74,7 +74,8 @@ def cost(microseconds: float | None, instructions: int | None) -> str:
     """A time in the unit that suits it; where a simulator knows none, how many instructions."""
     if microseconds is None:
         return "" if instructions is None else f"{instructions:,} instructions"
-    return f"{microseconds / 1e3:.3g} ms" if microseconds >= 1e3 else f"{microseconds:.3g} µs"
+    size, unit = next((s, u) for s, u in ((1e6, "s"), (1e3, "ms"), (0, "µs")) if microseconds >= s)
+    return f"{microseconds / (size or 1):.3g} {unit}"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: int) -> str:
