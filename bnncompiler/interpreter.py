@@ -160,12 +160,14 @@ def _multiply(pixels: Array, weight: Array, group: int, out: Array) -> None:
 
 def _wide_conv(node: ops.IntegerConv, x: Array) -> Array:
     """Sums of 64 bits: the upper and the lower bits of ``x`` in floats each."""
-    parts = []
-    for part in (x >> LOW_BITS, x & ((1 << LOW_BITS) - 1)):
-        weight, fill = node.weight.astype(np.float64), node.pad_code or 0 if node.is_padded else 0
-        assert fill == 0 or not node.is_padded or fill == node.pad_code
-        parts.append(convolve(part.astype(np.float64), weight, node.window, node.group, fill).astype(np.int64))
-    return rounded_shift((parts[0] << LOW_BITS) + parts[1], node.shift)
+    pad = (node.pad_code if node.is_padded else None) or 0
+    low = (1 << LOW_BITS) - 1
+
+    def sums(part: Array, fill: int) -> Array:
+        weight = node.weight.astype(np.float64)
+        return convolve(part.astype(np.float64), weight, node.window, node.group, fill).astype(np.int64)
+
+    return rounded_shift((sums(x >> LOW_BITS, pad >> LOW_BITS) << LOW_BITS) + sums(x & low, pad & low), node.shift)
 
 
 def _exact(x: Array, weight: Array) -> str:
