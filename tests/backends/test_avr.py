@@ -222,6 +222,15 @@ def test_first_layers_of_bytes(grid: dict[str, Any]) -> None:
     bnncompiler.verify(compilation, samples=8).raise_if_failed()
 
 
+def test_constant_time_is_constant() -> None:
+    """To the cycle, on samples of all kinds."""
+    model, grid = NETWORKS["windows"]
+    compilation = bnncompiler.compile(model, backend="avr", name="net", **grid, constant_time=True)
+    q = np.random.default_rng(4).integers(-128, 128, (40, 50))
+    measured = run(compilation, {"x": np.concatenate([q, 0 * q[:1] - 128, 0 * q[:1] + 127])}, trace=False).measured
+    assert measured is not None and len(set(measured.counts)) == 1
+
+
 # --- what is said beforehand
 
 
@@ -325,3 +334,12 @@ def test_exported_networks_run_on_an_uno(name: str, tmp_path: Path) -> None:
     result = bnncompiler.verify(compilation, model.samples, samples=2)
     result.raise_if_failed()
     assert not any(d.excess for d in compilation.demands(result.measured))
+
+
+def test_a_convolutional_network_for_images_of_mnist_runs_in_2_kb() -> None:
+    model = cnn([1, 16, 16], (28, 28), stride=2, pads=0)
+    compilation = bnncompiler.compile(model, backend="avr", name="net", **INT8)
+    result = bnncompiler.verify(compilation, samples=2)
+    result.raise_if_failed()
+    flash, ram = compilation.demands(result.measured)
+    assert flash.room == 32768 and ram.room == 2048 and not flash.excess and not ram.excess
