@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from bnncompiler.errors import LoweringError, UsageError
 from bnncompiler.ir import Array, Domain, TensorType, bipolar, rows
 from bnncompiler.lower import parts
 from bnncompiler.machines.base import Measured, Run
-from bnncompiler.machines.simavr import FAR, SimAvr
+from bnncompiler.machines.simavr import FAR, STRICT, SimAvr
 from bnncompiler.memory import plan
 from bnncompiler.packing import pack_bits, words
 from bnncompiler.program import Buffer, Call, Port, Program, Table, Typed
@@ -271,6 +272,27 @@ def test_what_does_not_fit_exits_with_4_before_anything_is_built(
     assert "the largest layer is where_2" in shown.err
     assert "or a larger target (atmega328p, atmega32u4, atmega1284p, atmega2560)" in shown.err
     assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+
+
+# --- the port's kernels alone
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("-mmcu=atmega328p", "-std=c99"),
+        ("-mmcu=attiny85", "-std=c99", *NO_ASM),
+        ("-mmcu=atmega2560", "-std=gnu99", f"-D{FAR}"),
+    ],
+    ids=["near", "in C", "far"],
+)
+def test_every_kernel_compiles_strictly(flags: tuple[str, ...], tmp_path: Path) -> None:
+    kernels = ROOT / "backends" / "kernels"
+    names = {p.name: p for p in (*kernels.glob("*.c"), *kernels.glob("avr/*.c"))}  # the port's own come last
+    includes = [f"-I{kernels / 'avr'}", f"-I{kernels}"]
+    command = ["avr-gcc", *flags, *STRICT, "-Os", *includes, "-c", *map(str, names.values())]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 # --- large tables
