@@ -21,6 +21,7 @@ CODE = {
     "bnn_dense_bipolar": 60,
     "bnn_dense_integer": 170,
     "bnn_dense_select": 160,
+    "bnn_dense_signs": 760,
     "bnn_dense_sliced": 620,
     "bnn_dense_sliced_threshold": 420,
     "bnn_dense_ternary": 60,

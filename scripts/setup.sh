@@ -55,7 +55,15 @@ need powerpc-linux-gnu-gcc "checks that the generated C is right where the highe
 for emulator in qemu-aarch64 qemu-arm qemu-riscv32 qemu-ppc; do
     need $emulator "runs what is compiled for other machines" qemu-user
 done
-need avr-gcc "checks that the generated C is right where int has 16 bits" gcc-avr avr-libc
+need avr-gcc "compiles for AVR, where int has 16 bits" gcc-avr avr-libc
+if command -v avr-gcc >/dev/null && ! echo '#include <simavr/sim_avr.h>' | ${CC:-cc} -E - >/dev/null 2>&1; then
+    if can_install; then
+        echo "installing libsimavr-dev libelf-dev (runs what is compiled for AVR)"
+        install simavr libsimavr-dev libelf-dev || true
+    else
+        echo "libsimavr is missing (runs what is compiled for AVR): apt-get install libsimavr-dev libelf-dev, or your system's equivalent" >&2
+    fi
+fi
 
 if ! python=$(find_python) && can_install; then
     echo "installing python3"

@@ -173,7 +173,6 @@ class SimAvr:
     Attributes:
         part: its name, as avr-gcc and simavr know it.
         hertz: its clock.
-        ram: bytes of its memory.
         gpior: addresses of its general purpose registers 0, 1 and 2.
         flags: more for the compiler.
     """

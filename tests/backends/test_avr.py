@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,16 @@ import bnncompiler
 from bnncompiler import Compilation, cli
 from bnncompiler.backends.avr import AVR, LARGEST
 from bnncompiler.calls import DenseSigns, DenseThreshold, LoadBits, Unpack
+from bnncompiler.costs import Work
 from bnncompiler.errors import LoweringError, UsageError
 from bnncompiler.ir import Array, Domain, TensorType, bipolar, rows
 from bnncompiler.lower import parts
 from bnncompiler.machines.base import Measured, Run
-from bnncompiler.machines.simavr import FAR, SimAvr
+from bnncompiler.machines.simavr import FAR, STRICT, SimAvr
 from bnncompiler.memory import plan
 from bnncompiler.packing import pack_bits, words
 from bnncompiler.program import Buffer, Call, Port, Program, Table, Typed
-from bnncompiler.sliced_calls import DenseSlicedThreshold, sliced_digits
+from bnncompiler.sliced_calls import DenseSlicedBorder, DenseSlicedThreshold, sliced_digits
 from tests.backends.programs import about
 from tests.corpus import ROOT, SELECTION, Exported
 from tests.networks import Builder, cnn, mlp
@@ -222,6 +224,15 @@ def test_first_layers_of_bytes(grid: dict[str, Any]) -> None:
     bnncompiler.verify(compilation, samples=8).raise_if_failed()
 
 
+def test_constant_time_is_constant() -> None:
+    """To the cycle, on samples of all kinds."""
+    model, grid = NETWORKS["windows"]
+    compilation = bnncompiler.compile(model, backend="avr", name="net", **grid, constant_time=True)
+    q = np.random.default_rng(4).integers(-128, 128, (40, 50))
+    measured = run(compilation, {"x": np.concatenate([q, 0 * q[:1] - 128, 0 * q[:1] + 127])}, trace=False).measured
+    assert measured is not None and len(set(measured.counts)) == 1
+
+
 # --- what is said beforehand
 
 
@@ -262,6 +273,35 @@ def test_what_does_not_fit_exits_with_4_before_anything_is_built(
     assert "the largest layer is where_2" in shown.err
     assert "or a larger target (atmega328p, atmega32u4, atmega1284p, atmega2560)" in shown.err
     assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+
+
+# --- the port's kernels alone
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("-mmcu=atmega328p", "-std=c99"),
+        ("-mmcu=attiny85", "-std=c99", *NO_ASM),
+        ("-mmcu=atmega2560", "-std=gnu99", f"-D{FAR}"),
+    ],
+    ids=["near", "in C", "far"],
+)
+def test_every_kernel_compiles_strictly(flags: tuple[str, ...], tmp_path: Path) -> None:
+    """With the port's files in place of the common ones of the same name, as the backend gathers them."""
+    kernels = ROOT / "backends" / "kernels"
+    for folder in (kernels, kernels / "avr"):
+        for file in (*folder.glob("*.c"), *folder.glob("*.h")):
+            (tmp_path / file.name).write_text(file.read_text())
+    (tmp_path / "bnn_dense_sliced_border.c").unlink()  # never chosen: the port has counters of its own
+    names = sorted(p.name for p in tmp_path.glob("*.c"))
+    command = ["avr-gcc", *flags, *STRICT, "-Os", "-c", *names]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_kernels_that_the_port_does_not_have_are_never_chosen() -> None:
+    assert AVR.target().costs.of(DenseSlicedBorder, Work(144, 16, thresholds=1), 8) is None
 
 
 # --- large tables
@@ -325,3 +365,12 @@ def test_exported_networks_run_on_an_uno(name: str, tmp_path: Path) -> None:
     result = bnncompiler.verify(compilation, model.samples, samples=2)
     result.raise_if_failed()
     assert not any(d.excess for d in compilation.demands(result.measured))
+
+
+def test_a_convolutional_network_for_images_of_mnist_runs_in_2_kb() -> None:
+    model = cnn([1, 16, 16], (28, 28), stride=2, pads=0)
+    compilation = bnncompiler.compile(model, backend="avr", name="net", **INT8)
+    result = bnncompiler.verify(compilation, samples=2)
+    result.raise_if_failed()
+    flash, ram = compilation.demands(result.measured)
+    assert flash.room == 32768 and ram.room == 2048 and not flash.excess and not ram.excess

@@ -49,6 +49,21 @@ BNN_INLINE void bnn_append_run(bnn_word *y, bnn_size at, const bnn_word *x, bnn_
     }
 }
 
+/* ORs the n bits of x into y from bit `at` on. */
+BNN_INLINE void bnn_or_run(bnn_word *y, bnn_size at, const bnn_word *x, bnn_size n)
+{
+    const uint8_t shift = (uint8_t)(at % 8u);
+    bnn_word *word = y + at / 8u;
+    for (bnn_size i = 0; i < n; i += 8u) {
+        const bnn_word bits = *x++;
+        *word = (bnn_word)(*word | (bnn_word)(bits << shift));
+        ++word;
+        if (shift + bnn_lanes(n, i) > 8u) {
+            *word = (bnn_word)(*word | (bnn_word)(bits >> (8u - shift)));
+        }
+    }
+}
+
 /* Appends n bits that all are `bit` (0 or 1) to y at bit `at`. */
 BNN_INLINE void bnn_append_fill(bnn_word *y, bnn_size at, uint32_t bit, bnn_size n)
 {
