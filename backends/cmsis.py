@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from bnncompiler.backends import c_writer, cmsis_projects
 from bnncompiler.backends.base import About, Backend, Files, Target, pick_target
 from bnncompiler.backends.cmsis_targets import CHIPS, CORES, core_of
-from bnncompiler.calls import DenseThreshold, DenseXnor
+from bnncompiler.calls import DenseBipolar, DenseThreshold, DenseXnor
 from bnncompiler.costs import Cost, Work
 from bnncompiler.machines.base import Machine
 from bnncompiler.machines.qemu import CortexM
 from bnncompiler.program import Call, Program
-from bnncompiler.sliced_calls import DenseSliced, DenseSlicedBorder, DenseSlicedThreshold
+from bnncompiler.sliced_calls import DenseSliced, DenseSlicedBorder, DenseSlicedPlanes, DenseSlicedThreshold
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,13 @@ class CortexMCosts:
         if kernel in (DenseXnor, DenseThreshold):
             row = -(-work.ins // word_bits)
             return Cost(self.xnor * row * word_bits * work.outs, row * work.outs * word_bits // 8)
+        if kernel is DenseBipolar:
+            row = -(-work.ins // word_bits) * word_bits
+            return Cost(self.xnor * row * work.outs * work.planes, row * work.outs // 8)
         table = (work.ins + 1) * words * word_bits // 8
-        if kernel in (DenseSliced, DenseSlicedThreshold, DenseSlicedBorder) and table <= self.reach:
-            outputs = self.output * work.outs if kernel is DenseSliced else 0
-            added = work.ins / 2 * (self.row * words + self.listed * -(-words // 4))
+        if kernel in (DenseSliced, DenseSlicedThreshold, DenseSlicedBorder, DenseSlicedPlanes) and table <= self.reach:
+            outputs = self.output * work.outs if kernel in (DenseSliced, DenseSlicedPlanes) else 0
+            added = work.planes * work.ins / 2 * (self.row * words + self.listed * -(-words // 4))
             return Cost(added + 100 * words + outputs, table, 1000, constant_time=False)
         return None
 

@@ -6,6 +6,7 @@
 #include "arm_bnn_compiler.h"
 
 #define ARM_BNN_DIGITS 20u /* of a counter */
+#define ARM_BNN_PLACES 32u /* with those behind, which are looked at, too */
 #define ARM_BNN_STRIP 4u   /* words of outputs that share a list */
 #define ARM_BNN_BATCH 448u /* rows that are added up at a time */
 
@@ -27,7 +28,7 @@
 /* The state of a strip: the counters of each word of outputs, and what they are made from. `row` has
  * room for what a word's inputs write beyond a batch. */
 typedef struct arm_bnn_strip {
-    uint32_t digit[ARM_BNN_STRIP][ARM_BNN_DIGITS];
+    uint32_t digit[ARM_BNN_STRIP][ARM_BNN_PLACES];
     uint32_t carry[ARM_BNN_BATCH / 8u + 16u];
     uint16_t row[ARM_BNN_BATCH + 36u];
 } arm_bnn_strip;

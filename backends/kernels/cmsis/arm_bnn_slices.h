@@ -321,12 +321,13 @@ BNN_INLINE void arm_bnn_add_groups(arm_bnn_strip *strip, const bnn_word *w, bnn_
 }
 #endif
 
-/* Adds `groups` groups of listed rows to the counters of `words` words of outputs. */
+/* Adds `groups` groups of listed rows to the counters of `words` words of outputs, from digit
+ * `place` on. */
 ARM_BNN_SHARED void arm_bnn_add_batch(arm_bnn_strip *strip, const bnn_word *w, bnn_size words,
-                                      bnn_size groups)
+                                      bnn_size groups, unsigned place)
 {
     for (bnn_size i = 0; i < words && groups != 0; ++i) {
-        arm_bnn_add_groups(strip, w + i, groups, strip->digit[i] + 1);
+        arm_bnn_add_groups(strip, w + i, groups, strip->digit[i] + place);
     }
 }
 
@@ -372,7 +373,7 @@ ARM_BNN_SHARED void arm_bnn_count(arm_bnn_strip *strip, const bnn_word *x, const
             if (before == 0) {
                 arm_bnn_begin(strip, words, digits, 0);
             }
-            arm_bnn_add_batch(strip, w, words, ARM_BNN_BATCH / ARM_BNN_GROUP);
+            arm_bnn_add_batch(strip, w, words, ARM_BNN_BATCH / ARM_BNN_GROUP, 1);
             before += ARM_BNN_BATCH;
             end -= ARM_BNN_BATCH;
             memcpy(strip->row, strip->row + ARM_BNN_BATCH, 32u * sizeof strip->row[0]);
@@ -387,7 +388,59 @@ ARM_BNN_SHARED void arm_bnn_count(arm_bnn_strip *strip, const bnn_word *x, const
     for (bnn_size i = 0; i < ARM_BNN_GROUP && (listed + i) % ARM_BNN_GROUP != 0; ++i) {
         *end++ = (uint16_t)(n * stride);
     }
-    arm_bnn_add_batch(strip, w, words, (bnn_size)(end - strip->row) / ARM_BNN_GROUP);
+    arm_bnn_add_batch(strip, w, words, (bnn_size)(end - strip->row) / ARM_BNN_GROUP, 1);
+}
+
+/* Adds the rows of the inputs that are 1 to counters that have begun, from digit `place` on;
+ * returns how many these are. */
+ARM_BNN_SHARED bnn_size arm_bnn_add_plane(arm_bnn_strip *strip, const bnn_word *x,
+                                          const bnn_word *w, bnn_size n, bnn_size columns,
+                                          bnn_size words, unsigned place)
+{
+    const uint32_t stride = (uint32_t)columns * ARM_BNN_UNIT;
+    const bnn_size x_words = bnn_words(n);
+    uint16_t *end = strip->row;
+    uint32_t offset = 0;
+    bnn_size ones = 0;
+    bnn_size listed;
+    for (bnn_size i = 0; i < x_words; ++i) {
+        if (x[i] != 0) {
+            end = arm_bnn_list(x[i], offset, stride, end);
+        }
+        offset += 32u * stride;
+        if (end >= strip->row + ARM_BNN_BATCH) {
+            arm_bnn_add_batch(strip, w, words, ARM_BNN_BATCH / ARM_BNN_GROUP, place);
+            ones += ARM_BNN_BATCH;
+            end -= ARM_BNN_BATCH;
+            memcpy(strip->row, strip->row + ARM_BNN_BATCH, 32u * sizeof strip->row[0]);
+        }
+    }
+    listed = (bnn_size)(end - strip->row);
+    for (bnn_size i = 0; i < ARM_BNN_GROUP && (listed + i) % ARM_BNN_GROUP != 0; ++i) {
+        *end++ = (uint16_t)(n * stride);
+    }
+    arm_bnn_add_batch(strip, w, words, (bnn_size)(end - strip->row) / ARM_BNN_GROUP, place);
+    return ones + listed;
+}
+
+/* Makes a counter's digits the numbers of its 32 outputs, in place: a matrix of 32 by 32 bits is
+ * turned over its diagonal (Warren, "Hacker's Delight", 7-3). Digits that are none are 0. */
+ARM_BNN_SHARED void arm_bnn_numbers(uint32_t *digit, unsigned digits)
+{
+    uint32_t mask = UINT32_C(0x0000ffff);
+    for (unsigned d = digits; d < 32u; ++d) {
+        digit[d] = 0;
+    }
+    for (unsigned step = 0; step < 5u; ++step) {
+        const unsigned by = 16u >> step;
+        for (unsigned k = 0; k < 16u; ++k) {
+            uint32_t *const a = digit + 2u * (k & ~(by - 1u)) + (k & (by - 1u));
+            const uint32_t differ = (a[0] >> by ^ a[by]) & mask;
+            a[by] ^= differ;
+            a[0] ^= differ << by;
+        }
+        mask ^= mask << (by / 2u);
+    }
 }
 
 /* Where the counter reaches the threshold whose digits are `columns` words apart: a number reaches

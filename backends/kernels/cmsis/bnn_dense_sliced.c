@@ -15,12 +15,10 @@ BNN_KERNEL void bnn_dense_sliced(const bnn_word *x, const bnn_word BNN_ROM *w,
         for (bnn_size i = 0; i < words; ++i) {
             const bnn_size o = (first + i) * 32u;
             const bnn_size lanes = bnn_lanes(outs, o);
+            arm_bnn_numbers(strip.digit[i], digits);
             for (bnn_size lane = 0; lane < lanes; ++lane) {
-                uint32_t v = 0;
-                for (unsigned d = 0; d < digits; ++d) {
-                    v |= bnn_lane(strip.digit[i][d], lane) << d;
-                }
-                y[o + lane] = 2 * (int32_t)v - bnn_rom_load(offset, offset_type, o + lane);
+                const int32_t v = (int32_t)strip.digit[i][lane];
+                y[o + lane] = 2 * v - bnn_rom_load(offset, offset_type, o + lane);
             }
         }
     }
