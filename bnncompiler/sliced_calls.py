@@ -109,8 +109,8 @@ class DenseSlicedBorder(Call):
 
 
 def planes_digits(n: int, planes: int) -> int:
-    """How many digits hold the sum of ``n`` codes of ``planes`` bits; at least 4, as eight inputs are added at a time."""
-    return max(4 + planes, (n * (2**planes - 1)).bit_length())
+    """How many digits hold the sum of ``n`` codes of ``planes`` bits; eight inputs are added at a time to each."""
+    return max(4 + planes, int(n * (2**planes - 1)).bit_length())
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,7 +59,7 @@ from bnncompiler.sliced_calls import (
 from bnncompiler.tiled_calls import DenseTiled, DenseTiledThreshold, tiles
 from bnncompiler.window import Window
 from tests.conftest import SANITIZERS, need
-from tests.kernels.harness import CALLS, TYPES, Harness, build, limits, table
+from tests.kernels.harness import CALLS, KERNELS, TYPES, Harness, build, limits, table
 
 WIDTHS = [*range(1, 131), 191, 192, 193, 784]
 CHANNELS = range(1, 71)
@@ -568,6 +568,9 @@ def cases(kind: type[Call], word_bits: int) -> Iterator[Case]:
             yield call, memory
 
 
+ON_CORTEX_M = [c for c in CALLS if (KERNELS / "cmsis" / f"{c.kernel()}.c").exists() or c is DenseSlicedBorder]
+
+
 def test_every_kernel_has_a_test() -> None:
     assert set(MAKERS) == set(CALLS)
 
@@ -586,6 +589,17 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Harness:
 @pytest.mark.parametrize("kind", [DenseTiled, DenseTiledThreshold, DenseColumns, Threshold], ids=lambda c: c.kernel())
 def test_vector_instructions_compute_the_same(vectors: Harness, kind: type[Call]) -> None:
     vectors.check(list(cases(kind, 64)))
+
+
+@pytest.fixture(scope="module")
+def cortex_m(compiler: tuple[str, tuple[str, ...]], tmp_path_factory: pytest.TempPathFactory) -> Harness:
+    """The kernels for Cortex-M without its instructions: plain C, with the lists and counters of the others."""
+    return build(tmp_path_factory.mktemp("cmsis"), compiler[0], 32, *compiler[1], port="cmsis")
+
+
+@pytest.mark.parametrize("kind", ON_CORTEX_M, ids=lambda kind: kind.kernel())
+def test_kernel_for_cortex_m_computes_its_meaning(cortex_m: Harness, kind: type[Call]) -> None:
+    cortex_m.check(list(cases(kind, 32)))
 
 
 @pytest.mark.parametrize("kind", IN_PLACE, ids=lambda kind: kind.kernel())
