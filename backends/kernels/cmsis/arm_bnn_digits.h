@@ -3,7 +3,6 @@
 #define ARM_BNN_DIGITS_H
 
 #include "bnn_popcount.h"
-#include "arm_bnn_compiler.h"
 
 #define ARM_BNN_DIGITS 20u /* of a counter */
 #define ARM_BNN_PLACES 32u /* with those behind, which are looked at, too */
@@ -32,31 +31,6 @@ typedef struct arm_bnn_strip {
     uint32_t carry[ARM_BNN_BATCH / 8u + 16u];
     uint16_t row[ARM_BNN_BATCH + 36u];
 } arm_bnn_strip;
-
-/* One digit added to two others: *sum becomes the sum's digit, and the carry is returned. */
-BNN_INLINE uint32_t arm_bnn_full_add(uint32_t *sum, uint32_t a, uint32_t b)
-{
-#if ARM_BNN_THUMB1
-    uint32_t s = *sum;
-    __asm__(".syntax unified\n\t"
-            "eors %0, %1\n\t"
-            "eors %1, %2\n\t"
-            "orrs %1, %0\n\t"
-            "eors %0, %2\n\t"
-            "eors %1, %0"
-            : "+l"(s), "+l"(a)
-            : "l"(b)
-            : "cc");
-    *sum = s;
-    return a;
-#else
-    const uint32_t half = *sum ^ a;
-    const uint32_t total = half ^ b;
-    const uint32_t carry = total ^ (half | (*sum ^ b));
-    *sum = total;
-    return carry;
-#endif
-}
 
 /* All bits of the word are bit `d` of `number`. */
 BNN_INLINE uint32_t arm_bnn_spread(uint32_t number, unsigned d)
