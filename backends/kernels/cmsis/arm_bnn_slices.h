@@ -16,15 +16,14 @@
  * behind is overwritten, by up to 3 entries. */
 #if ARM_BNN_THUMB1
 /* Each bit is shifted out, and skips the store if it is 0. */
-#define ARM_BNN_LIST(bits)               \
-    "lsrs %[" bits "], %[" bits "], #1\n\t" \
+#define ARM_BNN_LIST                     \
+    "lsrs %[bits], %[bits], #1\n\t"      \
     "bcc 1f\n\t"                         \
     "strh %[offset], [%[end]]\n\t"       \
     "adds %[end], %[end], #2\n"          \
     "1:\n\t"                             \
     "adds %[offset], %[offset], %[stride]\n\t"
-#define ARM_BNN_LIST4 \
-    ARM_BNN_LIST("bits") ARM_BNN_LIST("bits") ARM_BNN_LIST("bits") ARM_BNN_LIST("bits")
+#define ARM_BNN_LIST4 ARM_BNN_LIST ARM_BNN_LIST ARM_BNN_LIST ARM_BNN_LIST
 
 BNN_INLINE uint16_t *arm_bnn_list(uint32_t bits, uint32_t offset, uint32_t stride, uint16_t *end)
 {
@@ -99,13 +98,13 @@ BNN_INLINE arm_bnn_vector arm_bnn_full_add_vector(arm_bnn_vector *sum, arm_bnn_v
 {
     arm_bnn_vector s = *sum;
     __asm__ volatile("veor %q[s], %q[s], %q[a]\n\t"
-            "veor %q[a], %q[a], %q[b]\n\t"
-            "vorr %q[a], %q[a], %q[s]\n\t"
-            "veor %q[s], %q[s], %q[b]\n\t"
-            "veor %q[a], %q[a], %q[s]"
-            : [s] "+w"(s), [a] "+w"(a)
-            : [b] "w"(b)
-            : "memory");
+                     "veor %q[a], %q[a], %q[b]\n\t"
+                     "vorr %q[a], %q[a], %q[s]\n\t"
+                     "veor %q[s], %q[s], %q[b]\n\t"
+                     "veor %q[a], %q[a], %q[s]"
+                     : [s] "+w"(s), [a] "+w"(a)
+                     : [b] "w"(b)
+                     : "memory");
     *sum = s;
     return a;
 }
@@ -163,7 +162,7 @@ ARM_BNN_SHARED void arm_bnn_add_groups(arm_bnn_strip *strip, const bnn_word *w, 
         vst1q_u32(carry + 4u * i, vdupq_n_u32(0));
     }
     carry = strip->carry;
-    for (bnn_size g = 0; g < groups; g += 4u) { /* at most 96 rows a lane: 7 digits */
+    for (bnn_size g = 0; g < groups; g += 4u) { /* at most 112 rows a lane: 7 digits */
         a = arm_bnn_full_add_vector(&sum[3], vld1q_u32(carry), vld1q_u32(carry + 4));
         b = arm_bnn_full_add_vector(&sum[3], vld1q_u32(carry + 8), vld1q_u32(carry + 12));
         a = arm_bnn_full_add_vector(&sum[4], a, b);
@@ -206,7 +205,7 @@ BNN_INLINE uint32_t arm_bnn_row(const bnn_word *w, uint32_t offset)
     "eors " sum ", " b "\n\t"     \
     "eors " a ", " sum "\n\t"
 
-__attribute__((naked, noinline)) static void arm_bnn_add_rows(
+__attribute__((naked, noinline, used)) static void arm_bnn_add_rows(
     const bnn_word *w ARM_BNN_UNUSED, const uint16_t *row ARM_BNN_UNUSED,
     bnn_size groups ARM_BNN_UNUSED, uint32_t *digit ARM_BNN_UNUSED, uint32_t *carry ARM_BNN_UNUSED)
 {
