@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,22 @@ from onnx import ModelProto
 import bnncompiler
 from bnncompiler import Compilation
 from bnncompiler.backends.cmsis import CMSIS
-from bnncompiler.backends.cmsis_targets import CHIPS, CORES
+from bnncompiler.backends.cmsis_targets import CHIPS, CORES, core_of
 from bnncompiler.ir import Array
 from bnncompiler.machines import qemu, records
+from bnncompiler.machines.host import FLAGS
 from bnncompiler.machines.qemu import CortexM
 from tests.conftest import need
 from tests.corpus import SELECTION, Exported, families, models
 from tests.networks import Builder
 
 VERIFIED_ON = ("cortex-m0plus", "cortex-m4", "cortex-m33", "cortex-m55")
+TRIPLES = {
+    "cortex-m0plus": "thumbv6m-none-eabi",
+    "cortex-m4": "thumbv7em-none-eabi",
+    "cortex-m33": "thumbv8m.main-none-eabi",
+    "cortex-m55": "thumbv8.1m.main-none-eabi",
+}
 LONG = ("larq_zoo_small", "cnn_xnornet", "cnn_binarynet")
 RNG = np.random.default_rng(0)
 
@@ -86,6 +94,41 @@ def test_targets_have_a_core_and_its_memory() -> None:
     machine = CMSIS.machine(rp2040)
     assert isinstance(machine, CortexM) and machine.core == "cortex-m0plus"
     assert CMSIS.target("cortex-m0plus").costs == rp2040.costs != CMSIS.target("cortex-m4").costs
+
+
+# --- compilers
+
+CMSIS_COMPILER = """#include <stdint.h>
+static inline uint32_t __USAD8(uint32_t a, uint32_t b)
+{
+    uint32_t sum;
+    __asm__("usad8 %0, %1, %2" : "=r"(sum) : "r"(a), "r"(b));
+    return sum;
+}
+"""
+
+
+@pytest.mark.parametrize("target", VERIFIED_ON)
+def test_compilers_accept_the_c_at_every_level(target: str, tmp_path: Path) -> None:
+    """GCC and clang, with CMSIS's header and without; without optimisation it is plain C."""
+    compilation = bnncompiler.compile(dense(100, 70), name="net", backend="cmsis", target=target, input="uint8")
+    for name, text in {**compilation.files, "cmsis/cmsis_compiler.h": CMSIS_COMPILER}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    flags = (*core_of(target).flags, *FLAGS[:-1], "-ffreestanding", "-c", "net.c", "-o", "net.o")
+    gcc, clang = need(qemu.COMPILER), need("clang")
+    printed = subprocess.run([gcc, "-print-file-name=libc.a"], capture_output=True, text=True, check=True).stdout
+    library = Path(printed.strip()).resolve().parents[1]
+    headers = next(p for p in (library / "include", *Path("/usr").glob("lib/arm-none-eabi/include")) if p.exists())
+    triple = f"--target={TRIPLES[target]}"
+    for command in (
+        [gcc],
+        [clang, triple, f"-isystem{headers}"],
+        *([[gcc, "-Icmsis"]] if target != "cortex-m0plus" else []),
+    ):
+        for level in ("-O0", "-Os", "-O2", "-O3"):
+            done = subprocess.run([*command, *flags, level], cwd=tmp_path, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"{command} {level}: {done.stderr}"
 
 
 # --- kernels: exact counts of instructions against the goals

@@ -137,7 +137,7 @@ BNN_INLINE void arm_bnn_add_rows(const bnn_word *w, const uint16_t *row, bnn_siz
                      "subs %[groups], %[groups], #1\n\t"
                      "bne 1b"
                      : [one] "+w"(one), [two] "+w"(two), [four] "+w"(four), [a] "=&w"(a),
-                       [b] "=&w"(b), [c] "=&w"(c), [d] "=&w"(d), [at] "=&w"(at), [row] "+r"(row),
+                       [b] "=&w"(b), [c] "=&w"(c), [d] "=&w"(d), [at] "=&w"(at), [row] "+l"(row),
                        [groups] "+r"(groups), [carry] "+r"(carry)
                      : [w] "r"(w)
                      : "cc", "memory");
