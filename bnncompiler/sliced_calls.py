@@ -17,6 +17,7 @@ from bnncompiler.packing import pack_bits, unpack_bits, unpack_planes, words
 from bnncompiler.program import Buffer, Call, Memory, Table, Typed, values_of
 
 DIGITS = 20  # of a bit-sliced counter: BNN_DIGITS of bnn_sliced.h
+PLANES = 8  # bit planes that are added to one counter
 
 
 def sliced_digits(n: int) -> int:

@@ -1,30 +1,19 @@
-/* Dense layer of unsigned bit planes by bipolar weights, bit-sliced: y[o] = 2 C - S (see the common
- * kernel of this name). */
+/* Dense layer of unsigned bit planes by bipolar weights, bit-sliced (see the common kernel of this
+ * name). */
 #include "bnn_kernels.h"
-#include "arm_bnn_slices.h"
+#include "arm_bnn_fully_connected_un_s32.h"
 
 BNN_KERNEL void bnn_dense_sliced_planes(const bnn_word *x, unsigned planes,
                                         const bnn_word BNN_ROM *w, unsigned digits, bnn_size n,
                                         bnn_size outs, int32_t *y)
 {
-    const bnn_size columns = bnn_words(outs);
-    const bnn_size x_words = bnn_words(n);
     arm_bnn_strip strip;
-    for (bnn_size first = 0; first < columns; first += ARM_BNN_STRIP) {
-        const bnn_size words = columns - first < ARM_BNN_STRIP ? columns - first : ARM_BNN_STRIP;
-        uint32_t all = 0;
-        arm_bnn_begin(&strip, words, ARM_BNN_PLACES, 0);
-        for (unsigned p = 0; p < planes; ++p) {
-            const bnn_word *const plane = x + p * x_words;
-            all += (uint32_t)arm_bnn_add_plane(&strip, plane, w + first, n, columns, words, p) << p;
-        }
-        for (bnn_size i = 0; i < words; ++i) {
-            const bnn_size o = (first + i) * 32u;
-            const bnn_size lanes = bnn_lanes(outs, o);
-            arm_bnn_numbers(strip.digit[i], digits);
-            for (bnn_size lane = 0; lane < lanes; ++lane) {
-                y[o + lane] = bnn_signed(2u * strip.digit[i][lane] - all);
-            }
-        }
-    }
+    const arm_bnn_context ctx = {&strip, (int32_t)sizeof strip};
+    const arm_bnn_fc_params params = {0, (int32_t)digits};
+    const arm_bnn_dims input_dims = {1, 1, 1, (int32_t)n};
+    const arm_bnn_dims filter_dims = {(int32_t)n, 1, 1, (int32_t)outs};
+    const arm_bnn_dims output_dims = {1, 1, 1, (int32_t)outs};
+    /* The compiler calls nothing that does not fit (CortexMCosts.reach, sliced.fits). */
+    (void)arm_bnn_fully_connected_un_s32(&ctx, &params, &input_dims, x, planes, &filter_dims, w,
+                                         &output_dims, y);
 }
