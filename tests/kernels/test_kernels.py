@@ -600,6 +600,8 @@ def cortex_m(compiler: tuple[str, tuple[str, ...]], tmp_path_factory: pytest.Tem
 @pytest.mark.parametrize("kind", ON_CORTEX_M, ids=lambda kind: kind.kernel())
 def test_kernel_for_cortex_m_computes_its_meaning(cortex_m: Harness, kind: type[Call]) -> None:
     cortex_m.check(list(cases(kind, 32)))
+    if kind in IN_PLACE:
+        cortex_m.check([case for case in cases(kind, 32) if overlap.timeline(case[0], 32)], in_place=True)
 
 
 @pytest.mark.parametrize("kind", IN_PLACE, ids=lambda kind: kind.kernel())

@@ -30,27 +30,36 @@ BNN_KERNEL void bnn_slice(const void *x, bnn_type x_type, bnn_size n, unsigned p
 {
     const bnn_size words = bnn_words(n);
     for (unsigned first = 0; first < planes; first += 8u) {
-        const unsigned last = planes - first < 8u ? planes : first + 8u;
-        uint8_t *to = (uint8_t *)y + first * words * sizeof *y; /* a plane's byte for these eight */
-        for (bnn_size i = 0; i < words * 32u; i += 8u) {
-            uint32_t low = 0, high = 0, bits;
-            if (i < n) {
-                low = bnn_four(x, x_type, i, n - i, first);
+        const unsigned some = planes - first < 8u ? planes - first : 8u;
+        bnn_word *const to = y + first * words;
+        for (bnn_size word = 0; word < words; ++word) {
+            uint32_t plane[8]; /* a word is written when its integers have been read */
+            for (unsigned p = 0; p < 8u; ++p) {
+                plane[p] = 0;
             }
-            if (i + 4u < n) {
-                high = bnn_four(x, x_type, i + 4u, n - i - 4u, first);
+            for (bnn_size j = 0; j < 32u; j += 8u) {
+                const bnn_size i = word * 32u + j;
+                uint32_t low = 0, high = 0, bits;
+                if (i < n) {
+                    low = bnn_four(x, x_type, i, n - i, first);
+                }
+                if (i + 4u < n) {
+                    high = bnn_four(x, x_type, i + 4u, n - i - 4u, first);
+                }
+                low = bnn_swap_bits(low, UINT32_C(0x00aa00aa), 7);
+                low = bnn_swap_bits(low, UINT32_C(0x0000cccc), 14);
+                high = bnn_swap_bits(high, UINT32_C(0x00aa00aa), 7);
+                high = bnn_swap_bits(high, UINT32_C(0x0000cccc), 14);
+                bits = (low & UINT32_C(0x0f0f0f0f)) | (high & UINT32_C(0x0f0f0f0f)) << 4;
+                high = (low >> 4 & UINT32_C(0x0f0f0f0f)) | (high & UINT32_C(0xf0f0f0f0));
+                for (unsigned p = 0; p < some; ++p) {
+                    plane[p] |= (bits & 255u) << j;
+                    bits = p == 3u ? high : bits >> 8;
+                }
             }
-            low = bnn_swap_bits(low, UINT32_C(0x00aa00aa), 7);
-            low = bnn_swap_bits(low, UINT32_C(0x0000cccc), 14);
-            high = bnn_swap_bits(high, UINT32_C(0x00aa00aa), 7);
-            high = bnn_swap_bits(high, UINT32_C(0x0000cccc), 14);
-            bits = (low & UINT32_C(0x0f0f0f0f)) | (high & UINT32_C(0x0f0f0f0f)) << 4;
-            high = (low >> 4 & UINT32_C(0x0f0f0f0f)) | (high & UINT32_C(0xf0f0f0f0));
-            for (unsigned p = first; p < last; ++p) {
-                to[(p - first) * words * sizeof *y] = (uint8_t)bits;
-                bits = p - first == 3u ? high : bits >> 8;
+            for (unsigned p = 0; p < some; ++p) {
+                to[p * words + word] = plane[p];
             }
-            ++to;
         }
     }
 }
