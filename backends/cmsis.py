@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from bnncompiler.backends import c_writer, cmsis_projects
 from bnncompiler.backends.base import About, Backend, Files, Target, pick_target
 from bnncompiler.backends.cmsis_targets import CHIPS, CORES, core_of
-from bnncompiler.calls import DenseThreshold, DenseXnor
+from bnncompiler.calls import DenseBipolar, DenseThreshold, DenseXnor
 from bnncompiler.costs import Cost, Work
 from bnncompiler.machines.base import Machine
 from bnncompiler.machines.qemu import CortexM
 from bnncompiler.program import Call, Program
-from bnncompiler.sliced_calls import DenseSliced, DenseSlicedBorder, DenseSlicedThreshold
+from bnncompiler.sliced_calls import DenseSliced, DenseSlicedBorder, DenseSlicedPlanes, DenseSlicedThreshold
 
 
 @dataclass(frozen=True)
@@ -24,35 +24,46 @@ class CortexMCosts:
     """What the kernels cost on a core, in instructions: fitted to counts of QEMU.
 
     Attributes:
-        xnor: of a multiplication by exclusive-or and counting ones.
+        eight: of eight words of inputs and weights, multiplied by exclusive-or and counted.
+        word: of a word beside these.
+        output: of an output that is counted so.
         row: of adding the row of an input that is 1 to 32 outputs.
         listed: of listing an input that is 1, once for 128 outputs.
-        output: of making a number of a bit-sliced counter, for each output.
+        compared: of comparing 32 bit-sliced outputs with a threshold.
+        numbers: of making 32 bit-sliced outputs numbers.
         reach: bytes of weights by input that 16-bit offsets reach.
     """
 
-    xnor: float
+    eight: float
+    word: float
+    output: float
     row: float
     listed: float
-    output: float
+    compared: float
+    numbers: float
     reach: int
 
     def of(self, kernel: type[Call], work: Work, word_bits: int) -> Cost | None:
         """Instructions, flash and RAM of ``kernel`` for ``work``, at one input in two being 1."""
+        if kernel in COUNTING:
+            words = -(-work.ins // word_bits)
+            row = words // 8 * self.eight + words % 8 * self.word
+            return Cost(work.outs * (row * work.planes + self.output), work.outs * words * word_bits // 8)
         words = -(-work.outs // word_bits)
-        if kernel in (DenseXnor, DenseThreshold):
-            row = -(-work.ins // word_bits)
-            return Cost(self.xnor * row * word_bits * work.outs, row * work.outs * word_bits // 8)
         table = (work.ins + 1) * words * word_bits // 8
-        if kernel in (DenseSliced, DenseSlicedThreshold, DenseSlicedBorder) and table <= self.reach:
-            outputs = self.output * work.outs if kernel is DenseSliced else 0
-            added = work.ins / 2 * (self.row * words + self.listed * -(-words // 4))
-            return Cost(added + 100 * words + outputs, table, 1000, constant_time=False)
+        if kernel in SLICED and table <= self.reach:
+            added = work.planes * work.ins / 2 * (self.row * words + self.listed * -(-words // 4))
+            each = self.numbers if kernel in (DenseSliced, DenseSlicedPlanes) else self.compared * work.thresholds
+            return Cost(added + each * words, table, 1800, constant_time=False)
         return None
 
 
-THUMB1 = CortexMCosts(1.15, 8.5, 10, 60, 65535)
-THUMB2 = CortexMCosts(0.85, 8, 6, 40, 4 * 65535)
+COUNTING = (DenseXnor, DenseThreshold, DenseBipolar)
+SLICED = (DenseSliced, DenseSlicedThreshold, DenseSlicedBorder, DenseSlicedPlanes)
+
+THUMB1 = CortexMCosts(155, 22, 100, 8.5, 9, 140, 1300, 65535)
+THUMB2 = CortexMCosts(92, 14, 58, 7.8, 5.6, 110, 1050, 4 * 65535)
+MVE = CortexMCosts(92, 14, 58, 3, 5.6, 110, 1050, 4 * 65535)
 
 
 def _targets() -> tuple[Target, ...]:
@@ -62,7 +73,7 @@ def _targets() -> tuple[Target, ...]:
 
 
 def _costs(core: str) -> CortexMCosts:
-    return THUMB1 if core in ("cortex-m0", "cortex-m0plus") else THUMB2
+    return {"cortex-m0": THUMB1, "cortex-m0plus": THUMB1, "cortex-m55": MVE}.get(core, THUMB2)
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ import numpy as np
 from bnncompiler.calls import product
 from bnncompiler.ir import Array
 from bnncompiler.map_calls import Index
-from bnncompiler.packing import pack_bits, unpack_bits, words
+from bnncompiler.packing import pack_bits, unpack_bits, unpack_planes, words
 from bnncompiler.program import Buffer, Call, Memory, Table, Typed, values_of
 
 DIGITS = 20  # of a bit-sliced counter: BNN_DIGITS of bnn_sliced.h
+PLANES = 8  # bit planes that are added to one counter
 
 
 def sliced_digits(n: int) -> int:
@@ -106,6 +107,33 @@ class DenseSlicedBorder(Call):
         row, column = np.asarray(self.row), np.asarray(self.column)
         border = self.row_class.values[row].astype(np.int64) * self.classes + self.column_class.values[column]
         memory[self.y.name] = pack_bits((v[..., None, :] >= at[border]).sum(axis=-2) & 1, word_bits)
+
+
+def planes_digits(n: int, planes: int) -> int:
+    """How many digits hold the sum of ``n`` codes of ``planes`` bits; eight inputs are added at a time to each."""
+    return max(4 + planes, int(n * (2**planes - 1)).bit_length())
+
+
+@dataclass(frozen=True, eq=False)
+class DenseSlicedPlanes(Call):
+    """Dense layer of unsigned bit planes by bipolar weights, bit-sliced: ``y[o] = sum_i code[i] * (2 w[i][o] - 1)``.
+
+    ``w`` is that of `DenseSliced`. The ones of plane ``p`` are added to counters of ``digits`` digits
+    (`planes_digits`) from digit ``p`` on.
+    """
+
+    x: Buffer
+    planes: int
+    w: Table
+    digits: int
+    n: int
+    outs: int
+    y: Buffer
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        codes = unpack_planes(memory[self.x.name], self.planes, self.n, signed=False)
+        signs = 2 * unpack_bits(self.w.values.reshape(self.n + 1, -1)[: self.n], self.outs).astype(np.int64) - 1
+        memory[self.y.name] = product(codes, signs.T).astype(np.int32)
 
 
 def _sliced(x: Array, w: Table, n: int, outs: int) -> Array:

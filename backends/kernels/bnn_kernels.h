@@ -53,6 +53,9 @@ BNN_KERNEL void bnn_dense_sliced_border(const bnn_word *x, const bnn_word BNN_RO
                                         bnn_size n, bnn_size outs, const uint8_t BNN_ROM *row_class,
                                         const uint8_t BNN_ROM *column_class, bnn_size classes,
                                         bnn_size row, bnn_size column, bnn_word *y);
+BNN_KERNEL void bnn_dense_sliced_planes(const bnn_word *x, unsigned planes,
+                                        const bnn_word BNN_ROM *w, unsigned digits, bnn_size n,
+                                        bnn_size outs, int32_t *y);
 BNN_KERNEL void bnn_dense_sliced(const bnn_word *x, const bnn_word BNN_ROM *w,
                                  const void BNN_ROM *offset, bnn_type offset_type, unsigned digits,
                                  bnn_size n, bnn_size outs, int32_t *y);

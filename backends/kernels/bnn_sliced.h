@@ -50,19 +50,13 @@ BNN_INLINE void bnn_add_eight(bnn_word *v, unsigned digits, const bnn_word *rows
     }
 }
 
-/* The digits of v for the word of outputs that begins in column `column` of the rows w. */
-BNN_INLINE void bnn_count_sliced(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size n,
-                                 bnn_size columns, bnn_size column, unsigned digits, bnn_word *v)
+/* Adds the rows of the inputs that are 1 to v, for the word of outputs that begins in column
+ * `column` of the rows w. */
+BNN_INLINE void bnn_add_ones(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size n,
+                             bnn_size columns, bnn_size column, unsigned digits, bnn_word *v)
 {
     bnn_word rows[8];
     unsigned waiting = 0;
-    bnn_size ones = 0;
-    for (bnn_size i = 0; i < bnn_words(n); ++i) {
-        ones += bnn_popcount(x[i]);
-    }
-    for (unsigned d = 0; d < digits; ++d) {
-        v[d] = (n - ones) >> d & 1u ? (bnn_word)~(bnn_word)0 : (bnn_word)0;
-    }
     for (bnn_size i = 0; i < bnn_words(n); ++i) {
         const bnn_word BNN_ROM *const first = w + i * BNN_WORD_BITS * columns + column;
         bnn_word left = x[i];
@@ -81,6 +75,27 @@ BNN_INLINE void bnn_count_sliced(const bnn_word *x, const bnn_word BNN_ROM *w, b
         }
         bnn_add_eight(v, digits, rows);
     }
+}
+
+/* How many of n inputs are 1. */
+BNN_INLINE bnn_size bnn_ones(const bnn_word *x, bnn_size n)
+{
+    bnn_size ones = 0;
+    for (bnn_size i = 0; i < bnn_words(n); ++i) {
+        ones += bnn_popcount(x[i]);
+    }
+    return ones;
+}
+
+/* The digits of v for the word of outputs that begins in column `column` of the rows w. */
+BNN_INLINE void bnn_count_sliced(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size n,
+                                 bnn_size columns, bnn_size column, unsigned digits, bnn_word *v)
+{
+    const bnn_size zeros = n - bnn_ones(x, n);
+    for (unsigned d = 0; d < digits; ++d) {
+        v[d] = zeros >> d & 1u ? (bnn_word)~(bnn_word)0 : (bnn_word)0;
+    }
+    bnn_add_ones(x, w, n, columns, column, digits, v);
 }
 
 #endif

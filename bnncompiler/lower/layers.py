@@ -17,7 +17,14 @@ from bnncompiler.lower.storage import SIGNED, Lowering, Stored, smallest_ctype
 from bnncompiler.map_calls import Index
 from bnncompiler.packing import pack_bits, words
 from bnncompiler.program import Buffer, Call, Sliced, Table, Typed
-from bnncompiler.sliced_calls import DenseSliced, DenseSlicedBorder, DenseSlicedThreshold, sliced_digits
+from bnncompiler.sliced_calls import (
+    DenseSliced,
+    DenseSlicedBorder,
+    DenseSlicedPlanes,
+    DenseSlicedThreshold,
+    planes_digits,
+    sliced_digits,
+)
 from bnncompiler.tiled_calls import TILE, DenseTiled, DenseTiledThreshold, tiles
 
 
@@ -170,7 +177,13 @@ def product(low: Lowering, node: Layer, rows: Rows, x: Stored, y: Buffer) -> Sto
         low.call(kernel, node, macs, Typed(x.buffer), Typed(part(weights, outs * ins)), ins, outs, sums)
         return Stored(y)
     plane = (x.buffer, x.planes, int(x.signed))
-    if rows.kinds <= {-1, 1}:
+    work = Work(ins, outs, x.planes, times=times(node) * groups)
+    on_bits = (calls.DenseBipolar, *([DenseSlicedPlanes] if sliced.planes_fit(rows, x) else []))
+    if rows.kinds <= {-1, 1} and low.choose(on_bits, work) is DenseSlicedPlanes:
+        by_input = part(sliced.weights(low, node, kept), (ins + 1) * words(outs, low.word_bits))
+        numbers = planes_digits(ins, x.planes), ins, outs
+        low.call(DenseSlicedPlanes, node, macs, x.buffer, x.planes, by_input, *numbers, sums)
+    elif rows.kinds <= {-1, 1}:
         low.call(calls.DenseBipolar, node, macs, *plane, bits("weights", kept.weight > 0), None, ins, outs, sums)
     elif rows.wants_planes:
         plus, minus = bits("plus", kept.weight > 0), bits("minus", kept.weight < 0)

@@ -8,10 +8,16 @@ import numpy as np
 
 from bnncompiler.ir import Array, Node
 from bnncompiler.lower.rows import Layer, Rows
-from bnncompiler.lower.storage import Lowering
+from bnncompiler.lower.storage import Lowering, Stored
 from bnncompiler.packing import pack_bits, words
 from bnncompiler.program import Table
-from bnncompiler.sliced_calls import DIGITS, sliced_digits
+from bnncompiler.sliced_calls import DIGITS, PLANES, planes_digits, sliced_digits
+
+
+def planes_fit(rows: Rows, x: Stored) -> bool:
+    """Whether ``x`` is unsigned bit planes, of at most a byte, whose sums counters hold; all weights are bipolar."""
+    small = not x.signed and x.planes <= PLANES and planes_digits(rows.ins, x.planes) <= DIGITS
+    return rows.kinds <= {-1, 1} and small
 
 
 @dataclass(frozen=True, eq=False)

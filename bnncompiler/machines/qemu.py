@@ -73,8 +73,10 @@ class QemuBuilt:
         """How many instructions each call of the program takes, in the median over the samples of one chunk."""
         (self.folder / "inputs.bin").write_bytes(records.encode(self.program, inputs))
         self._execute(self._executable("profile"), count=True)
-        counts = np.loadtxt(self.folder / "counts.txt", np.int64, ndmin=1).reshape(-1, len(self.program.calls) + 1)
-        return tuple(int(n) - CALL for n in np.median(counts[:, :-1], axis=0))
+        counts = np.loadtxt(self.folder / "counts.txt", np.int64, ndmin=1)
+        samples, calls = len(next(iter(inputs.values()))), len(self.program.calls)
+        by_call = counts[-samples * (calls + 1) :].reshape(samples, -1)  # what comes before is the self-test's
+        return tuple(int(n) - CALL for n in np.median(by_call[:, :-1], axis=0))
 
     def _chunk(self, inputs: Mapping[str, Array], trace: bool) -> Run:
         count = len(next(iter(inputs.values())))

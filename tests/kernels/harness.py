@@ -109,10 +109,12 @@ def _dispatch() -> str:
     return "\n".join(cases)
 
 
-def build(folder: Path, command: str, word_bits: int, *flags: str) -> Harness:
+def build(folder: Path, command: str, word_bits: int, *flags: str, port: str = "c99") -> Harness:
+    """The harness with the kernels as ``port`` has them."""
     source = folder / "harness.c"
     source.write_text(_SOURCE.replace("DISPATCH", _dispatch()))
-    kernels = sorted(map(str, KERNELS.glob("*.c")))
+    own = {path.name: path for path in (KERNELS / port).glob("*.c")}
+    kernels = sorted(str(own.get(path.name, path)) for path in KERNELS.glob("*.c"))
     output = folder / "harness"
     subprocess.run(
         [
@@ -120,8 +122,8 @@ def build(folder: Path, command: str, word_bits: int, *flags: str) -> Harness:
             "-std=c99",
             *flags,
             f"-DBNN_WORD_BITS={word_bits}",
+            f"-I{KERNELS / port}",
             f"-I{KERNELS}",
-            f"-I{KERNELS / 'c99'}",
             str(source),
             *kernels,
             "-o",

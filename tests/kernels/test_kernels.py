@@ -48,11 +48,18 @@ from bnncompiler.move_calls import AddIntegers, ConcatBits, ConcatIntegers, MulI
 from bnncompiler.packing import pack_bits, pack_planes, words
 from bnncompiler.program import Buffer, Call, Memory, Table, Typed
 from bnncompiler.row_calls import SlideBits, SlideIntegers
-from bnncompiler.sliced_calls import DenseSliced, DenseSlicedBorder, DenseSlicedThreshold, sliced_digits
+from bnncompiler.sliced_calls import (
+    DenseSliced,
+    DenseSlicedBorder,
+    DenseSlicedPlanes,
+    DenseSlicedThreshold,
+    planes_digits,
+    sliced_digits,
+)
 from bnncompiler.tiled_calls import DenseTiled, DenseTiledThreshold, tiles
 from bnncompiler.window import Window
 from tests.conftest import SANITIZERS, need
-from tests.kernels.harness import CALLS, TYPES, Harness, build, limits, table
+from tests.kernels.harness import CALLS, KERNELS, TYPES, Harness, build, limits, table
 
 WIDTHS = [*range(1, 131), 191, 192, 193, 784]
 CHANNELS = range(1, 71)
@@ -224,6 +231,13 @@ def dense_tiled_threshold(rng: np.random.Generator, n: int, word_bits: int, memo
     assert isinstance(plain, DenseThreshold)
     w = table(tiles(plain.w.values.reshape(plain.outs, -1)), "bnn_word")
     return DenseTiledThreshold(*ABOUT, plain.x, w, plain.at, plain.count, n, plain.outs, plain.y)
+
+
+def dense_sliced_planes(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    planes, outs = int(rng.integers(1, 9)), int(rng.integers(1, 140))
+    memory["x"] = pack_planes(rng.integers(0, 2**planes, n), planes, word_bits)
+    x, w = Buffer("x", "bnn_word", planes * words(n, word_bits)), by_input(rng, n, outs, word_bits)
+    return DenseSlicedPlanes(*ABOUT, x, planes, w, planes_digits(n, planes), n, outs, Buffer("y", "int32_t", outs))
 
 
 def dense_sliced_border(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
@@ -528,7 +542,7 @@ MAKERS: dict[type[Call], Callable[[np.random.Generator, int, int, Memory], Call]
     DenseInteger: dense_integer,
     DenseSelect: dense_select, DenseTiled: dense_tiled, DenseTiledThreshold: dense_tiled_threshold,
     DenseSliced: dense_sliced, DenseSlicedThreshold: dense_sliced_threshold,
-    DenseSlicedBorder: dense_sliced_border,
+    DenseSlicedBorder: dense_sliced_border, DenseSlicedPlanes: dense_sliced_planes,
     DenseTernary: dense_ternary, DenseThreshold: dense_threshold, DenseWide: dense_wide,
     DenseXnor: dense_xnor, LoadBits: load_bits,
     Lookup: lookup, Requantize: requantize, Scale: scale, Slice: slice_, Steps: steps, Threshold: threshold,
@@ -554,6 +568,9 @@ def cases(kind: type[Call], word_bits: int) -> Iterator[Case]:
             yield call, memory
 
 
+ON_CORTEX_M = [c for c in CALLS if (KERNELS / "cmsis" / f"{c.kernel()}.c").exists() or c is DenseSlicedBorder]
+
+
 def test_every_kernel_has_a_test() -> None:
     assert set(MAKERS) == set(CALLS)
 
@@ -572,6 +589,19 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Harness:
 @pytest.mark.parametrize("kind", [DenseTiled, DenseTiledThreshold, DenseColumns, Threshold], ids=lambda c: c.kernel())
 def test_vector_instructions_compute_the_same(vectors: Harness, kind: type[Call]) -> None:
     vectors.check(list(cases(kind, 64)))
+
+
+@pytest.fixture(scope="module")
+def cortex_m(compiler: tuple[str, tuple[str, ...]], tmp_path_factory: pytest.TempPathFactory) -> Harness:
+    """The kernels for Cortex-M without its instructions: plain C, with the lists and counters of the others."""
+    return build(tmp_path_factory.mktemp("cmsis"), compiler[0], 32, *compiler[1], port="cmsis")
+
+
+@pytest.mark.parametrize("kind", ON_CORTEX_M, ids=lambda kind: kind.kernel())
+def test_kernel_for_cortex_m_computes_its_meaning(cortex_m: Harness, kind: type[Call]) -> None:
+    cortex_m.check(list(cases(kind, 32)))
+    if kind in IN_PLACE:
+        cortex_m.check([case for case in cases(kind, 32) if overlap.timeline(case[0], 32)], in_place=True)
 
 
 @pytest.mark.parametrize("kind", IN_PLACE, ids=lambda kind: kind.kernel())

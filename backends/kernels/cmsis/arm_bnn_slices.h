@@ -9,67 +9,21 @@
 #define ARM_BNN_SLICES_H
 
 #include <string.h>
-#include "bnn_types.h"
-#include "arm_bnn_compiler.h"
-
-#define ARM_BNN_DIGITS 20u /* of a counter */
-#define ARM_BNN_STRIP 4u   /* words of outputs that share a list */
-#define ARM_BNN_BATCH 384u /* rows that are added up at a time */
-
-/* What an offset counts: bytes, which 16-bit instructions address, or words, which lets it reach
- * four times as far. */
-#if ARM_BNN_THUMB1
-#define ARM_BNN_UNIT 4u
-#else
-#define ARM_BNN_UNIT 1u
-#endif
-
-/* The state of a strip. `row` has room for what a word's inputs write beyond a batch. */
-typedef struct arm_bnn_strip {
-    uint32_t digit[ARM_BNN_STRIP][ARM_BNN_DIGITS];
-    uint32_t carry[ARM_BNN_BATCH / 8u + 4u];
-    uint16_t row[ARM_BNN_BATCH + 36u];
-} arm_bnn_strip;
-
-/* One digit added to two others: *sum becomes the sum's digit, and the carry is returned. */
-BNN_INLINE uint32_t arm_bnn_full_add(uint32_t *sum, uint32_t a, uint32_t b)
-{
-#if ARM_BNN_THUMB1
-    uint32_t s = *sum;
-    __asm__(".syntax unified\n\t"
-            "eors %0, %1\n\t"
-            "eors %1, %2\n\t"
-            "orrs %1, %0\n\t"
-            "eors %0, %2\n\t"
-            "eors %1, %0"
-            : "+l"(s), "+l"(a)
-            : "l"(b)
-            : "cc");
-    *sum = s;
-    return a;
-#else
-    const uint32_t half = *sum ^ a;
-    const uint32_t total = half ^ b;
-    const uint32_t carry = total ^ (half | (*sum ^ b));
-    *sum = total;
-    return carry;
-#endif
-}
+#include "arm_bnn_digits.h"
 
 /* Lists, from `end` on, the rows of the ones among 32 inputs, not all of which are 0: the first has
  * its row at `offset`, and rows are `stride` apart. Returns where the list ends now; what lies
  * behind is overwritten, by up to 3 entries. */
 #if ARM_BNN_THUMB1
 /* Each bit is shifted out, and skips the store if it is 0. */
-#define ARM_BNN_LIST(bits)               \
-    "lsrs %[" bits "], %[" bits "], #1\n\t" \
+#define ARM_BNN_LIST                     \
+    "lsrs %[bits], %[bits], #1\n\t"      \
     "bcc 1f\n\t"                         \
     "strh %[offset], [%[end]]\n\t"       \
     "adds %[end], %[end], #2\n"          \
     "1:\n\t"                             \
     "adds %[offset], %[offset], %[stride]\n\t"
-#define ARM_BNN_LIST4 \
-    ARM_BNN_LIST("bits") ARM_BNN_LIST("bits") ARM_BNN_LIST("bits") ARM_BNN_LIST("bits")
+#define ARM_BNN_LIST4 ARM_BNN_LIST ARM_BNN_LIST ARM_BNN_LIST ARM_BNN_LIST
 
 BNN_INLINE uint16_t *arm_bnn_list(uint32_t bits, uint32_t offset, uint32_t stride, uint16_t *end)
 {
@@ -133,6 +87,102 @@ BNN_INLINE uint16_t *arm_bnn_list(uint32_t bits, uint32_t offset, uint32_t strid
 }
 #endif
 
+#if ARM_BNN_MVE
+/* Each lane of a vector adds rows of its own for the same 32 outputs; the lanes' counters are added
+ * up in the end. */
+typedef uint32x4_t arm_bnn_vector;
+
+/* In place, and no load moves across it: that leaves registers enough for what waits to be added. */
+BNN_INLINE arm_bnn_vector arm_bnn_full_add_vector(arm_bnn_vector *sum, arm_bnn_vector a,
+                                                  arm_bnn_vector b)
+{
+    arm_bnn_vector s = *sum;
+    __asm__ volatile("veor %q[s], %q[s], %q[a]\n\t"
+                     "veor %q[a], %q[a], %q[b]\n\t"
+                     "vorr %q[a], %q[a], %q[s]\n\t"
+                     "veor %q[s], %q[s], %q[b]\n\t"
+                     "veor %q[a], %q[a], %q[s]"
+                     : [s] "+w"(s), [a] "+w"(a)
+                     : [b] "w"(b)
+                     : "memory");
+    *sum = s;
+    return a;
+}
+
+/* Adds groups of 32 rows, four at a time in the lanes of `sum`: its digit for one row and the two
+ * above. A group's carries go to `carry`. */
+#define ARM_BNN_LOAD(to)                                  \
+    "vldrh.u32 %q[at], [%[row]], #8\n\t"                  \
+    "vldrw.u32 %q[" to "], [%[w], %q[at], uxtw #2]\n\t"
+#define ARM_BNN_ADD(sum, a, b)                            \
+    "veor %q[" sum "], %q[" sum "], %q[" a "]\n\t"        \
+    "veor %q[" a "], %q[" a "], %q[" b "]\n\t"            \
+    "vorr %q[" a "], %q[" a "], %q[" sum "]\n\t"          \
+    "veor %q[" sum "], %q[" sum "], %q[" b "]\n\t"        \
+    "veor %q[" a "], %q[" a "], %q[" sum "]\n\t"
+
+BNN_INLINE void arm_bnn_add_rows(const bnn_word *w, const uint16_t *row, bnn_size groups,
+                                 arm_bnn_vector *sum, uint32_t *carry)
+{
+    arm_bnn_vector one = sum[0], two = sum[1], four = sum[2], a, b, c, d, at;
+    __asm__ volatile("1:\n\t"
+                     ARM_BNN_LOAD("a") ARM_BNN_LOAD("b") ARM_BNN_ADD("one", "a", "b")
+                     ARM_BNN_LOAD("b") ARM_BNN_LOAD("c") ARM_BNN_ADD("one", "b", "c")
+                     ARM_BNN_ADD("two", "a", "b")
+                     ARM_BNN_LOAD("b") ARM_BNN_LOAD("c") ARM_BNN_ADD("one", "b", "c")
+                     ARM_BNN_LOAD("c") ARM_BNN_LOAD("d") ARM_BNN_ADD("one", "c", "d")
+                     ARM_BNN_ADD("two", "b", "c")
+                     ARM_BNN_ADD("four", "a", "b")
+                     "vstrw.32 %q[a], [%[carry]], #16\n\t"
+                     "subs %[groups], %[groups], #1\n\t"
+                     "bne 1b"
+                     : [one] "+w"(one), [two] "+w"(two), [four] "+w"(four), [a] "=&w"(a),
+                       [b] "=&w"(b), [c] "=&w"(c), [d] "=&w"(d), [at] "=&w"(at), [row] "+l"(row),
+                       [groups] "+r"(groups), [carry] "+r"(carry)
+                     : [w] "r"(w)
+                     : "cc", "memory");
+    sum[0] = one;
+    sum[1] = two;
+    sum[2] = four;
+}
+
+/* Adds groups of 32 rows to a counter, from its digit for one row on. */
+ARM_BNN_SHARED void arm_bnn_add_groups(arm_bnn_strip *strip, const bnn_word *w, bnn_size groups,
+                                       uint32_t *digit)
+{
+    uint32_t *carry = strip->carry;
+    arm_bnn_vector sum[8], a, b;
+    uint32_t low = 0, high = 0; /* carries of the lower and of the upper half */
+    for (unsigned d = 0; d < 8u; ++d) {
+        sum[d] = vdupq_n_u32(0);
+    }
+    arm_bnn_add_rows(w, strip->row, groups, sum, carry);
+    carry += 4u * groups;
+    for (unsigned i = 0; i < 3u; ++i) {
+        vst1q_u32(carry + 4u * i, vdupq_n_u32(0));
+    }
+    carry = strip->carry;
+    for (bnn_size g = 0; g < groups; g += 4u) { /* at most 112 rows a lane: 7 digits */
+        a = arm_bnn_full_add_vector(&sum[3], vld1q_u32(carry), vld1q_u32(carry + 4));
+        b = arm_bnn_full_add_vector(&sum[3], vld1q_u32(carry + 8), vld1q_u32(carry + 12));
+        a = arm_bnn_full_add_vector(&sum[4], a, b);
+        b = vandq_u32(sum[5], a);
+        sum[5] = veorq_u32(sum[5], a);
+        sum[6] = veorq_u32(sum[6], b);
+        carry += 16;
+    }
+    a = vdupq_n_u32(0);
+    for (unsigned d = 0; d < 8u; ++d) {
+        a = arm_bnn_full_add_vector(&sum[d], vrev64q_u32(sum[d]), a);
+        low = arm_bnn_full_add(&digit[d], vgetq_lane_u32(sum[d], 0), low);
+        high = arm_bnn_full_add(&digit[d], vgetq_lane_u32(sum[d], 2), high);
+    }
+    for (unsigned d = 8; d < ARM_BNN_DIGITS - 1u && (low | high) != 0; ++d) {
+        low = arm_bnn_full_add(&digit[d], 0, low);
+        high = arm_bnn_full_add(&digit[d], 0, high);
+    }
+}
+#else
 /* The word of a row whose offset is listed. */
 BNN_INLINE uint32_t arm_bnn_row(const bnn_word *w, uint32_t offset)
 {
@@ -155,7 +205,7 @@ BNN_INLINE uint32_t arm_bnn_row(const bnn_word *w, uint32_t offset)
     "eors " sum ", " b "\n\t"     \
     "eors " a ", " sum "\n\t"
 
-__attribute__((naked, noinline)) static void arm_bnn_add_rows(
+__attribute__((naked, noinline, used)) static void arm_bnn_add_rows(
     const bnn_word *w ARM_BNN_UNUSED, const uint16_t *row ARM_BNN_UNUSED,
     bnn_size groups ARM_BNN_UNUSED, uint32_t *digit ARM_BNN_UNUSED, uint32_t *carry ARM_BNN_UNUSED)
 {
@@ -261,28 +311,30 @@ ARM_BNN_SHARED void arm_bnn_add_carries(uint32_t *carry, bnn_size groups, uint32
     digit[3] = sixty_four;
 }
 
-/* Adds `groups` groups of listed rows to the counters of `words` words of outputs. */
+/* Adds groups of eight rows to a counter, from its digit for one row on. */
+BNN_INLINE void arm_bnn_add_groups(arm_bnn_strip *strip, const bnn_word *w, bnn_size groups,
+                                   uint32_t *digit)
+{
+    arm_bnn_add_rows(w, strip->row, groups, digit, strip->carry);
+    arm_bnn_add_carries(strip->carry, groups, digit + 3);
+}
+#endif
+
+/* Adds `groups` groups of listed rows to the counters of `words` words of outputs, from digit
+ * `place` on. */
 ARM_BNN_SHARED void arm_bnn_add_batch(arm_bnn_strip *strip, const bnn_word *w, bnn_size words,
-                                      bnn_size groups)
+                                      bnn_size groups, unsigned place)
 {
     for (bnn_size i = 0; i < words && groups != 0; ++i) {
-        uint32_t *const digit = strip->digit[i];
-        arm_bnn_add_rows(w + i, strip->row, groups, digit + 1, strip->carry);
-        arm_bnn_add_carries(strip->carry, groups, digit + 4);
+        arm_bnn_add_groups(strip, w + i, groups, strip->digit[i] + place);
     }
-}
-
-/* All bits of the word are bit `d` of `number`. */
-BNN_INLINE uint32_t arm_bnn_spread(uint32_t number, unsigned d)
-{
-    return 0u - (number >> d & 1u);
 }
 
 /* Counters begin with a number, the same for all outputs. */
 BNN_INLINE void arm_bnn_begin(arm_bnn_strip *strip, bnn_size words, unsigned digits, uint32_t number)
 {
     for (bnn_size i = 0; i < words; ++i) {
-        for (unsigned d = 0; d < (digits < 8u ? 8u : digits); ++d) {
+        for (unsigned d = 0; d < (digits < 9u ? 9u : digits); ++d) {
             strip->digit[i][d] = arm_bnn_spread(number, d);
         }
     }
@@ -320,7 +372,7 @@ ARM_BNN_SHARED void arm_bnn_count(arm_bnn_strip *strip, const bnn_word *x, const
             if (before == 0) {
                 arm_bnn_begin(strip, words, digits, 0);
             }
-            arm_bnn_add_batch(strip, w, words, ARM_BNN_BATCH / 8u);
+            arm_bnn_add_batch(strip, w, words, ARM_BNN_BATCH / ARM_BNN_GROUP, 1);
             before += ARM_BNN_BATCH;
             end -= ARM_BNN_BATCH;
             memcpy(strip->row, strip->row + ARM_BNN_BATCH, 32u * sizeof strip->row[0]);
@@ -332,10 +384,62 @@ ARM_BNN_SHARED void arm_bnn_count(arm_bnn_strip *strip, const bnn_word *x, const
     } else {
         arm_bnn_add_number(strip, words, digits, (uint32_t)(n - before - listed));
     }
-    for (bnn_size i = 0; i < 7u && (listed + i) % 8u != 0; ++i) {
+    for (bnn_size i = 0; i < ARM_BNN_GROUP && (listed + i) % ARM_BNN_GROUP != 0; ++i) {
         *end++ = (uint16_t)(n * stride);
     }
-    arm_bnn_add_batch(strip, w, words, (bnn_size)(end - strip->row) / 8u);
+    arm_bnn_add_batch(strip, w, words, (bnn_size)(end - strip->row) / ARM_BNN_GROUP, 1);
+}
+
+/* Adds the rows of the inputs that are 1 to counters that have begun, from digit `place` on;
+ * returns how many these are. */
+ARM_BNN_SHARED bnn_size arm_bnn_add_plane(arm_bnn_strip *strip, const bnn_word *x,
+                                          const bnn_word *w, bnn_size n, bnn_size columns,
+                                          bnn_size words, unsigned place)
+{
+    const uint32_t stride = (uint32_t)columns * ARM_BNN_UNIT;
+    const bnn_size x_words = bnn_words(n);
+    uint16_t *end = strip->row;
+    uint32_t offset = 0;
+    bnn_size ones = 0;
+    bnn_size listed;
+    for (bnn_size i = 0; i < x_words; ++i) {
+        if (x[i] != 0) {
+            end = arm_bnn_list(x[i], offset, stride, end);
+        }
+        offset += 32u * stride;
+        if (end >= strip->row + ARM_BNN_BATCH) {
+            arm_bnn_add_batch(strip, w, words, ARM_BNN_BATCH / ARM_BNN_GROUP, place);
+            ones += ARM_BNN_BATCH;
+            end -= ARM_BNN_BATCH;
+            memcpy(strip->row, strip->row + ARM_BNN_BATCH, 32u * sizeof strip->row[0]);
+        }
+    }
+    listed = (bnn_size)(end - strip->row);
+    for (bnn_size i = 0; i < ARM_BNN_GROUP && (listed + i) % ARM_BNN_GROUP != 0; ++i) {
+        *end++ = (uint16_t)(n * stride);
+    }
+    arm_bnn_add_batch(strip, w, words, (bnn_size)(end - strip->row) / ARM_BNN_GROUP, place);
+    return ones + listed;
+}
+
+/* Makes a counter's digits the numbers of its 32 outputs, in place: a matrix of 32 by 32 bits is
+ * turned over its diagonal (Warren, "Hacker's Delight", 7-3). Digits that are none are 0. */
+ARM_BNN_SHARED void arm_bnn_numbers(uint32_t *digit, unsigned digits)
+{
+    uint32_t mask = UINT32_C(0x0000ffff);
+    for (unsigned d = digits; d < 32u; ++d) {
+        digit[d] = 0;
+    }
+    for (unsigned step = 0; step < 5u; ++step) {
+        const unsigned by = 16u >> step;
+        for (unsigned k = 0; k < 16u; ++k) {
+            uint32_t *const a = digit + 2u * (k & ~(by - 1u)) + (k & (by - 1u));
+            const uint32_t differ = (a[0] >> by ^ a[by]) & mask;
+            a[by] ^= differ;
+            a[0] ^= differ << by;
+        }
+        mask ^= mask << (by / 2u);
+    }
 }
 
 /* Where the counter reaches the threshold whose digits are `columns` words apart: a number reaches

@@ -1,6 +1,4 @@
-/* Port for any C99 compiler. A port is what differs between machines: the word that bits are
- * packed into, the type of sizes, and where constant tables live and how they are read. Other
- * ports replace this file and nothing else. */
+/* Port for Arm Cortex-M: words of 32 bits, one address space, the lowest byte first. */
 #ifndef BNN_PORT_H
 #define BNN_PORT_H
 
@@ -19,21 +17,17 @@
 #define BNN_INLINE static inline
 #endif
 
-/* The word: BNN_WORD_BITS is 8, 16, 32 or 64. */
+/* The word is the register: 32 bits. */
 #ifndef BNN_WORD_BITS
-#define BNN_WORD_BITS 64
+#define BNN_WORD_BITS 32
 #endif
-#if BNN_WORD_BITS == 8
-typedef uint8_t BNN_MAY_ALIAS bnn_word;
-#elif BNN_WORD_BITS == 16
-typedef uint16_t BNN_MAY_ALIAS bnn_word;
-#elif BNN_WORD_BITS == 32
+#if BNN_WORD_BITS != 32
+#error "a Cortex-M has words of 32 bits"
+#endif
+#if defined(__ARM_BIG_ENDIAN)
+#error "these kernels are for Cortex-M with the lowest byte first"
+#endif
 typedef uint32_t BNN_MAY_ALIAS bnn_word;
-#elif BNN_WORD_BITS == 64
-typedef uint64_t BNN_MAY_ALIAS bnn_word;
-#else
-#error "BNN_WORD_BITS must be 8, 16, 32 or 64"
-#endif
 
 /* Counts and indices of elements. It must hold the number of elements of the largest table. */
 typedef size_t bnn_size;
