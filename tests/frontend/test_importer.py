@@ -221,11 +221,18 @@ def test_the_largest_of_each_row_or_column(axis: int) -> None:
     check(b.model("y", "best"), {"x": X})
 
 
-def test_more_than_the_largest_is_refused() -> None:
+def test_the_smallest_and_more_than_there_are_are_refused() -> None:
+    for k, largest, why in ((2, 0, "only the largest"), (7, 1, "the 7 largest of 6")):
+        b = Builder()
+        b.many("TopK", b.input("x", ["N", 6]), np.array([k], np.int64), outputs=["best", "y"], largest=largest)
+        with pytest.raises(UnsupportedModel, match=why):
+            load(b.model("y"))
+
+
+def test_several_of_the_largest() -> None:
     b = Builder()
     b.many("TopK", b.input("x", ["N", 6]), np.array([2], np.int64), outputs=["best", "y"])
-    with pytest.raises(UnsupportedModel, match="k = 1"):
-        load(b.model("y"))
+    check(b.model("y", "best"), {"x": X})
 
 
 def test_two_outputs() -> None:
