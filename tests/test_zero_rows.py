@@ -18,12 +18,11 @@ def network(activation: str) -> ModelProto:
     weight = rng.choice([-0.3, 0.3], (8, 3, 3, 3)).astype(np.float32)
     weight[2] = 0
     h = b("Conv", x, weight, rng.normal(size=8).astype(np.float32), pads=[1, 1, 1, 1])
+    inputs = 288
     if activation == "MaxPool":
-        y = b("Sign", b("MaxPool", h, kernel_shape=[2, 2], strides=[2, 2]))
-    else:
-        y = b(activation, h)
-    inputs = 72 if activation == "MaxPool" else 288
-    return b.model(b("MatMul", b("Flatten", y), rng.choice([-1.0, 1.0], (inputs, 4)).astype(np.float32)))
+        h, activation, inputs = b("MaxPool", h, kernel_shape=[2, 2], strides=[2, 2]), "Sign", 72
+    y = b("Flatten", b(activation, h))
+    return b.model(b("MatMul", y, rng.choice([-1.0, 1.0], (inputs, 4)).astype(np.float32)))
 
 
 @pytest.mark.parametrize("activation", ["Sign", "Relu", "Sigmoid", "Identity", "MaxPool"])
