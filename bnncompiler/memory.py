@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from bnncompiler import overlap
 from bnncompiler.errors import CompileError
 from bnncompiler.program import Buffer, Call, Program
@@ -169,7 +171,7 @@ def check(program: Program) -> None:
         CompileError: a call reads a byte that another value has overwritten, a buffer leaves the arena or is not
         aligned.
     """
-    owner: list[str | None] = [None] * program.arena_size
+    owner = _Owners(program)
     for call in program.calls:
         check_rows(call, program.word_bits)
         mine = {n: b for n, b in call.buffers.items() if b.offset is not None}
@@ -178,7 +180,7 @@ def check(program: Program) -> None:
         for buffer in mine.values():
             _check_inside(buffer, program)
         for buffer in reads.values():
-            if any(o != buffer.name for o in owner[_span(buffer, program)]):
+            if not owner.has(buffer):
                 raise CompileError(
                     f"memory plan: {call.layer} reads {buffer.name} after something else was written over it"
                 )
@@ -186,20 +188,35 @@ def check(program: Program) -> None:
         if target.offset is not None:
             for name, buffer in reads.items():
                 _check_overlap(call, name, buffer, target, program)
-            _own(owner, target, program)
+            owner.take(target)
         for buffer in scratch.values():
             _check_scratch(call, buffer, mine.values(), program)
-            _own(owner, buffer, program)
+            owner.take(buffer)
         for part in call.phases:
             for buffer in part:
                 _check_inside(buffer, program)
                 _check_scratch(call, buffer, (*mine.values(), *part), program)
-                _own(owner, buffer, program)
+                owner.take(buffer)
 
 
-def _own(owner: list[str | None], buffer: Buffer, program: Program) -> None:
-    where = _span(buffer, program)
-    owner[where] = [buffer.name] * (where.stop - where.start)
+class _Owners:
+    """Which buffer's bytes each byte of the arena holds."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._number: dict[str, int] = {}
+        self._owner = np.zeros(program.arena_size, np.int32)  # 0: nobody's
+
+    def _number_of(self, buffer: Buffer) -> int:
+        return self._number.setdefault(buffer.name, len(self._number) + 1)
+
+    def take(self, buffer: Buffer) -> None:
+        """The buffer is written: its bytes are its own."""
+        self._owner[_span(buffer, self._program)] = self._number_of(buffer)
+
+    def has(self, buffer: Buffer) -> bool:
+        """Whether all of the buffer's bytes are still its own."""
+        return bool((self._owner[_span(buffer, self._program)] == self._number_of(buffer)).all())
 
 
 def _check_inside(buffer: Buffer, program: Program) -> None:
