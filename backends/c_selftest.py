@@ -20,6 +20,7 @@ from bnncompiler.program import CTYPES, Buffer, Port, Program, Table
 from bnncompiler.row_calls import RowLoop, row_sizes, streamed
 
 VECTORS = 4
+LARGE = 1 << 26  # multiplications from which one vector touches enough of a network
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,16 @@ def input_range(program: Program, port: Port) -> Range:
     return Range(lo, (hi - lo) // domain.step + 1, domain.step)
 
 
+def vector_count(program: Program) -> int:
+    """How many vectors a program's self-test has."""
+    return VECTORS if sum(c.macs for c in program.calls) < LARGE else 1
+
+
 def vectors(program: Program) -> list[dict[str, Array]]:
-    """``VECTORS`` samples of inputs by buffer name: the same that the emitted C makes."""
+    """Samples of inputs by buffer name: the same that the emitted C makes."""
     samples: list[dict[str, Array]] = []
     drawn = 0
-    for _ in range(VECTORS):
+    for _ in range(vector_count(program)):
         sample = {}
         for port in program.inputs:
             sample[port.buffer.name] = _fill(port.buffer, input_range(program, port), drawn, program.word_bits)
@@ -102,7 +108,7 @@ def text(program: Program, symbols: Symbols, sources: Sources) -> str:
         f"{prototype(program, symbols, 'selftest')}\n{{",
         *(f"    {p.buffer.ctype} {name}[{held(program, p)}];" for p, name in zip(ports, names, strict=True)),
         "    uint32_t draw = 0;",
-        f"    for (bnn_size vector = 0; vector < {VECTORS}; ++vector) {{",
+        f"    for (bnn_size vector = 0; vector < {vector_count(program)}; ++vector) {{",
         *run,
         *compares,
         "    }\n    return 0;\n}\n",
