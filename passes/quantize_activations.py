@@ -338,7 +338,10 @@ def _requantize(function: ChannelFunction, start: Array, precision: Precision) -
     lo, hi = (lo, hi) if precision.is_output else (min(lo, 0), max(hi, 0))  # padding with 0 is on the grid
     reach = np.minimum(q_max, (max(-lo, hi) + 1 + np.abs(intercept)) / np.where(slope == 0, np.inf, np.abs(slope)))
     rounding = 0.0 if natural else (0.5 * (reach.max() + 1) * 2.0**-shift + (0.5 if shift else 0.0)) * abs(scale)
-    own = rows(0) if natural is not None and not function.nodes else rows(f.error + rounding)
+    if natural is not None and not function.nodes:
+        own = rows(_off_grid(function.source.domain, scale, np.rint(intercept) * scale))
+    else:
+        own = rows(f.error + rounding)
     out = Domain(rows(scale), rows(0), rows(lo), rows(hi), 1, own)
     start, multiplier, bias = _common_pieces(start, multiplier, bias)
     return _node(function, f, start, multiplier, bias, shift, out, saturates=saturates)
@@ -385,10 +388,17 @@ def _is_regrid(f: _Pieces, precision: Precision) -> bool:
 def _regrid(function: ChannelFunction, f: _Pieces) -> Requantize:
     """An affine function that is the same for all rows: the same integers mean other numbers; no kernel computes it."""
     x = function.source.domain
-    own = rows(f.error) if function.nodes else rows(0.0)
+    own = rows(f.error) if function.nodes else rows(_off_grid(x, f.slope[0, 0], f.intercept))
     out = Domain(rows(f.slope[0, 0]), rows(f.intercept[0, 0]), x.lo, x.hi, x.step, own)
     one = np.ones((1, 1), np.int64)
     return _node(function, f, one * x.bounds[0], one, 0 * one, 0, out)
+
+
+def _off_grid(domain: Domain, scale: float, offset: Array) -> float:
+    """How far the values of ``domain`` are from multiples of ``scale`` with ``offset``: some last bits, or nothing."""
+    multiple = np.rint(domain.scale / scale) * scale
+    largest = max(abs(b) for b in domain.bounds)
+    return float(largest * np.abs(domain.scale - multiple).max() + np.abs(domain.offset - offset.reshape(-1)).max())
 
 
 def _natural_scale(f: _Pieces) -> float | None:

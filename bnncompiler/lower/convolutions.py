@@ -210,9 +210,8 @@ def _add_border(
 def _border_of(node: ops.IntegerConv, window: Window, shape: tuple[int, int, int], x: Stored) -> Border:
     """What padded taps add, by class of pixels."""
     border = _border(node, x)
-    valid = window.valid(shape)
-    row_class = _classes(np.asarray(valid[:, valid.shape[1] // 2].any(axis=2)))
-    column_class = _classes(np.asarray(valid[valid.shape[0] // 2].any(axis=1)))
+    valid = window.valid(shape)  # [rows, columns, taps down, taps across]
+    row_class, column_class = (_classes(np.asarray(valid.any(axis=other))) for other in ((1, 3), (0, 2)))
     count = int(column_class.max()) + 1
     values = np.zeros(((int(row_class.max()) + 1) * count, len(node.weight)), np.int64)
     for r in range(len(row_class)):
