@@ -1,5 +1,5 @@
 /* Dense layer of integers by bipolar weights that are stored by input:
- * y[o] = sum_i x[i] * (2 w[i][o] - 1), which is twice the sum of the x[i] with w[i][o] = 1, less the
+ * y[o] = sum_i x[i] * (2 w[i][o] - 1), twice the sum of the x[i] with w[i][o] = 1, less the
  * sum of all. Sums run modulo 2^32. */
 #include "bnn_kernels.h"
 

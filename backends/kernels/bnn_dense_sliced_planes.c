@@ -1,8 +1,8 @@
 /* Dense layer of unsigned bit planes by bipolar weights, bit-sliced:
- * y[o] = sum_i code[i] * w[o][i] = 2 C - S, where C is the sum of the codes whose weights are +1, and
+ * y[o] = sum_i code[i] * w[o][i] = 2 C - S, where C is the sum of the codes with weights +1, and
  * S that of all codes.
  *
- * C is a bit-sliced counter (bnn_sliced.h), to which the ones of plane p are added from digit p on. */
+ * C is a bit-sliced counter (bnn_sliced.h), and the ones of plane p are added from digit p on. */
 #include "bnn_kernels.h"
 #include "bnn_sliced.h"
 

@@ -1,4 +1,4 @@
-/* The indices of the k largest of n integers, the largest first; among equals the first comes first.
+/* The indices of the k largest of n integers, the largest first; of equals the first comes first.
  * k is at most n. */
 #include "bnn_kernels.h"
 #include "bnn_top.h"

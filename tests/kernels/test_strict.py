@@ -28,11 +28,18 @@ def test_kernels_compile_by_themselves(command: str, word_bits: int, tmp_path: P
     assert len(list(tmp_path.glob("*.o"))) == len(CALLS)
 
 
-@pytest.mark.parametrize("header", sorted(p.name for p in KERNELS.rglob("*.h")))
-def test_headers_compile_by_themselves(header: str, cc: Compiler) -> None:
-    text = f'#include "{header}"\n#include "{header}"\ntypedef int not_empty;\n'
-    (cc.folder / "only.c").write_text(text)
-    cc.call([cc.command, *STRICT, f"-I{KERNELS}", f"-I{KERNELS / 'c99'}", "-c", "only.c"])
+PORTS = {"c99": ["gcc"], "cmsis": ["gcc", "-DBNN_WORD_BITS=32"], "avr": ["avr-gcc", "-mmcu=atmega2560"]}
+
+
+@pytest.mark.parametrize("header", sorted(str(p.relative_to(KERNELS)) for p in KERNELS.rglob("*.h")))
+def test_headers_compile_by_themselves(header: str, tmp_path: Path) -> None:
+    """With their port's files before the common ones of the same name; the common ones with those of C99."""
+    port, _, name = header.rpartition("/")
+    command = PORTS[port or "c99"]
+    need(command[0])
+    (tmp_path / "only.c").write_text(f'#include "{name}"\n#include "{name}"\ntypedef int not_empty;\n')
+    places = [f"-I{KERNELS / (port or 'c99')}", f"-I{KERNELS}"]
+    Compiler(command[0], tmp_path).call([*command, *STRICT, *places, "-c", "only.c"])
 
 
 def test_every_call_has_a_kernel_and_every_kernel_a_call() -> None:

@@ -1,5 +1,5 @@
 /* Dense layer of integers by bipolar weights that are stored by input:
- * y[o] = sum_i x[i] * (2 w[i][o] - 1), which is twice the sum of the x[i] with w[i][o] = 1, less the
+ * y[o] = sum_i x[i] * (2 w[i][o] - 1), twice the sum of the x[i] with w[i][o] = 1, less the
  * sum of all.
  *
  * Eight outputs are summed at a time, in sixteen registers: 256 bytes never leave 16 bits. A
@@ -24,7 +24,7 @@
                      "  clr r19\n" \
                      ".irp r,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17\n  clr r\\r\n.endr\n" \
                      "2:\n" \
-                     BNN_ADD_INPUT(HIGH) BNN_ADD_INPUT(HIGH) BNN_ADD_INPUT(HIGH) BNN_ADD_INPUT(HIGH) \
+                 BNN_ADD_INPUT(HIGH) BNN_ADD_INPUT(HIGH) BNN_ADD_INPUT(HIGH) BNN_ADD_INPUT(HIGH) \
                      "  dec r21\n  breq 3f\n  rjmp 2b\n3:\n" \
                      "  pop r31\n  pop r30\n" \
                      ".irp r,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17\n  st Z+, r\\r\n.endr\n" \

@@ -16,7 +16,8 @@ BNN_KERNEL void bnn_dense_sliced(const bnn_word *x, const bnn_word BNN_ROM *w,
             const bnn_size o = (first + word) * 8u;
             const uint8_t lanes = (uint8_t)bnn_lanes(outs, o);
             for (uint8_t lane = 0; lane < lanes; ++lane) {
-                const int32_t v = (int32_t)(2u * bnn_lane_of(strip.count[word], lane, digits) + rest);
+                const uint32_t counted = bnn_lane_of(strip.count[word], lane, digits);
+                const int32_t v = (int32_t)(2u * counted + rest);
                 y[o + lane] = 2 * v - bnn_rom_load(offset, offset_type, o + lane);
             }
         }

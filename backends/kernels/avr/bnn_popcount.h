@@ -1,6 +1,6 @@
-/* Counting ones on AVR: in assembly by a table in flash, eight bytes at a time, since the pointer to
+/* Counting ones on AVR: in assembly by a table in flash, eight bytes at a time, as the pointer to
  * the weights and that to the table have to take turns in the one register pair that reads flash.
- * A byte takes 12.4 cycles; in C, where sums of 1, 2 and 4 bits side by side are taken, about 40. */
+ * A byte takes 12.4 cycles; in C, where sums of 1, 2 and 4 bits are taken side by side, some 40. */
 #ifndef BNN_POPCOUNT_H
 #define BNN_POPCOUNT_H
 
@@ -29,8 +29,8 @@ BNN_INLINE unsigned bnn_popcount(bnn_word v)
                      "cp %[eights], r1\n\t" \
                      "breq 2f\n" \
                      "1:\n\t" \
-                     BNN_LOAD(OP, "r18") BNN_LOAD(OP, "r19") BNN_LOAD(OP, "r20") BNN_LOAD(OP, "r21") \
-                     BNN_LOAD(OP, "r22") BNN_LOAD(OP, "r23") BNN_LOAD(OP, "r24") BNN_LOAD(OP, "r25") \
+                 BNN_LOAD(OP, "r18") BNN_LOAD(OP, "r19") BNN_LOAD(OP, "r20") BNN_LOAD(OP, "r21") \
+                 BNN_LOAD(OP, "r22") BNN_LOAD(OP, "r23") BNN_LOAD(OP, "r24") BNN_LOAD(OP, "r25") \
                      "movw %[w], r30\n\t" \
                      "ldi r31, hi8(%[ones])\n\t" \
                      BNN_LOOK_UP("r18") BNN_LOOK_UP("r19") BNN_LOOK_UP("r20") BNN_LOOK_UP("r21") \
@@ -70,7 +70,8 @@ BNN_OWN uint16_t bnn_count_differing(const bnn_word *x, const bnn_word *w, uint8
     return count;
 }
 
-BNN_OWN uint16_t bnn_count_common(const bnn_word *x, const bnn_word *w, uint8_t eights, uint8_t rest)
+BNN_OWN uint16_t bnn_count_common(const bnn_word *x, const bnn_word *w, uint8_t eights,
+                                  uint8_t rest)
 {
     uint16_t count = 0, kept;
     uint8_t sum;

@@ -292,7 +292,7 @@ BNN_OWN void bnn_add_batch(bnn_strip *s, const bnn_word BNN_ROM *w, uint8_t bloc
 }
 #endif
 
-/* Lists the rows of inputs that are 1, from word `next` on, until there are none or a batch is full;
+/* Lists the rows of inputs that are 1, from word `next` on, until none is left or a batch is full;
  * returns the end of the list. `offset` is that of the row of the word's first input. */
 #if BNN_ASM
 #define BNN_LIST_BIT \
@@ -330,7 +330,8 @@ BNN_INLINE uint16_t *bnn_list(const bnn_word **next, const bnn_word *last, bnn_s
                      "rjmp 2b\n"
                      "3:"
                      : [bits] "=&r"(bits), [offset] "+r"(at), [end] "+x"(end), [x] "+z"(x)
-                     : [columns] "r"(columns), [eight] "r"(eight), [last] "r"(last), [full] "r"(full)
+                     : [columns] "r"(columns), [eight] "r"(eight), [last] "r"(last),
+                       [full] "r"(full)
                      : "memory");
     *next = x;
     *offset = at;
@@ -368,7 +369,7 @@ BNN_INLINE uint8_t bnn_strip_words(bnn_size columns, bnn_size first)
 }
 
 /* Counts for a strip of `words` words, the first of a row being the one that w points to; returns
- * how many inputs are 1. A block that sticks out of the strip counts garbage, which nobody reads. */
+ * how many inputs are 1. A block that sticks out of the strip counts garbage that nobody reads. */
 BNN_OWN bnn_size bnn_count_strip(bnn_strip *s, const bnn_word *x, const bnn_word BNN_ROM *w,
                                 bnn_size n, bnn_size columns, uint8_t words)
 {

@@ -24,7 +24,7 @@
 #define ARM_BNN_GROUP 8u
 #endif
 
-/* The state of a strip: the counters of each word of outputs, and what they are made from. `row` has
+/* The state of a strip: counters of each word of outputs, and what they are made from. `row` has
  * room for what a word's inputs write beyond a batch. */
 typedef struct arm_bnn_strip {
     uint32_t digit[ARM_BNN_STRIP][ARM_BNN_PLACES];

@@ -12,7 +12,7 @@ BNN_INLINE int32_t arm_bnn_fully_connected_un_s32_get_buffer_size(const arm_bnn_
     return (int32_t)sizeof(arm_bnn_strip);
 }
 
-/* output[o] is the sum of the inputs, each times its weight of -1 or +1: twice the sum of those with
+/* output[o] is the sum of the inputs, each times its weight, -1 or +1: twice the sum of those with
  * +1 less the sum of all. The ones of plane p are counted from digit p on.
  *
  * Arguments are those of arm_bnn_fully_connected_b1, without thresholds; `input` has `planes` bit

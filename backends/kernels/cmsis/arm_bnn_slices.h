@@ -92,7 +92,7 @@ BNN_INLINE uint16_t *arm_bnn_list(uint32_t bits, uint32_t offset, uint32_t strid
  * up in the end. */
 typedef uint32x4_t arm_bnn_vector;
 
-/* In place, and no load moves across it: that leaves registers enough for what waits to be added. */
+/* In place, and no load moves across it: that leaves registers for what waits to be added. */
 BNN_INLINE arm_bnn_vector arm_bnn_full_add_vector(arm_bnn_vector *sum, arm_bnn_vector a,
                                                   arm_bnn_vector b)
 {
@@ -331,7 +331,8 @@ ARM_BNN_SHARED void arm_bnn_add_batch(arm_bnn_strip *strip, const bnn_word *w, b
 }
 
 /* Counters begin with a number, the same for all outputs. */
-BNN_INLINE void arm_bnn_begin(arm_bnn_strip *strip, bnn_size words, unsigned digits, uint32_t number)
+BNN_INLINE void arm_bnn_begin(arm_bnn_strip *strip, bnn_size words, unsigned digits,
+                              uint32_t number)
 {
     for (bnn_size i = 0; i < words; ++i) {
         for (unsigned d = 0; d < (digits < 9u ? 9u : digits); ++d) {

@@ -13,7 +13,8 @@ static uint32_t bnn_swap_bits(uint32_t v, uint32_t mask, unsigned by)
 }
 
 /* Eight integers as a matrix of bits, four in each half: bits `first` to first + 7 of each. */
-BNN_INLINE uint32_t bnn_four(const void *x, bnn_type x_type, bnn_size i, bnn_size count, unsigned first)
+BNN_INLINE uint32_t bnn_four(const void *x, bnn_type x_type, bnn_size i, bnn_size count,
+                             unsigned first)
 {
     uint32_t bytes = 0;
     if (count >= 4u && first == 0 && (x_type == BNN_U8 || x_type == BNN_S8)) {
