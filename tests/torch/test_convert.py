@@ -124,7 +124,7 @@ def test_a_float_network_is_shrunk_and_trained_on() -> None:
     fine_tune(shrunk, trained.eval(), train, epochs=6)
     accuracy, before = evaluate(shrunk, test)[1], evaluate(trained, test)[1]
     assert before > 90  # it has learnt its task: 92.0 to 92.7, by the order in which threads add
-    assert accuracy > before - 3
+    assert accuracy > max(before - 3, 89)
 
 
 def fine_tune(network: nn.Module, teacher: nn.Module, train: Images, epochs: int) -> None:
