@@ -109,6 +109,22 @@ class Domain:
         )
         return Domain(scale, offset, lo, hi, self.step, error)
 
+    def by_channel(self, channels: int) -> Domain | None:
+        """One row a channel for what reads a map's elements wherever they are; None where their grids differ by place.
+
+        Errors and limits may differ from place to place (a pool that reaches over the border does that): the widest
+        count.
+        """
+        if self.rows <= channels:
+            return self
+        scale, offset, lo, hi, error = (
+            a.reshape(-1, min(len(a), channels)) for a in (self.scale, self.offset, self.lo, self.hi, self.error)
+        )
+        if (scale != scale[0]).any() or (offset != offset[0]).any():
+            return None
+        step = self.step if ((lo - lo[0]) % self.step == 0).all() else 1
+        return Domain(scale[0], offset[0], lo.min(axis=0), hi.max(axis=0), step, error.max(axis=0))
+
     def repeated(self, times: int) -> Domain:
         """The domain of ``times`` such values, one after the other."""
         return self.at(np.tile(np.arange(self.rows), times)) if self.rows > 1 else self

@@ -195,9 +195,8 @@ class MaxPool(Node):
         if len(self.x.type.shape) != 3:
             raise IRError(f"{self.name}: MaxPool wants a map, {self.x.name} is {self.x.type}")
         domain = self.x.type.domain
-        known = domain if domain is not None and (self.on_codes or (domain.scale >= 0).all()) else None
-        if known is not None and known.rows > self.x.type.channels:
-            known = None
+        ordered = domain is not None and (self.on_codes or (domain.scale >= 0).all())
+        known = domain.by_channel(self.x.type.channels) if domain is not None and ordered else None
         return TensorType((*self.window.positions(self.x.type.shape), self.x.type.channels), self.x.type.dtype, known)
 
     def attributes(self) -> dict[str, object]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bnncompiler.ir import Array, Node, per_element
+from bnncompiler.ir import Array, Domain, Node, per_element
 from bnncompiler.ops import Conv, Dense, IntegerAdd, IntegerConv, IntegerDense, IntegerMul, MaxPool
 
 WIDEST_STREAM = 2**19  # integers below this leave a 32-bit accumulator room for thousands of inputs
@@ -33,6 +33,14 @@ def input_rows(node: Real | Integer, values: Array) -> Array:
     channels, taps = node.weight.shape[3], node.weight.shape[1] * node.weight.shape[2]
     by_group = per_element(values, channels * group).reshape(group, channels)
     return np.asarray(np.repeat(np.tile(by_group, taps), len(node.weight) // group, axis=0))
+
+
+def input_domain(node: Real | Integer) -> Domain | None:
+    """The domain that the input's elements have for ``node``: of a map, by channel."""
+    domain = node.x.type.domain
+    return (
+        domain if domain is None or isinstance(node, Dense | IntegerDense) else domain.by_channel(node.x.type.channels)
+    )
 
 
 def integer(

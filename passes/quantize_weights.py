@@ -1,7 +1,8 @@
 """Quantise weights: real weights, and weights that must take up their input's scales, become integers of bounded error.
 
 First and last layers often keep real weights. Each row gets its own scale and as many bits as ``weight_bits`` and a
-32-bit accumulator allow: ``sum_i |q_w[i]| * max |q_x| < 2**31``. Rows that have an integer grid by nature keep it.
+32-bit accumulator allow: ``sum_i |q_w[i]| * max |q_x| < 2**31``. Rows that have an integer grid by nature keep it
+where their sums fit.
 Where that would cost them more than `WORTH_64` bits, sums are taken in 64 bits and rounded to 32 by a shift, unless
 streams of at most 16 bits were asked for: then precision is not what counts. There weights get 24 bits, as many as
 float32 has, because errors grow: a sign that falls the other way changes all sums of the next layer by 2. Behind the
@@ -19,12 +20,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bnncompiler.ir import Array, Graph, Node, per_element
+from bnncompiler.ir import Array, Domain, Graph, Node, per_element
 from bnncompiler.ops import Conv, Dense, IntegerConv, IntegerDense
 from bnncompiler.passes.binarize_weights import integer_rows
 from bnncompiler.passes.linear import (
     Integer,
     Real,
+    input_domain,
     input_rows,
     integer,
     is_real,
@@ -61,17 +63,20 @@ class QuantizeWeights:
         def rule(node: Node) -> Node | None:
             finest = FINEST if next(originals) in inner else USUAL
             match node:
-                case Dense() | Conv() if node.x.type.domain is not None and not is_wide(node.x):
-                    return self._quantize(node, np.asarray(weight_rows(node), np.float64), 0.0, finest)
-                case IntegerDense() | IntegerConv() if is_real(node) and node.x.type.domain and not is_wide(node.x):
+                case Dense() | Conv() if (domain := input_domain(node)) and not is_wide(node.x):
+                    return self._quantize(node, domain, np.asarray(weight_rows(node), np.float64), 0.0, finest)
+                case IntegerDense() | IntegerConv() if (
+                    is_real(node) and (domain := input_domain(node)) and not is_wide(node.x)
+                ):
                     real = weight_rows(node) * per_element(node.scale, len(node.weight))[:, None]
-                    return self._quantize(node, real, float(node.weight_error.max()), finest)
+                    layer = self._quantize(node, domain, real, float(node.weight_error.max()), finest)
+                    return None if is_real(layer) else layer  # sums that nothing holds are refused behind the passes
             return None
 
         return graph.rewrite(rule)
 
-    def _quantize(self, node: Real | Integer, weight: Array, error: float, finest: int) -> Integer:
-        domain, bias = node.x.domain, node.bias
+    def _quantize(self, node: Real | Integer, domain: Domain, weight: Array, error: float, finest: int) -> Integer:
+        bias = node.bias
         if not domain.is_uniform:
             offset = (weight * input_rows(node, domain.offset)).sum(axis=1)
             bias = offset if bias is None else bias + offset
@@ -112,7 +117,7 @@ def _integers(weight: Array, x_max: Array, limit: int, bits: int) -> tuple[Array
     """Integers of ``bits``, scales and errors of the rows of ``weight``, for inputs to ``x_max``, sums to ``limit``."""
     rows = integer_rows(weight)
     q, scale, error = rows.q.astype(np.int64), rows.scale.copy(), rows.error.copy()
-    todo = ~rows.known
+    todo = ~rows.known | ((np.abs(q) * x_max).sum(axis=1) > limit)  # too long for the sum: fewer bits, as real ones
     largest = np.abs(weight[todo]).max(axis=1, initial=1e-30)
     reach = (np.abs(weight[todo]) * x_max[todo]).sum(axis=1)
     by_sum = (limit - 0.5 * x_max[todo].sum(axis=1)) / np.maximum(reach, 1e-30)
