@@ -38,9 +38,9 @@ def input_rows(node: Real | Integer, values: Array) -> Array:
 def input_domain(node: Real | Integer) -> Domain | None:
     """The domain that the input's elements have for ``node``: of a map, by channel."""
     domain = node.x.type.domain
-    return (
-        domain if domain is None or isinstance(node, Dense | IntegerDense) else domain.by_channel(node.x.type.channels)
-    )
+    if domain is None or isinstance(node, Dense | IntegerDense):
+        return domain
+    return domain.by_channel(node.x.type.channels)
 
 
 def integer(
