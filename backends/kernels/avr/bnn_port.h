@@ -31,7 +31,7 @@ typedef size_t bnn_size;
 #endif
 
 /* BNN_TABLE stands in the definition of a table, BNN_ROM in the type of a pointer to one. Every
- * read of a table goes through the functions of bnn_rom.h. */
+ * read of a table goes through functions: those of bnn_rom.h on other machines. */
 #if defined(__AVR__)
 #include <avr/pgmspace.h>
 #if defined(BNN_FAR)
@@ -45,20 +45,47 @@ typedef size_t bnn_size;
 #define BNN_ROM
 #define BNN_READ(kind, width, p) ((kind)pgm_read_##width(p))
 #endif
-#define BNN_READ_WORD(p) BNN_READ(bnn_word, byte, p)
-#define BNN_READ_S64(p) bnn_read_s64((const uint32_t BNN_ROM *)(p))
 
-BNN_INLINE int64_t bnn_read_s64(const uint32_t BNN_ROM *halves)
+BNN_INLINE bnn_word bnn_rom_word(const bnn_word BNN_ROM *p)
 {
+    return BNN_READ(bnn_word, byte, p);
+}
+
+BNN_INLINE uint8_t bnn_rom_u8(const uint8_t BNN_ROM *p)
+{
+    return BNN_READ(uint8_t, byte, p);
+}
+
+BNN_INLINE int8_t bnn_rom_s8(const int8_t BNN_ROM *p)
+{
+    return BNN_READ(int8_t, byte, p);
+}
+
+BNN_INLINE uint16_t bnn_rom_u16(const uint16_t BNN_ROM *p)
+{
+    return BNN_READ(uint16_t, word, p);
+}
+
+BNN_INLINE int16_t bnn_rom_s16(const int16_t BNN_ROM *p)
+{
+    return BNN_READ(int16_t, word, p);
+}
+
+BNN_INLINE int32_t bnn_rom_s32(const int32_t BNN_ROM *p)
+{
+    return BNN_READ(int32_t, dword, p);
+}
+
+BNN_INLINE int64_t bnn_rom_s64(const int64_t BNN_ROM *p)
+{
+    const uint32_t BNN_ROM *const halves = (const uint32_t BNN_ROM *)p;
     const uint64_t high = BNN_READ(uint32_t, dword, halves + 1);
     return (int64_t)(high << 32 | BNN_READ(uint32_t, dword, halves));
 }
+
 #else
 #define BNN_TABLE
 #define BNN_ROM
-#define BNN_READ(kind, width, p) (*(p))
-#define BNN_READ_WORD(p) (*(p))
-#define BNN_READ_S64(p) (*(p))
 #endif
 
 #endif

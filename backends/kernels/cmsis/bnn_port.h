@@ -26,8 +26,5 @@ typedef size_t bnn_size;
  * read of a table goes through the functions of bnn_rom.h: here they are plain reads. */
 #define BNN_TABLE
 #define BNN_ROM
-#define BNN_READ(kind, width, p) (*(p))
-#define BNN_READ_WORD(p) (*(p))
-#define BNN_READ_S64(p) (*(p))
 
 #endif
