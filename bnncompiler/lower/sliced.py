@@ -61,7 +61,7 @@ def weights(low: Lowering, node: Layer, rows: Rows) -> Table:
 
 
 def weights_by_column(low: Lowering, node: Layer, rows: Rows, kernel: tuple[int, int]) -> Table:
-    """The weights by column of the window: a row of bits for each input under it, from top to bottom, and a row of zeros.
+    """The weights by column of the window: a row of bits for each of its inputs, from the top, and a row of zeros.
 
     ``kernel`` is the window's height and width.
     """

@@ -140,7 +140,7 @@ class Lowering:
         """The kernel for ``work`` that is the cheapest on the target."""
         chosen = self.selection.choose(kernels, work, self.word_bits)
         cost = self.selection.costs.of(chosen, work, self.word_bits)
-        self.stack = max(self.stack, 0 if cost is None else cost.ram)
+        self.stack = max(self.stack, 0 if cost is None else cost.ram - cost.scratch)
         return chosen
 
     @contextmanager

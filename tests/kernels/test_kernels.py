@@ -601,9 +601,8 @@ IN_PLACE = (AddIntegers, Argmax, Lookup, MaxPoolBits, MaxPoolIntegers, MulIntege
 
 def cases(kind: type[Call], word_bits: int) -> Iterator[Case]:
     rng = np.random.default_rng(CALLS.index(kind))
-    on_maps = kind is ConvolveRowSliced or kind.__module__ in [
-        m.__name__ for m in (convolution_calls, map_calls, row_calls)
-    ]
+    by_channels = (convolution_calls, map_calls, row_calls)
+    on_maps = issubclass(kind, ConvolveRow) or kind.__module__ in [m.__name__ for m in by_channels]
     for n in CHANNELS if on_maps else WIDTHS:
         for _ in range(2):
             memory: Memory = {}
