@@ -69,7 +69,8 @@ class CortexMCosts:
         if kernel in SLICED and table <= self.reach:
             added = work.planes * work.ins / 2 * (self.row * words + self.listed * -(-words // 4))
             each = self.numbers if kernel in (DenseSliced, DenseSlicedPlanes) else self.compared * work.thresholds
-            return Cost(added + each * words + self._gathering(work), table, 1800, constant_time=False)
+            cycles = added + each * words + self._gathering(work)
+            return Cost(cycles, table, STRIP, constant_time=False, scratch=STRIP)
         if kernel is ConvolveRowSliced and work.span is not None:
             return self._by_row(work, work.span, words)
         return None
@@ -95,6 +96,7 @@ class CortexMCosts:
         return Cost(listed + added + self.window, table, scratch, constant_time=False, scratch=scratch)
 
 
+STRIP = 1768  # bytes of an arm_bnn_strip
 COUNTING = (DenseXnor, DenseThreshold, DenseBipolar)
 SLICED = (DenseSliced, DenseSlicedThreshold, DenseSlicedBorder, DenseSlicedPlanes)
 

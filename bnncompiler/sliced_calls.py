@@ -35,7 +35,8 @@ class DenseSliced(Call):
     """Bipolar by bipolar dense layer, bit-sliced: ``y[o] = 2 v - offset[o]``, ``v = n - ones(x) + 2 popcount(x & w)``.
 
     Row ``i`` of ``w`` has the bits of all outputs for input ``i``, row ``n`` is 0, and ``offset[o]`` is
-    ``n + 2 popcount(w[:, o])``. Counters have ``digits`` binary digits (`sliced_digits`).
+    ``n + 2 popcount(w[:, o])``. Counters have ``digits`` binary digits (`sliced_digits`). Here and below,
+    ``scratch`` is for ports whose kernels want working memory in the arena (`bnncompiler.costs.Cost`).
     """
 
     x: Buffer
@@ -44,6 +45,7 @@ class DenseSliced(Call):
     digits: int
     n: int
     outs: int
+    scratch: Buffer | None
     y: Buffer
 
     def run(self, memory: Memory, word_bits: int) -> None:
@@ -66,6 +68,7 @@ class DenseSlicedThreshold(Call):
     digits: int
     n: int
     outs: int
+    scratch: Buffer | None
     y: Buffer
 
     def run(self, memory: Memory, word_bits: int) -> None:
@@ -95,6 +98,7 @@ class DenseSlicedBorder(Call):
     classes: int
     row: int | Index
     column: int | Index
+    scratch: Buffer | None
     y: Buffer
 
     def kernels(self) -> list[str]:
@@ -183,6 +187,7 @@ class DenseSlicedPlanes(Call):
     digits: int
     n: int
     outs: int
+    scratch: Buffer | None
     y: Buffer
 
     def run(self, memory: Memory, word_bits: int) -> None:

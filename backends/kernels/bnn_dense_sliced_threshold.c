@@ -8,9 +8,11 @@
 
 BNN_KERNEL void bnn_dense_sliced_threshold(const bnn_word *x, const bnn_word BNN_ROM *w,
                                            const bnn_word BNN_ROM *at, bnn_size count,
-                                           unsigned digits, bnn_size n, bnn_size outs, bnn_word *y)
+                                           unsigned digits, bnn_size n, bnn_size outs,
+                                           void *scratch, bnn_word *y)
 {
     const bnn_size columns = bnn_words(outs);
+    (void)scratch;
     for (bnn_size column = 0; column < columns; ++column) {
         bnn_word v[BNN_DIGITS];
         bnn_count_sliced(x, w, n, columns, column, digits, v);

@@ -143,6 +143,13 @@ class Lowering:
         self.stack = max(self.stack, 0 if cost is None else cost.ram - cost.scratch)
         return chosen
 
+    def scratch(self, node: Node, kernel: type[Call], work: Work) -> Buffer | None:
+        """A new buffer for the working memory that ``kernel`` wants in the arena on this target; None for none."""
+        cost = self.selection.costs.of(kernel, work, self.word_bits)
+        if cost is None or not cost.scratch:
+            return None
+        return Buffer(self.derived(node, "scratch"), "int32_t", -(-cost.scratch // 4))
+
     @contextmanager
     def collecting(self) -> Iterator[list[Call]]:
         """Within this, calls are collected in the list that it yields: the body of a loop."""

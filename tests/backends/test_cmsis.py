@@ -13,7 +13,7 @@ from onnx import ModelProto
 
 import bnncompiler
 from bnncompiler import Compilation
-from bnncompiler.backends.cmsis import CMSIS, CortexMCosts
+from bnncompiler.backends.cmsis import CMSIS, STRIP, CortexMCosts
 from bnncompiler.backends.cmsis_targets import CHIPS, CORES, core_of
 from bnncompiler.costs import Cost
 from bnncompiler.ir import Array
@@ -262,9 +262,10 @@ def test_rows_in_line_buffers() -> None:
     computes_its_program(compilation)
 
 
-def test_working_memory_is_as_large_as_the_kernel_says(tmp_path: Path) -> None:
+def test_working_memory_is_as_large_as_the_kernels_say(tmp_path: Path) -> None:
     sizes = [(1, 1, 4), (3, 27, 8), (3, 192, 11), (5, 33, 12), (4, 4096, 16)]
     asked = "".join(f'printf("%u ", (unsigned)arm_bnn_windows_size({k}, {n}, {d}));' for k, n, d in sizes)
+    asked += 'printf("%u", (unsigned)sizeof(arm_bnn_strip));'
     (tmp_path / "main.c").write_text(
         f'#include "arm_bnn_windows.h"\n#include <stdio.h>\nint main(void) {{ {asked} return 0; }}\n'
     )
@@ -272,4 +273,4 @@ def test_working_memory_is_as_large_as_the_kernel_says(tmp_path: Path) -> None:
     command = [need("gcc"), "-DBNN_WORD_BITS=32", f"-I{kernels / 'cmsis'}", f"-I{kernels}", "main.c", "-o", "main"]
     subprocess.run(command, cwd=tmp_path, check=True)
     said = subprocess.run([tmp_path / "main"], capture_output=True, text=True, check=True).stdout.split()
-    assert [int(n) for n in said] == [ConvolveRowSliced.scratch_bytes(n, k, d) for k, n, d in sizes]
+    assert [int(n) for n in said] == [*(ConvolveRowSliced.scratch_bytes(n, k, d) for k, n, d in sizes), STRIP]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bnncompiler import convolution_calls, map_calls, overlap, row_calls
+from bnncompiler.backends.cmsis import STRIP
 from bnncompiler.calls import (
     Argmax,
     DenseBipolar,
@@ -201,11 +202,18 @@ def by_input(rng: np.random.Generator, n: int, outs: int, word_bits: int) -> Tab
     return table(np.concatenate([rows, np.zeros_like(rows[:1])]), "bnn_word")
 
 
+def a_strip(rng: np.random.Generator, memory: Memory) -> Buffer:
+    """Working memory of the bit-sliced kernels for Cortex-M; the others take none."""
+    memory["scratch"] = rng.integers(-(2**31), 2**31, STRIP // 4)
+    return Buffer("scratch", "int32_t", STRIP // 4)
+
+
 def dense_sliced(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     x, outs, ctype = bipolar_input(rng, n, word_bits, memory), int(rng.integers(1, 140)), any_type(rng)
     w, lo = by_input(rng, n, outs, word_bits), max(limits(ctype)[0], -(2**24))
     offset = Typed(table(rng.integers(lo, min(limits(ctype)[1], 2**24), outs), ctype))
-    return DenseSliced(*ABOUT, x, w, offset, sliced_digits(n), n, outs, Buffer("y", "int32_t", outs))
+    y = Buffer("y", "int32_t", outs)
+    return DenseSliced(*ABOUT, x, w, offset, sliced_digits(n), n, outs, a_strip(rng, memory), y)
 
 
 def dense_sliced_threshold(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> DenseSlicedThreshold:
@@ -213,14 +221,13 @@ def dense_sliced_threshold(rng: np.random.Generator, n: int, word_bits: int, mem
     x, outs, digits = bipolar_input(rng, n, word_bits, memory), int(rng.integers(1, 140)), sliced_digits(n)
     w, count = by_input(rng, n, outs, word_bits), int(rng.choice([1, 1, 2, 3]))
     probe, zero = {"x": memory["x"]}, Typed(table(np.zeros(outs), "int8_t"))
-    DenseSliced(*ABOUT, x, w, zero, digits, n, outs, Buffer("y", "int32_t", outs)).run(probe, word_bits)
+    DenseSliced(*ABOUT, x, w, zero, digits, n, outs, None, Buffer("y", "int32_t", outs)).run(probe, word_bits)
     at = np.full((count, words(outs, word_bits) * word_bits), 2**digits - 1)
     at[:, :outs] = np.clip(probe["y"] // 2 + rng.integers(-1, 2, (count, outs)), 0, 2**digits - 1)
     bits_of_at = at[:, None, :] >> np.arange(digits)[:, None] & 1
     y = Buffer("y", "bnn_word", words(outs, word_bits))
-    return DenseSlicedThreshold(
-        *ABOUT, x, w, table(pack_bits(bits_of_at, word_bits), "bnn_word"), count, digits, n, outs, y
-    )
+    tables = w, table(pack_bits(bits_of_at, word_bits), "bnn_word")
+    return DenseSlicedThreshold(*ABOUT, x, *tables, count, digits, n, outs, a_strip(rng, memory), y)
 
 
 def dense_tiled(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
@@ -240,7 +247,8 @@ def dense_sliced_planes(rng: np.random.Generator, n: int, word_bits: int, memory
     planes, outs = int(rng.integers(1, 9)), int(rng.integers(1, 140))
     memory["x"] = pack_planes(rng.integers(0, 2**planes, n), planes, word_bits)
     x, w = Buffer("x", "bnn_word", planes * words(n, word_bits)), by_input(rng, n, outs, word_bits)
-    return DenseSlicedPlanes(*ABOUT, x, planes, w, planes_digits(n, planes), n, outs, Buffer("y", "int32_t", outs))
+    y = Buffer("y", "int32_t", outs)
+    return DenseSlicedPlanes(*ABOUT, x, planes, w, planes_digits(n, planes), n, outs, a_strip(rng, memory), y)
 
 
 def dense_sliced_border(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
@@ -251,7 +259,7 @@ def dense_sliced_border(rng: np.random.Generator, n: int, word_bits: int, memory
     rows, columns = (table(rng.integers(0, bound, 5), "uint8_t") for bound in (3, 2))
     row, column = (int(i) for i in rng.integers(0, 5, 2))
     numbers = one.count, one.digits, n, one.outs
-    return DenseSlicedBorder(*ABOUT, one.x, one.w, at, *numbers, rows, columns, 2, row, column, one.y)
+    return DenseSlicedBorder(*ABOUT, one.x, one.w, at, *numbers, rows, columns, 2, row, column, one.scratch, one.y)
 
 
 def convolve_row_sliced(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
