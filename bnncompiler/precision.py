@@ -64,7 +64,7 @@ def choices(compilation: Compilation, source: data.Source, bits: Sequence[int] |
     if bits is None:
         bits = BITS if sum(n.type.size for n in graph.nodes()) <= AFFORDABLE else ()
     widest = max((_bits(n) for n in graph.nodes() if n not in graph.outputs), default=0)
-    bits = [b for b in bits if b < min(compilation.options.stream_bits, widest)]
+    bits = [b for b in bits if b < min(compilation.stream_bits, widest)]
     if not bits:
         return ()
     samples = data.load(source, compilation.imported).first(SAMPLES)
