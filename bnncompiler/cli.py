@@ -194,7 +194,8 @@ def show_targets() -> int:
         for target in map(backend.target, backend.targets()):
             sizes = (("flash", target.flash), ("RAM", target.ram))
             limits = "".join(f", {size:,} B of {what}" for what, size in sizes if size is not None)
-            print(f"--backend {name} --target {target.name:16} {target.word_bits}-bit words, {target.stream_bits}-bit streams{limits}")
+            widths = f"{target.word_bits}-bit words, {target.stream_bits}-bit streams"
+            print(f"--backend {name} --target {target.name:16} {widths}{limits}")
     return 0
 
 
