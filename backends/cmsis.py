@@ -17,6 +17,7 @@ from bnncompiler.machines.base import Machine
 from bnncompiler.machines.qemu import CortexM
 from bnncompiler.program import Call, Program
 from bnncompiler.sliced_calls import DenseSliced, DenseSlicedBorder, DenseSlicedPlanes, DenseSlicedThreshold
+from bnncompiler.widths import COMPACT
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,10 @@ MVE = CortexMCosts(92, 14, 58, 3, 5.6, 110, 1050, 4 * 65535)
 
 
 def _targets() -> tuple[Target, ...]:
-    cores = tuple(Target(c.name, word_bits=32, align=4, costs=_costs(c.name)) for c in CORES)
-    chips = tuple(Target(c.name, 32, 4, 32, c.flash, c.ram, c.hertz, _costs(c.core)) for c in CHIPS)
+    cores = tuple(Target(c.name, 32, 4, costs=_costs(c.name), stream_bits=COMPACT) for c in CORES)
+    chips = tuple(
+        Target(c.name, 32, 4, 32, c.flash, c.ram, c.hertz, _costs(c.core), stream_bits=COMPACT) for c in CHIPS
+    )
     return (*cores, *chips)
 
 

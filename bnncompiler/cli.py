@@ -86,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
         "--compare-bits",
         type=_widths,
         metavar="LIST",
-        help="what these --stream-bits would cost, measured on the samples (with --verify FILE.npz, 8,12,16 unless "
+        help="what these --stream-bits would cost, measured on the samples (with --verify FILE.npz, 8,12,16,28 unless "
         "the network is large)",
     )
     numbers.add_argument("--strict", action="store_true", help="refuse a model whose outputs are not exact")
