@@ -13,6 +13,7 @@ from bnncompiler.passes.quantize_joins import QuantizeJoins
 from bnncompiler.passes.quantize_weights import QuantizeWeights
 from bnncompiler.passes.refine_borders import RefineBorders
 from bnncompiler.passes.sink_max_pool import SinkMaxPool
+from bnncompiler.passes.split_joins import SplitJoins
 from bnncompiler.ranges import UNKNOWN, Ranges
 from bnncompiler.widths import COMPACT, PRECISE
 
@@ -28,6 +29,7 @@ __all__ = [
     "QuantizeWeights",
     "RefineBorders",
     "SinkMaxPool",
+    "SplitJoins",
     "check_equivalence",
     "pipeline",
     "run_pipeline",
@@ -44,6 +46,7 @@ def pipeline(weight_bits: int | None = None, stream_bits: int = PRECISE, ranges:
     """
     return (
         Canonicalize(),
+        SplitJoins(),
         BinarizeWeights(),
         (
             (
