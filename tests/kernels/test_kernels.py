@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bnncompiler import map_calls, overlap, row_calls
+from bnncompiler import convolution_calls, map_calls, overlap, row_calls
 from bnncompiler.calls import (
     Argmax,
     DenseBipolar,
@@ -32,6 +32,7 @@ from bnncompiler.calls import (
     TopValues,
     Unpack,
 )
+from bnncompiler.convolution_calls import PoolRow
 from bnncompiler.ir import Array
 from bnncompiler.map_calls import (
     AddBorder,
@@ -436,6 +437,13 @@ def put_pooled(rng: np.random.Generator, n: int, word_bits: int, memory: Memory)
     return PutPooled(*ABOUT, x, n, columns, pool_h, pool_w, row, column, y)
 
 
+def pool_row(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    columns, pool_w = map(int, rng.integers(1, [12, 5]))
+    memory["x"] = pack_bits(bits(rng, columns * n), word_bits)
+    x = Buffer("x", "bnn_word", words(columns * n, word_bits))
+    return PoolRow(*ABOUT, x, columns, n, pool_w, Buffer("y", "bnn_word", words(-(-columns // pool_w) * n, word_bits)))
+
+
 def slide_bits(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     rows, planes, per = map(int, rng.integers(1, [6, 5, 4]))
     codes = rng.integers(0, 2**planes, rows * n)
@@ -548,7 +556,7 @@ MAKERS: dict[type[Call], Callable[[np.random.Generator, int, int, Memory], Call]
     Lookup: lookup, Requantize: requantize, Scale: scale, Slice: slice_, Steps: steps, Threshold: threshold,
     TopIndices: top_indices, TopValues: top_values,
     Unpack: unpack, AddBorder: add_border, GatherBits: gather_bits, GatherIntegers: gather_integers,
-    PutPooled: put_pooled, SlideBits: slide_bits, SlideIntegers: slide_integers,
+    PoolRow: pool_row, PutPooled: put_pooled, SlideBits: slide_bits, SlideIntegers: slide_integers,
     MaxPoolBits: max_pool_bits, MaxPoolIntegers: max_pool_integers, PutBits: put_bits, PutIntegers: put_integers,
     AddIntegers: elementwise(AddIntegers), MulIntegers: elementwise(MulIntegers), ConcatBits: concat_bits,
     ConcatIntegers: concat_integers, PermuteBits: permute_bits, PermuteIntegers: permute_integers,
@@ -561,7 +569,8 @@ IN_PLACE = (AddIntegers, Argmax, Lookup, MaxPoolBits, MaxPoolIntegers, MulIntege
 
 def cases(kind: type[Call], word_bits: int) -> Iterator[Case]:
     rng = np.random.default_rng(CALLS.index(kind))
-    for n in CHANNELS if kind.__module__ in (map_calls.__name__, row_calls.__name__) else WIDTHS:
+    by_channels = (convolution_calls, map_calls, row_calls)
+    for n in CHANNELS if kind.__module__ in [m.__name__ for m in by_channels] else WIDTHS:
         for _ in range(2):
             memory: Memory = {}
             call = MAKERS[kind](rng, n, word_bits, memory)
