@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from bnncompiler.backends.c_symbols import Symbols
 from bnncompiler.backends.c_text import WIDTH, comment, literal, thousands
+from bnncompiler.convolution_calls import ConvolveRow, written_shape
 from bnncompiler.errors import EmitError
-from bnncompiler.map_calls import Dropped, Index, PixelLoop, PutPooled
+from bnncompiler.map_calls import Dropped, Index, PixelLoop
 from bnncompiler.program import Buffer, Call, Sliced, Table, Typed, data_of
 
 TYPES = {"uint8_t": "BNN_U8", "int8_t": "BNN_S8", "uint16_t": "BNN_U16", "int16_t": "BNN_S16", "int32_t": "BNN_S32",
@@ -43,8 +44,7 @@ def _size(call: Call, argument: str) -> str:
     buffer = call.buffers[argument]
     numbers = {k: v for k, v in (first if argument == "x" else last).arguments() if isinstance(v, int)}
     if argument == "y" and isinstance(call, PixelLoop):
-        rows = -(-call.rows // last.pool_h) if isinstance(last, PutPooled) else call.rows
-        numbers |= {"rows": rows, "columns": numbers["columns"], "channels": numbers["n"]}
+        numbers |= dict(zip(("rows", "columns", "channels"), written_shape(call), strict=True))
     kind = f"{numbers.get('planes', 1)} bit" if buffer.ctype == "bnn_word" else buffer.ctype.removesuffix("_t")
     return f"{_shape(argument, buffer, numbers)} x {kind}"
 
@@ -71,7 +71,9 @@ def _meanings(call: Call) -> list[str]:
     if not isinstance(call, PixelLoop):
         return [call.meaning]
     groups = f" and each of {call.groups} groups of channels" if call.groups > 1 else ""
-    lines = [f"For each of {call.rows}x{call.columns} pixels{groups}:", *(f"  {c.meaning}" for c in call.body)]
+    by_row = any(isinstance(c, ConvolveRow) for c in call.inner)
+    each = f"{call.rows} rows" if by_row else f"{call.rows}x{call.columns} pixels{groups}"
+    lines = [f"For each of {each}:", *(f"  {c.meaning}" for c in call.body)]
     lines += ["Then for the pixel:"] if groups and call.tail else []
     return [*lines, *(f"  {c.meaning}" for c in call.tail)]
 

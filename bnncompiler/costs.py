@@ -11,11 +11,29 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from bnncompiler.errors import UsageError
+from bnncompiler.window import Window
 
 if TYPE_CHECKING:
     from bnncompiler.program import Call
 
 GOALS = ("speed", "size", "ram")
+
+
+@dataclass(frozen=True)
+class Span:
+    """The convolution that a product belongs to, for kernels that compute a row of pixels at once.
+
+    Attributes:
+        channels: of the map that is read.
+        window: which taps a pixel has.
+        columns: pixels of a row.
+        classes: of pixels with thresholds of their own.
+    """
+
+    channels: int
+    window: Window
+    columns: int
+    classes: int = 1
 
 
 @dataclass(frozen=True)
@@ -28,6 +46,7 @@ class Work:
         planes: bits of an input: how many planes it has as bit planes.
         thresholds: thresholds that each output is compared with; 0 where the sums themselves are wanted.
         times: how often it is computed for one sample: the pixels of a convolution.
+        span: the convolution, where a kernel may compute a row of its pixels at once.
     """
 
     ins: int
@@ -35,6 +54,7 @@ class Work:
     planes: int = 1
     thresholds: int = 0
     times: int = 1
+    span: Span | None = None
 
 
 @dataclass(frozen=True)
@@ -42,16 +62,18 @@ class Cost:
     """What a kernel costs for some work.
 
     Attributes:
-        cycles: for one time, on average over inputs.
+        cycles: for one time, on average over inputs; also where it computes several at once.
         flash: bytes of its tables, and of its code as far as others do not need it.
         ram: bytes of working memory that it needs beyond input and output.
         constant_time: whether the time is the same for all inputs.
+        scratch: how many of the bytes of working memory are in the arena; the others are on the stack.
     """
 
     cycles: float
     flash: int
     ram: int = 0
     constant_time: bool = True
+    scratch: int = 0
 
 
 class Costs(Protocol):

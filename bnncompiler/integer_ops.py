@@ -91,7 +91,8 @@ class IntegerConv(Node):
     @cached_property
     def type(self) -> TensorType:
         shape = conv_shape(self.name, self.x.type, self.weight, self.window, self.group)
-        x = None if self.taps is None else accumulator.readable(self.taps, unit_input=self.unit_input)
+        x = accumulator.readable(self.x.type.domain, unit_input=self.unit_input)
+        x = None if x is None else x.by_channel(self.x.type.channels)
         if x is None:
             return TensorType(shape, self.dtype)
         weights = accumulator.Weights(self.weight, self.scale, self.weight_error, self.bias)
@@ -102,12 +103,6 @@ class IntegerConv(Node):
         return TensorType(shape, self.dtype, sums)
 
     @cached_property
-    def taps(self) -> Domain | None:
-        """The domain of the input, by channel; None where it is real, or where its grid differs from place to place."""
-        domain = self.x.type.domain
-        return None if domain is None else domain.by_channel(self.x.type.channels)
-
-    @cached_property
     def is_padded(self) -> bool:
         """Whether any window reaches over the border."""
         return self.window.reaches_out(self.x.type.shape)
@@ -115,7 +110,7 @@ class IntegerConv(Node):
     @cached_property
     def pad_q(self) -> Array:
         """What padded taps are on the input's scale, by channel: ``(pad_value - offset) / scale``, integers or not."""
-        x = accumulator.readable(self.taps, unit_input=self.unit_input)
+        x = accumulator.readable(self.x.domain, unit_input=self.unit_input)
         if x is None or x.scale[0] == 0:
             raise IRError(f"{self.name}: padding of a map without a scale, {self.x.name} is {self.x.type}")
         q = rows((self.pad_value - x.offset[0]) / x.scale[0])

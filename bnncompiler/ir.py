@@ -110,10 +110,9 @@ class Domain:
         return Domain(scale, offset, lo, hi, self.step, error)
 
     def by_channel(self, channels: int) -> Domain | None:
-        """One row a channel for what reads a map's elements wherever they are; None where their grids differ by place.
+        """The domain with a row for each channel: where limits or errors differ from pixel to pixel, the widest.
 
-        Errors and limits may differ from place to place (a pool that reaches over the border does that): the widest
-        count.
+        None where the scale or the offset does.
         """
         if self.rows <= channels:
             return self
@@ -122,7 +121,7 @@ class Domain:
         )
         if (scale != scale[0]).any() or (offset != offset[0]).any():
             return None
-        step = self.step if ((lo - lo[0]) % self.step == 0).all() else 1
+        step = 1 if ((lo - lo[0, 0]) % self.step).any() else self.step
         return Domain(scale[0], offset[0], lo.min(axis=0), hi.max(axis=0), step, error.max(axis=0))
 
     def repeated(self, times: int) -> Domain:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from bnncompiler.ir import Array
 from bnncompiler.packing import pack_bits, pack_planes, unpack_bits, unpack_planes
 from bnncompiler.program import Buffer, Call, Memory, Sliced, Table, Typed, data_of, store, values_of
 from bnncompiler.window import Window
+
+if TYPE_CHECKING:
+    from bnncompiler.convolution_calls import ConvolveRow
 
 
 class Index(enum.Enum):
@@ -206,13 +209,30 @@ def _patch(call: GatherBits | GatherIntegers, codes: Array) -> Array:
     """The taps of each pixel ``[..., taps * count]``, in the order of the weights."""
     first = np.asarray(call.group) * call.count
     x = codes.reshape(call.height, call.width, call.channels)[..., first : first + call.count]
-    row, column = (i[..., None] for i in np.broadcast_arrays(np.asarray(call.row), np.asarray(call.column)))
-    rows = row * call.stride_h - np.asarray(call.before_h) + np.arange(call.kernel_h) * call.dilation_h
-    columns = column * call.stride_w - call.before_w + np.arange(call.kernel_w) * call.dilation_w
-    down, across = (rows >= 0) & (rows < call.height), (columns >= 0) & (columns < call.width)
+    row, column = np.broadcast_arrays(np.asarray(call.row), np.asarray(call.column))
+    return taps_at(call, x, row, column, call.fill)
+
+
+def taps_at(call: GatherBits | GatherIntegers | ConvolveRow, x: Array, row: Array, column: Array, fill: int) -> Array:
+    """What lies under the windows of the pixels ``(row, column)``, in the order of the weights.
+
+    Args:
+        call: says where the windows of a pixel begin, and which taps they have.
+        x: the map ``[height, width, channels]``.
+        row: of each pixel, ``[...]``.
+        column: of each pixel.
+        fill: what taps outside of the map are.
+
+    Returns:
+        ``[..., taps * channels]``
+    """
+    height, width = x.shape[:2]
+    rows = row[..., None] * call.stride_h - np.asarray(call.before_h) + np.arange(call.kernel_h) * call.dilation_h
+    columns = column[..., None] * call.stride_w - call.before_w + np.arange(call.kernel_w) * call.dilation_w
+    down, across = (rows >= 0) & (rows < height), (columns >= 0) & (columns < width)
     inside = down[..., :, None] & across[..., None, :]
-    picked = x[np.clip(rows, 0, call.height - 1)[..., :, None], np.clip(columns, 0, call.width - 1)[..., None, :]]
-    return np.where(inside[..., None], picked, call.fill).reshape(*rows.shape[:-1], -1)
+    picked = x[np.clip(rows, 0, height - 1)[..., :, None], np.clip(columns, 0, width - 1)[..., None, :]]
+    return np.where(inside[..., None], picked, fill).reshape(*row.shape, -1)
 
 
 def _elements(call: PutBits | PutIntegers | PutPooled) -> Array:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bnncompiler.calls import Argmax, Lookup, Requantize, Scale, Slice, Threshold, Unpack
+from bnncompiler.convolution_calls import ConvolveRow, Windowed
 from bnncompiler.ir import Array
 from bnncompiler.map_calls import (
     GatherBits,
@@ -88,13 +89,17 @@ def _pool(call: MaxPoolBits | MaxPoolIntegers, x: Buffer, y: Buffer, word_bits: 
 
 
 def _loop(loop: PixelLoop, word_bits: int) -> Timeline | None:
-    """A time is a pixel: all of its gathers come before it is put."""
-    gathers = [c for c in loop.inner if isinstance(c, GatherBits | GatherIntegers)]
+    """A time is a pixel, or a row where a call computes all of it: all that is read for it is read before it is put."""
+    gathers = [c for c in loop.inner if isinstance(c, Windowed)]
     put, (gather, *others) = loop.inner[-1], gathers
     planes = {c.planes for c in (gather, put) if isinstance(c, GatherBits | PutBits)} | {1}
     if others or planes != {1}:
         return None
-    read = np.repeat(_last_pixels(gather, loop.rows, loop.columns), gather.channels)
+    if isinstance(gather, ConvolveRow):
+        row = _last(_window(gather), 0, gather.height, loop.rows)
+        read = np.repeat(row, gather.width * gather.channels)
+    else:
+        read = np.repeat(_last_pixels(gather, loop.rows, loop.columns), gather.channels)
     pixel = _first_elements(loop.y, word_bits) // {k: v for k, v in put.arguments()}["n"]
     if isinstance(put, PutPooled):
         pixel = pixel // put.columns * put.pool_h * loop.columns + pixel % put.columns * put.pool_w
@@ -103,14 +108,18 @@ def _loop(loop: PixelLoop, word_bits: int) -> Timeline | None:
 
 def _last_pixels(call: GatherBits | GatherIntegers | MaxPoolBits | MaxPoolIntegers, rows: int, columns: int) -> Array:
     """For each pixel of the map that is read, the last output pixel whose window has it; ``NEVER`` where none has."""
-    before = (int(np.asarray(call.before_h)), call.before_w)
-    window = Window((call.kernel_h, call.kernel_w), (call.stride_h, call.stride_w), before, (0, 0),
-                    (call.dilation_h, call.dilation_w))  # fmt: skip
+    window = _window(call)
     down, across = (
         _last(window, axis, size, count) for axis, size, count in ((0, call.height, rows), (1, call.width, columns))
     )
     last = down[:, None] * columns + across
     return np.asarray(np.where((down[:, None] == NEVER) | (across == NEVER), NEVER, last)).reshape(-1)
+
+
+def _window(call: Windowed | MaxPoolBits | MaxPoolIntegers) -> Window:
+    before = (int(np.asarray(call.before_h)), call.before_w)
+    return Window((call.kernel_h, call.kernel_w), (call.stride_h, call.stride_w), before, (0, 0),
+                  (call.dilation_h, call.dilation_w))  # fmt: skip
 
 
 def _last(window: Window, axis: int, size: int, count: int) -> Array:

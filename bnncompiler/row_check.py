@@ -6,12 +6,11 @@ a window needs is read off the calls that the C will make, and so is the place w
 
 from __future__ import annotations
 
+from bnncompiler.convolution_calls import Windowed
 from bnncompiler.errors import CompileError
-from bnncompiler.map_calls import Dropped, GatherBits, GatherIntegers, Index, PutBits, PutIntegers, PutPooled
+from bnncompiler.map_calls import Dropped, Index, PutBits, PutIntegers, PutPooled
 from bnncompiler.program import Buffer, Call
 from bnncompiler.row_calls import RowLoop, Stage
-
-Gather = GatherBits | GatherIntegers
 
 
 def check_rows(call: Call, word_bits: int) -> None:
@@ -39,14 +38,14 @@ class _Replay:
         for step in self.loop.order.values.tolist():
             stage = self.loop.stages[step]
             for call in stage.loop.inner:
-                if isinstance(call, Gather):
+                if isinstance(call, Windowed):
                     self._read(stage, call, self.done[step])
             self._write(stage, self.done[step])
             self.done[step] += 1
         if self.done[-1] != self.loop.stages[-1].loop.rows:
             raise CompileError(f"memory plan: {self.loop.layer} is not computed to its last row")
 
-    def _read(self, stage: Stage, call: Gather, row: int) -> None:
+    def _read(self, stage: Stage, call: Windowed, row: int) -> None:
         """All rows of the map under the window are where the kernel looks for them."""
         x = call.buffers["x"]
         if x not in self.rows:

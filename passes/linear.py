@@ -23,10 +23,10 @@ from bnncompiler.ops import (
     Pad,
     Permute,
 )
+from bnncompiler.widths import COMPACT
 
 WIDEST_STREAM = 2**19  # integers below this leave a 32-bit accumulator room for thousands of inputs
 UNEVEN = 2**6  # scales side by side that are this far apart, for their ranges, cost weights too many bits
-WORTH_64 = 16  # streams of more bits than this ask for a precision that real weights in 32-bit sums have not
 
 Real = Dense | Conv
 Integer = IntegerDense | IntegerConv
@@ -45,14 +45,6 @@ def input_rows(node: Real | Integer, values: Array) -> Array:
     channels, taps = node.weight.shape[3], node.weight.shape[1] * node.weight.shape[2]
     by_group = per_element(values, channels * group).reshape(group, channels)
     return np.asarray(np.repeat(np.tile(by_group, taps), len(node.weight) // group, axis=0))
-
-
-def input_domain(node: Real | Integer) -> Domain | None:
-    """The domain that the input's elements have for ``node``: of a map, by channel."""
-    domain = node.x.type.domain
-    if domain is None or isinstance(node, Dense | IntegerDense):
-        return domain
-    return domain.by_channel(node.x.type.channels)
 
 
 def integer(
@@ -101,7 +93,7 @@ def stream_width(bits: int, readers: list[Node]) -> int:
     A reader with real weights takes half of the room of 32 bits for them, or adds streams of more than 16 bits in 64.
     """
     for reader in readers:
-        if isinstance(reader, Dense | Conv) and not (bits > WORTH_64 and may_be_wide(reader)):
+        if isinstance(reader, Dense | Conv) and not (bits > COMPACT and may_be_wide(reader)):
             bits = min(bits, (30 - max(0, reader.weight[0].size - 1).bit_length()) // 2 + 1)
         elif isinstance(reader, IntegerDense | IntegerConv):
             bits = min(bits, 31 - int(np.abs(weight_rows(reader)).sum(axis=1, dtype=np.int64).max()).bit_length())

@@ -30,6 +30,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bnncompiler.accumulator import UNIT_ROUNDOFF
+from bnncompiler.affine import EVERYTHING, AffinePieces, affine
 from bnncompiler.errors import UnsupportedModel
 from bnncompiler.ir import Array, Domain, Graph, Node, per_element, rows
 from bnncompiler.ops import (
@@ -46,12 +47,11 @@ from bnncompiler.passes.base import rewrite_sinks
 from bnncompiler.passes.linear import stream_width
 from bnncompiler.ranges import UNKNOWN, Interval, Ranges
 from bnncompiler.sampling import NotPiecewiseError, bounds, pieces, size
+from bnncompiler.widths import PRECISE
 
-STREAM_BITS = 24  # integers above 16 bits have 32 in memory, so more precision costs nothing there
 LOOKUP_LIMIT = 1 << 14
 CURVE_BITS = 12
 SWEEP = 4096
-EVERYTHING: Interval = (-math.inf, math.inf)
 OUTPUT_LIMIT = 2**30  # logits stay below this, so that sums and differences of two of them fit 32 bits
 
 
@@ -64,7 +64,7 @@ class QuantizeActivations:
         ranges: what samples showed of them.
     """
 
-    stream_bits: int = STREAM_BITS
+    stream_bits: int = PRECISE
     ranges: Ranges = UNKNOWN
     name: str = "quantize-activations"
 
@@ -161,7 +161,7 @@ def _by_part(function: ChannelFunction, whole: Concat, start: Array, precision: 
     """
     if function.rows > whole.type.channels:
         return _requantize(function, start, precision)
-    scale = precision.scale or precision.scale_for(_affine(function, start, precision.interval(function)).largest)
+    scale = precision.scale or precision.scale_for(affine(function, start, precision.interval(function)).largest)
     parts, first = [], 0
     for part in whole.parts:
         mine = slice(first, first + part.type.channels)
@@ -228,111 +228,15 @@ def _lookup(function: ChannelFunction, precision: Precision) -> Lookup:
     return Lookup(name, function.source, _common_rows(table.T), out, function, dtype, jump)
 
 
-@dataclass(frozen=True, eq=False)
-class _Pieces:
-    """The function as ``y = slope * q + intercept`` on pieces ``[rows, pieces]``.
-
-    ``range`` is that of the values, ``error`` (by row) what float32 makes of an exact source, ``gain`` and ``jump`` are
-    those of `ops.Requantize`, and ``span`` is how far ``q`` goes.
-    """
-
-    start: Array
-    last: Array
-    slope: Array
-    intercept: Array
-    range: tuple[float, float]
-    error: Array
-    gain: Array
-    jump: Array
-    span: int
-
-    @property
-    def largest(self) -> float:
-        """The largest magnitude."""
-        return max(abs(v) for v in self.range)
-
-
-def _affine(function: ChannelFunction, start: Array, valid: Interval = EVERYTHING) -> _Pieces:
-    """The affine form of ``function`` on its pieces; ranges and errors are those within ``valid``."""
-    domain, row = function.source.domain, np.arange(function.rows)
-    _, hi = bounds(domain, row, function.rows)
-    scale, offset = (per_element(a, function.rows) for a in (domain.scale, domain.offset))
-    last = np.maximum(start, np.concatenate([start[:, 1:] - domain.step, hi[:, None]], axis=1))
-    ends = [function.values64((q * scale[:, None] + offset[:, None]).T) for q in (start, last)]
-    run = np.where(last > start, last - start, 1)
-    slope = (ends[1][function.sink].T.astype(np.float64) - ends[0][function.sink].T) / run
-    first = ends[0][function.sink].T.astype(np.float64)
-    if not (np.isfinite(slope).all() and np.isfinite(first).all()):
-        raise UnsupportedModel(
-            f"{function.sink.name}: {function.sink.op} is not a finite number for some input of its range"
-        )
-    within = [inside - start for inside in _inside(start, last, slope, first, valid)]
-
-    def line(node: Node) -> tuple[Array, Array, Array]:
-        """Slope of ``node``'s value, and its values at the ends of what is valid of each piece."""
-        y0, y1 = (v[node].T.astype(np.float64) for v in ends)
-        own = (y1 - y0) / run
-        return own, y0 + own * within[0], y0 + own * within[1]
-
-    _, y0, y1 = line(function.sink)
-    jumps = _jumps(slope, ends[0][function.sink].T, ends[1][function.sink].T, domain.step)
-    error = np.zeros(slope.shape)
-    unit = UNIT_ROUNDOFF.get(function.sink.type.dtype, UNIT_ROUNDOFF["float32"])
-    for node in function.nodes:
-        own, v0, v1 = line(node)
-        through = np.where(own != 0, np.abs(slope / np.where(own == 0, 1, own)), 0.0)
-        magnitude = np.maximum(np.abs(v0), np.abs(v1))
-        if node.operator == "BatchNormalization":  # x * factor + shift, with a rounding of each and of both constants
-            of_x, x0, x1 = line(node.inputs[0])
-            factor = np.abs(own / np.where(of_x == 0, np.inf, of_x))
-            magnitude = 4 * (magnitude + 2 * factor * np.maximum(np.abs(x0), np.abs(x1)))
-        error += unit * magnitude * through
-    gain = np.abs(slope / np.where(scale == 0, np.inf, scale)[:, None])
-    least, most = (float(np.clip(end, *valid)) for end in (min(y0.min(), y1.min()), max(y0.max(), y1.max())))
-    largest = max(abs(least), abs(most))
-    rounds_off = np.zeros(slope.shape, bool)
-    for q, y in ((start + within[0], y0), (start + within[1], y1)):
-        y32 = function.evaluate32((q * scale[:, None] + offset[:, None]).T).T
-        rounds_off |= np.abs(y32 - y) > error + 2 * unit * largest
-    error += jumps * rounds_off + unit * largest  # the error is measured from float32(real(q))
-    invalid = ((y0 < valid[0]) & (y1 < valid[0])) | ((y0 > valid[1]) & (y1 > valid[1]))
-    for of_piece in (error, gain, jumps):
-        of_piece[invalid] = 0
-    error, gain, jumps = (of_piece.max(axis=1) for of_piece in (error, gain, jumps))
-    span = domain.bounds[1] - domain.bounds[0]
-    return _Pieces(start, last, slope, first - slope * start, (least, most), error, gain, jumps, span)
-
-
-def _inside(start: Array, last: Array, slope: Array, first: Array, valid: Interval) -> tuple[Array, Array]:
-    """The ends of the part of each piece on which the value is within ``valid``; where that is none, its nearer end."""
-    if valid == EVERYTHING:
-        return start, last
-    steep = np.where(slope == 0, 1.0, slope)
-    low, high = ((edge - first) / steep for edge in valid)
-    low, high = np.minimum(low, high), np.maximum(low, high)
-    flat = slope == 0
-    begin = np.clip(np.where(flat, 0, np.floor(low)), 0, last - start).astype(np.int64)
-    end = np.clip(np.where(flat, last - start, np.ceil(high)), begin, last - start).astype(np.int64)
-    return start + begin, start + end
-
-
-def _jumps(slope: Array, y0: Array, y1: Array, step: int) -> Array:
-    """How far the value jumps at the ends of each piece, beyond its slope."""
-    gap = np.abs(y0[:, 1:] - y1[:, :-1])
-    jump = np.where(gap > 1.01 * step * np.maximum(np.abs(slope[:, 1:]), np.abs(slope[:, :-1])), gap, 0.0)
-    none = np.zeros((len(slope), 1))
-    return np.asarray(np.maximum(np.concatenate([none, jump], axis=1), np.concatenate([jump, none], axis=1)))
-
-
 def _requantize(function: ChannelFunction, start: Array, precision: Precision) -> Requantize:
     valid = precision.interval(function)
-    f = _affine(function, start, valid)
+    f = affine(function, start, valid)
     if _is_regrid(f, precision):
-        return _regrid(function, _affine(function, start))
+        return _regrid(function, affine(function, start))
     natural = _natural_scale(f) if precision.scale is None and precision.is_output else precision.scale
     if natural is not None and not _is_natural(f, natural):
         natural = None
-    if natural and valid != EVERYTHING and (whole := _affine(function, start)).largest < natural * OUTPUT_LIMIT:
+    if natural and valid != EVERYTHING and (whole := affine(function, start)).largest < natural * OUTPUT_LIMIT:
         f, valid = whole, EVERYTHING  # where it costs no precision, nothing saturates
     scale = natural or precision.scale_for(f.largest)
     q_max = max(abs(b) for b in function.source.domain.bounds)
@@ -360,7 +264,7 @@ def _requantize(function: ChannelFunction, start: Array, precision: Precision) -
 
 def _node(
     function: ChannelFunction,
-    f: _Pieces,
+    f: AffinePieces,
     start: Array,
     multiplier: Array,
     bias: Array,
@@ -377,7 +281,7 @@ def _node(
     )
 
 
-def _ends(f: _Pieces, multiplier: Array, bias: Array, shift: int, valid: list[float]) -> tuple[int, int]:
+def _ends(f: AffinePieces, multiplier: Array, bias: Array, shift: int, valid: list[float]) -> tuple[int, int]:
     """The smallest and the largest result, or those of what is ``valid`` (in steps of the grid)."""
     ends = [(q * multiplier + bias) >> shift for q in (f.start, f.last)]
     lo, hi = min(int(e.min()) for e in ends), max(int(e.max()) for e in ends)
@@ -386,7 +290,7 @@ def _ends(f: _Pieces, multiplier: Array, bias: Array, shift: int, valid: list[fl
     return lo, max(lo, hi)
 
 
-def _is_regrid(f: _Pieces, precision: Precision) -> bool:
+def _is_regrid(f: AffinePieces, precision: Precision) -> bool:
     """Whether the function is affine and the same for all rows (and has the scale that is asked for)."""
     same = f.start.shape[1] == 1 and all((a == a[:1]).all() for a in (f.slope, f.intercept)) and f.slope[0, 0] != 0
     if not same or (precision.uniform and f.intercept[0, 0] != 0):
@@ -396,7 +300,7 @@ def _is_regrid(f: _Pieces, precision: Precision) -> bool:
     return precision.scale is None or bool(f.slope[0, 0] == precision.scale)
 
 
-def _regrid(function: ChannelFunction, f: _Pieces) -> Requantize:
+def _regrid(function: ChannelFunction, f: AffinePieces) -> Requantize:
     """An affine function that is the same for all rows: the same integers mean other numbers; no kernel computes it."""
     x = function.source.domain
     own = rows(f.error) if function.nodes else rows(_off_grid(x, f.slope[0, 0], f.intercept))
@@ -412,12 +316,12 @@ def _off_grid(domain: Domain, scale: float, offset: Array) -> float:
     return float(largest * np.abs(domain.scale - multiple).max() + np.abs(domain.offset - offset.reshape(-1)).max())
 
 
-def _natural_scale(f: _Pieces) -> float | None:
+def _natural_scale(f: AffinePieces) -> float | None:
     """The step of a grid on which all values lie by nature, if there is one: the steepest slope."""
     return float(np.abs(f.slope).max()) or None
 
 
-def _is_natural(f: _Pieces, scale: float) -> bool:
+def _is_natural(f: AffinePieces, scale: float) -> bool:
     """Whether slopes and biases are small multiples of ``scale``."""
     multiples = [values / scale for values in (f.slope, f.intercept)]
     return all(np.abs(m - np.rint(m)).max() <= 1e-7 and np.abs(m).max() <= 2**20 for m in multiples)
@@ -427,7 +331,7 @@ def real_range(function: ChannelFunction, valid: Interval) -> tuple[float, float
     """The smallest and the largest real value of ``function`` that is ``valid``, and its natural scale, if any."""
     domain, row = function.source.domain, np.arange(function.rows)
     try:
-        f = _affine(function, pieces(function, row), valid)
+        f = affine(function, pieces(function, row), valid)
     except NotPiecewiseError:
         # A curve: its ends and an even sweep between them; what lies outside is clipped, and its bound says so.
         lo, hi = bounds(domain, row, function.rows)

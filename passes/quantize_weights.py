@@ -1,8 +1,7 @@
 """Quantise weights: real weights, and weights that must take up their input's scales, become integers of bounded error.
 
 First and last layers often keep real weights. Each row gets its own scale and as many bits as ``weight_bits`` and a
-32-bit accumulator allow: ``sum_i |q_w[i]| * max |q_x| < 2**31``. Rows that have an integer grid by nature keep it
-where their sums fit.
+32-bit accumulator allow: ``sum_i |q_w[i]| * max |q_x| < 2**31``. Rows that have an integer grid by nature keep it.
 Where that would cost them more than `WORTH_64` bits, sums are taken in 64 bits and rounded to 32 by a shift, unless
 streams of at most 16 bits were asked for: then precision is not what counts. There weights get 24 bits, as many as
 float32 has, because errors grow: a sign that falls the other way changes all sums of the next layer by 2. Behind the
@@ -26,7 +25,6 @@ from bnncompiler.passes.binarize_weights import integer_rows
 from bnncompiler.passes.linear import (
     Integer,
     Real,
-    input_domain,
     input_rows,
     integer,
     is_real,
@@ -63,20 +61,19 @@ class QuantizeWeights:
         def rule(node: Node) -> Node | None:
             finest = FINEST if next(originals) in inner else USUAL
             match node:
-                case Dense() | Conv() if (domain := input_domain(node)) and not is_wide(node.x):
-                    return self._quantize(node, domain, np.asarray(weight_rows(node), np.float64), 0.0, finest)
-                case IntegerDense() | IntegerConv() if (
-                    is_real(node) and (domain := input_domain(node)) and not is_wide(node.x)
-                ):
+                case Dense() | Conv() if _is_ready(node):
+                    return self._quantize(node, np.asarray(weight_rows(node), np.float64), 0.0, finest)
+                case IntegerDense() | IntegerConv() if is_real(node) and _is_ready(node):
                     real = weight_rows(node) * per_element(node.scale, len(node.weight))[:, None]
-                    layer = self._quantize(node, domain, real, float(node.weight_error.max()), finest)
-                    return None if is_real(layer) else layer  # sums that nothing holds are refused behind the passes
+                    layer = self._quantize(node, real, float(node.weight_error.max()), finest)
+                    return None if is_real(layer) else layer
             return None
 
         return graph.rewrite(rule)
 
-    def _quantize(self, node: Real | Integer, domain: Domain, weight: Array, error: float, finest: int) -> Integer:
-        bias = node.bias
+    def _quantize(self, node: Real | Integer, weight: Array, error: float, finest: int) -> Integer:
+        domain, bias = _input(node), node.bias
+        assert domain is not None
         if not domain.is_uniform:
             offset = (weight * input_rows(node, domain.offset)).sum(axis=1)
             bias = offset if bias is None else bias + offset
@@ -97,6 +94,17 @@ class QuantizeWeights:
             pad_q = (layer.pad_value - domain.offset) / np.where(domain.scale == 0, np.inf, domain.scale)
             layer = replace(layer, pad_value=pad_q)
         return layer
+
+
+def _input(node: Real | Integer) -> Domain | None:
+    """The domain of the layer's input by element or channel; None where there is none that weights can take up."""
+    known = node.x.type.domain
+    return known if known is None or isinstance(node, Dense | IntegerDense) else known.by_channel(node.x.type.channels)
+
+
+def _is_ready(node: Real | Integer) -> bool:
+    """Whether the layer reads integers that leave room for sums."""
+    return _input(node) is not None and not is_wide(node.x)
 
 
 def _inner(graph: Graph) -> set[Node]:

@@ -2,274 +2,174 @@
 
 A convolution is a `PixelLoop`: gather the taps of a pixel, run a dense kernel on them, apply the activation that
 follows, put the pixel. A max-pool of its bits, where pools lie side by side, is part of putting them: the map before
-the pool never exists. A dense layer at several positions is a convolution with a 1x1 window.
+the pool never exists. A dense layer at several positions is a convolution with a 1x1 window. Where a target has a
+kernel that computes a whole row of pixels for less, the loop is one over rows (`bnncompiler.lower.row_convolutions`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from bnncompiler import map_calls, ops
-from bnncompiler.ir import Array, Node, per_element
-from bnncompiler.lower import functions, layers
-from bnncompiler.lower.rows import Layer, Rows
-from bnncompiler.lower.sliced import Border
+from bnncompiler import calls, map_calls, ops
+from bnncompiler.convolution_calls import ConvolveRow
+from bnncompiler.ir import Node, per_element
+from bnncompiler.lower import functions, layers, row_convolutions, sliced
+from bnncompiler.lower.rows import Layer
 from bnncompiler.lower.storage import LIMITS, SIGNED, Lowering, Stored, smallest_ctype
+from bnncompiler.lower.windows import Convolution, convolution
 from bnncompiler.map_calls import Index
 from bnncompiler.packing import words
-from bnncompiler.program import Buffer, Typed
-from bnncompiler.window import Window
-
-
-def _geometry(node: Layer) -> tuple[tuple[int, int, int], Window, Rows]:
-    """Shape of the input map, window, and rows of weights."""
-    if isinstance(node, ops.IntegerConv):
-        height, width, channels = node.x.type.shape
-        return (height, width, channels), node.window, Rows(node.weight.reshape(len(node.weight), -1), node.group)
-    channels = node.x.type.channels
-    return (node.x.type.size // channels, 1, channels), Window((1, 1)), Rows(node.weight)
+from bnncompiler.program import Buffer, Call, Typed
+from bnncompiler.sliced_calls import DenseSlicedBorder, sliced_digits
 
 
 def loop(low: Lowering, node: Layer) -> None:
     """Append a convolution (or a dense layer at several positions) with the activation, if that is its only reader."""
-    shape, window, rows = _geometry(node)
-    outs = len(rows.weight)
-    height, width = window.positions(shape)
-    x = layers.operand(low, node, rows)
-    act = _activation(low, node)
-    pool = _pool(low, act)
-    if pool is not None:  # what lies in no pool need not be computed
-        height, width = (
-            min(n, k * count) for n, k, count in zip((height, width), pool.window.kernel, pool.type.shape, strict=False)
-        )
-    patch = (
-        Buffer(low.derived(node, "patch"), "bnn_word", x.planes * words(rows.ins, low.word_bits))
-        if x.planes
-        else Buffer(low.derived(node, "patch"), x.buffer.ctype, rows.ins)
-    )
-    acc = Buffer(low.derived(node, "acc"), "int32_t", outs)
-    fill, border = _padding(node, x)
-    y, stored = _result(low, node, act, pool, height * width)
-    scratch = [patch]
+    conv = convolution(low, node)
+    y, stored = _result(low, conv)
+    kernel = row_convolutions.choose(low, conv) if conv.is_binary else calls.DenseXnor
+    if issubclass(kernel, ConvolveRow):
+        row_convolutions.loop(low, kernel, conv, y)
+    elif kernel is not calls.DenseXnor:
+        _threshold_loop(low, conv, y)
+    else:
+        stored = _sum_loop(low, conv, y, stored)
+    if conv.pool is not None:
+        low.within.add(conv.owner)
+    low.stored[conv.pool or conv.owner] = stored
+
+
+def _threshold_loop(low: Lowering, conv: Convolution, y: Buffer) -> None:
+    """Append the loop whose kernel computes the bits of a pixel from its patch."""
+    assert isinstance(conv.act, ops.Steps)
+    pixel = low.packed(low.derived(conv.node, "pixel"), conv.outs)
     with low.collecting() as body:
-        _gather(low, node, shape, window, rows, x, patch, fill)
-        together = (
-            rows.groups == 1
-            and isinstance(act, ops.Steps)
-            and layers.is_xnor(x, rows)
-            and functions.crossings(act) is not None
-            and (not border or layers.takes_border(low, act, node, rows))
-        )
-        if not together:
-            sums = layers.product(low, node, rows, Stored(patch, x.planes, x.signed, x.step, x.base), acc)
-            scratch.append(acc)
-    with low.collecting() as tail:
-        if together and isinstance(act, ops.Steps):
-            pixel = low.packed(low.derived(node, "pixel"), outs)
-            if border:
-                assert isinstance(node, ops.IntegerConv)
-                layers.with_border(low, act, node, rows, patch, _border_of(node, window, shape, x), pixel)
-            else:
-                layers.with_threshold(low, act, node, rows, patch, pixel)
-            put_bits(low, act, pixel, 1, outs, (height, width), y, pool)
-            scratch.append(pixel)
+        patch = _gather(low, conv)
+        if conv.border is None:
+            layers.with_threshold(low, conv.act, conv.node, conv.rows, patch, pixel)
         else:
-            if border:
-                assert isinstance(node, ops.IntegerConv)
-                sums = _as_integers(low, node, sums, outs)
-                _add_border(low, node, window, shape, x, acc)
-            scratch += _activate(low, node, act, sums, (height, width), y, pool)
-            stored = stored if act is not None else Stored(y, step=sums.step, base=sums.base)
-    macs = rows.weight.size * height * width
-    owner = node if act is None else act
-    low.calls.append(
-        map_calls.PixelLoop(
-            low.names[owner],
-            low.origin(owner),
-            macs,
-            height,
-            width,
-            rows.groups,
-            tuple(body),
-            tuple(tail),
-            tuple(scratch),
-            x.buffer,
-            y,
-        )
-    )
-    if pool is not None:
-        low.within.add(owner)
-    low.stored[pool or owner] = stored
+            _with_border(low, conv, conv.border, patch, pixel)
+        _put_bits(low, conv, pixel, 1, y)
+    _append_loop(low, conv, body, [], [patch, pixel], y)
 
 
-def _activation(low: Lowering, node: Layer) -> ops.Steps | ops.Requantize | None:
-    """The channel function to compute with each pixel: the layer's only reader, if its rows are channels."""
-    reader = layers.only_reader(low, node)
-    channels = node.type.channels
-    if isinstance(reader, ops.Steps) and len(reader.at) <= channels and not functions.is_table(reader):
-        return reader
-    if isinstance(reader, ops.Requantize) and len(reader.start) <= channels and not functions.is_identity(reader):
-        return reader
-    return None
+def _with_border(low: Lowering, conv: Convolution, border: sliced.Border, patch: Buffer, pixel: Buffer) -> None:
+    """Append the kernel that compares with thresholds of its own for each class of pixels."""
+    at, rows = conv.thresholds, conv.rows
+    tables = sliced.weights(low, conv.node, rows), sliced.thresholds(low, conv.owner, rows, at)
+    numbers = at.shape[2], sliced_digits(rows.ins), rows.ins, rows.outs
+    where = (*border.tables(low, conv.node), border.columns, Index.ROW, Index.COLUMN)
+    scratch = low.scratch(conv.owner, DenseSlicedBorder, conv.work)
+    low.call(DenseSlicedBorder, conv.owner, 0, patch, *tables, *numbers, *where, scratch, pixel)
 
 
-def _pool(low: Lowering, act: Node | None) -> ops.MaxPool | None:
-    """The max-pool that alone reads the bits of ``act``, if its windows lie side by side and inside of the map."""
-    reader = layers.only_reader(low, act) if isinstance(act, ops.Steps) and functions.code_planes(act) == 1 else None
-    if not isinstance(reader, ops.MaxPool) or reader.type.domain is None:
-        return None
-    window = reader.window
-    apart = window.stride == window.kernel and window.before == (0, 0) and window.dilation == (1, 1)
-    return reader if apart else None
+def _sum_loop(low: Lowering, conv: Convolution, y: Buffer, stored: Stored) -> Stored:
+    """Append the loop that computes the sums of a pixel and then its activation; returns how the result is stored."""
+    acc = Buffer(low.derived(conv.node, "acc"), "int32_t", conv.outs)
+    with low.collecting() as body:
+        patch = _gather(low, conv)
+        x = conv.x
+        sums = layers.product(low, conv.node, conv.rows, Stored(patch, x.planes, x.signed, x.step, x.base), acc)
+    with low.collecting() as tail:
+        if conv.border is not None:
+            sums = _as_integers(low, conv, sums)
+            _add_border(low, conv, acc)
+        scratch = _activate(low, conv, sums, y)
+    _append_loop(low, conv, body, tail, [patch, acc, *scratch], y)
+    return stored if conv.act is not None else Stored(y, step=sums.step, base=sums.base)
 
 
-def _result(
-    low: Lowering, node: Layer, act: ops.Steps | ops.Requantize | None, pool: ops.MaxPool | None, pixels: int
-) -> tuple[Buffer, Stored]:
+def _append_loop(
+    low: Lowering, conv: Convolution, body: Sequence[Call], tail: Sequence[Call], scratch: Sequence[Buffer], y: Buffer
+) -> None:
+    about = low.names[conv.owner], low.origin(conv.owner), conv.macs
+    inner = tuple(body), tuple(tail)
+    within = (*scratch, *(c.buffers["scratch"] for c in (*body, *tail) if "scratch" in c.buffers))
+    low.calls.append(map_calls.PixelLoop(*about, *conv.size, conv.rows.groups, *inner, within, conv.x.buffer, y))
+
+
+def _result(low: Lowering, conv: Convolution) -> tuple[Buffer, Stored]:
     """The map that the loop writes."""
-    channels = node.type.channels
-    if isinstance(act, ops.Steps) and pool is not None:
-        y = low.packed(low.names[pool], pool.type.size)
-        return y, functions.stored_levels(act, y)
-    if isinstance(act, ops.Steps):
-        y = low.packed(low.names[act], pixels * channels, functions.code_planes(act))
-        return y, functions.stored_levels(act, y)
-    owner = node if act is None else act
-    ctype = "int32_t" if act is None else low.output_ctype(act)
-    y = Buffer(low.names[owner], ctype, pixels * channels)
+    count = conv.size[0] * conv.size[1] * conv.node.type.channels
+    if isinstance(conv.act, ops.Steps) and conv.pool is not None:
+        y = low.packed(low.names[conv.pool], conv.pool.type.size)
+        return y, functions.stored_levels(conv.act, y)
+    if isinstance(conv.act, ops.Steps):
+        y = low.packed(low.names[conv.act], count, functions.code_planes(conv.act))
+        return y, functions.stored_levels(conv.act, y)
+    ctype = "int32_t" if conv.act is None else low.output_ctype(conv.act)
+    y = Buffer(low.names[conv.owner], ctype, count)
     return y, Stored(y)
 
 
-def _padding(node: Layer, x: Stored) -> tuple[int, bool]:
-    """The code of padded taps, and whether what it adds must be taken back because padding adds nothing."""
-    if isinstance(node, ops.IntegerDense) or not node.is_padded:
-        return 0, False
-    if node.pad_code is None:
-        return 0, bool(_border(node, x).any())
-    code = (node.pad_code - int(x.base[0])) // x.step
-    return (code % (1 << x.planes) if x.planes else code), False
+def _gather(low: Lowering, conv: Convolution) -> Buffer:
+    """Append the call that gathers the taps of a pixel; returns where they are."""
+    (height, width, channels), x, groups = conv.shape, conv.x, conv.rows.groups
+    group = Index.GROUP if groups > 1 else 0
+    numbers = (height, width, channels, group, channels // groups, *map_calls.geometry(conv.window), conv.fill)
+    name = low.derived(conv.node, "patch")
+    if x.planes:
+        patch = Buffer(name, "bnn_word", x.planes * words(conv.rows.ins, low.word_bits))
+        low.call(map_calls.GatherBits, conv.node, 0, x.buffer, x.planes, *numbers, Index.ROW, Index.COLUMN, patch)
+    else:
+        patch = Buffer(name, x.buffer.ctype, conv.rows.ins)
+        here = Index.ROW, Index.COLUMN, Typed(patch)
+        low.call(map_calls.GatherIntegers, conv.node, 0, Typed(x.buffer), *numbers, *here)
+    return patch
 
 
-def _as_integers(low: Lowering, node: Layer, sums: Stored, outs: int) -> Stored:
+def _as_integers(low: Lowering, conv: Convolution, sums: Stored) -> Stored:
     """Sums of codes as the sums themselves, to which what padding adds can be added."""
     if sums.is_plain:
         return sums
-    base = per_element(sums.base, outs)[:, None]
+    base = per_element(sums.base, conv.outs)[:, None]
     step, start = np.full_like(base, sums.step), np.zeros_like(base)
+    limits = LIMITS["int32_t"]
     functions.affine(
-        low, node, "sum_", sums.buffer, outs, start, step, base, 0, LIMITS["int32_t"], sums.buffer, exact=True
+        low, conv.node, "sum_", sums.buffer, conv.outs, start, step, base, 0, limits, sums.buffer, exact=True
     )
     return Stored(sums.buffer)
 
 
-def _border(node: ops.IntegerConv, x: Stored) -> Array:
-    """What padded taps must add to the sums beyond what code 0 (``q = base``), which stands in their place, adds."""
-    return np.asarray(node.border - np.rint(node.over_border(x.base[:1])).astype(np.int64))
-
-
-def _gather(
-    low: Lowering,
-    node: Layer,
-    shape: tuple[int, int, int],
-    window: Window,
-    rows: Rows,
-    x: Stored,
-    patch: Buffer,
-    fill: int,
-) -> None:
-    height, width, channels = shape
-    group = Index.GROUP if rows.groups > 1 else 0
-    numbers = (
-        height,
-        width,
-        channels,
-        group,
-        channels // rows.groups,
-        *map_calls.geometry(window),
-        fill,
-        Index.ROW,
-        Index.COLUMN,
-    )
-    if x.planes:
-        low.call(map_calls.GatherBits, node, 0, x.buffer, x.planes, *numbers, patch)
-    else:
-        low.call(map_calls.GatherIntegers, node, 0, Typed(x.buffer), *numbers, Typed(patch))
-
-
-def _add_border(
-    low: Lowering, node: ops.IntegerConv, window: Window, shape: tuple[int, int, int], x: Stored, acc: Buffer
-) -> None:
+def _add_border(low: Lowering, conv: Convolution, acc: Buffer) -> None:
     """Append what padded taps add, by class of pixels."""
-    border = _border_of(node, window, shape, x)
-    values, tables = border.values[1:], border.tables(low, node)
-    table = low.table(node, "border", values, smallest_ctype(values, SIGNED), len(node.weight))
-    numbers = border.columns, Typed(table), len(node.weight)
-    low.call(map_calls.AddBorder, node, 0, *tables, *numbers, Index.ROW, Index.COLUMN, acc)
+    assert conv.border is not None
+    values, tables = conv.border.values[1:], conv.border.tables(low, conv.node)
+    table = low.table(conv.node, "border", values, smallest_ctype(values, SIGNED), conv.outs)
+    numbers = conv.border.columns, Typed(table), conv.outs
+    low.call(map_calls.AddBorder, conv.node, 0, *tables, *numbers, Index.ROW, Index.COLUMN, acc)
 
 
-def _border_of(node: ops.IntegerConv, window: Window, shape: tuple[int, int, int], x: Stored) -> Border:
-    """What padded taps add, by class of pixels."""
-    border = _border(node, x)
-    valid = window.valid(shape)  # [rows, columns, taps down, taps across]
-    row_class, column_class = (_classes(np.asarray(valid.any(axis=other))) for other in ((1, 3), (0, 2)))
-    count = int(column_class.max()) + 1
-    values = np.zeros(((int(row_class.max()) + 1) * count, len(node.weight)), np.int64)
-    for r in range(len(row_class)):
-        for c in range(len(column_class)):
-            values[row_class[r] * count + column_class[c]] = border[r, c]
-    return Border(row_class, column_class, values)
-
-
-def _classes(reached: Array) -> Array:
-    """Positions ``[positions, taps]`` with the same taps on the map have the same number; all taps on it is 0."""
-    _, number = np.unique(~reached, axis=0, return_inverse=True)
-    number = number.reshape(-1)
-    if reached.all(axis=1).any():
-        inside = number[np.flatnonzero(reached.all(axis=1))[0]]
-        assert inside == 0
-        return np.asarray(number)
-    return np.asarray(number + 1)
-
-
-def _activate(
-    low: Lowering,
-    node: Layer,
-    act: ops.Steps | ops.Requantize | None,
-    sums: Stored,
-    size: tuple[int, int],
-    y: Buffer,
-    pool: ops.MaxPool | None,
-) -> list[Buffer]:
+def _activate(low: Lowering, conv: Convolution, sums: Stored, y: Buffer) -> list[Buffer]:
     """Append the activation of one pixel and its way into the map; returns the scratch that this takes."""
-    outs = node.type.channels
+    act, outs = conv.act, conv.outs
+    where = outs, conv.size[1], Index.ROW, Index.COLUMN, Typed(y)
     if isinstance(act, ops.Steps):
         planes = functions.code_planes(act)
-        pixel = low.packed(low.derived(node, "pixel"), outs, planes)
+        pixel = low.packed(low.derived(conv.node, "pixel"), outs, planes)
         scratch = functions.steps(low, act, sums, outs, pixel)
-        put_bits(low, act, pixel, planes, outs, size, y, pool)
+        _put_bits(low, conv, pixel, planes, y)
         return [pixel, *scratch]
     if act is None:
-        low.call(map_calls.PutIntegers, node, 0, Typed(sums.buffer), outs, size[1], Index.ROW, Index.COLUMN, Typed(y))
+        low.call(map_calls.PutIntegers, conv.node, 0, Typed(sums.buffer), *where)
         return []
-    pixel = Buffer(low.derived(node, "pixel"), y.ctype, outs)
+    pixel = Buffer(low.derived(conv.node, "pixel"), y.ctype, outs)
     functions.requantize(low, act, sums, outs, pixel)
-    low.call(map_calls.PutIntegers, act, 0, Typed(pixel), outs, size[1], Index.ROW, Index.COLUMN, Typed(y))
+    low.call(map_calls.PutIntegers, act, 0, Typed(pixel), *where)
     return [pixel]
 
 
-def put_bits(
-    low: Lowering,
-    node: Node,
-    x: Buffer,
-    planes: int,
-    n: int,
-    size: tuple[int, int],
-    y: Buffer,
-    pool: ops.MaxPool | None = None,
-) -> None:
-    """Append the call that puts one pixel's bit planes into a map of ``size``, or into a pool of it."""
-    if pool is not None:
-        numbers = (n, pool.type.shape[1], *pool.window.kernel, Index.ROW, Index.COLUMN)
-        low.call(map_calls.PutPooled, node, 0, x, *numbers, y)
+def _put_bits(low: Lowering, conv: Convolution, pixel: Buffer, planes: int, y: Buffer) -> None:
+    """Append the call that puts one pixel's bit planes into the map, or into a pool of it."""
+    if conv.pool is not None:
+        numbers = (conv.outs, conv.pool.type.shape[1], *conv.pool.window.kernel, Index.ROW, Index.COLUMN)
+        low.call(map_calls.PutPooled, conv.owner, 0, pixel, *numbers, y)
         return
+    put_bits(low, conv.owner, pixel, planes, conv.outs, conv.size, y)
+
+
+def put_bits(low: Lowering, node: Node, x: Buffer, planes: int, n: int, size: tuple[int, int], y: Buffer) -> None:
+    """Append the call that puts one pixel's bit planes into a map of ``size``."""
     low.call(map_calls.PutBits, node, 0, x, planes, n, size[0] * size[1] * n, size[1], Index.ROW, Index.COLUMN, y)

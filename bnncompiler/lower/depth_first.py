@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnncompiler import memory
+from bnncompiler.convolution_calls import Windowed, written_shape
 from bnncompiler.lower.by_pixel import Shape, as_loop
-from bnncompiler.map_calls import Dropped, GatherBits, GatherIntegers, Index, PixelLoop, PutBits, PutIntegers, PutPooled
+from bnncompiler.map_calls import Dropped, GatherIntegers, Index, PixelLoop, PutBits, PutIntegers, PutPooled
 from bnncompiler.packing import words
 from bnncompiler.program import Buffer, Call, Program, Sliced, Table, Typed
 from bnncompiler.row_calls import RowLoop, SlideBits, SlideIntegers, Stage, row_sizes, streamed
@@ -27,7 +28,6 @@ from bnncompiler.row_calls import RowLoop, SlideBits, SlideIntegers, Stage, row_
 if TYPE_CHECKING:
     from bnncompiler.lower import Lowered
 
-Gather = GatherBits | GatherIntegers
 Put = PutBits | PutIntegers | PutPooled
 LONGEST = 255  # stages of a loop: its order is a table of bytes
 MOST_STEPS = 2**16 - 1  # counters have 16 bits
@@ -163,7 +163,7 @@ class Chain:
     def _moved(self, call: Call, i: int, lines: Sequence[Buffer]) -> Call:
         """A call on line buffers in the place of maps."""
         moved = call.with_buffers({loop.y: lines[k] for k, loop in enumerate(self.loops)})
-        if isinstance(moved, Gather) and call.buffers["x"] in self.stage_of and isinstance(moved.before_h, int):
+        if isinstance(moved, Windowed) and call.buffers["x"] in self.stage_of and isinstance(moved.before_h, int):
             source = self.stage_of[call.buffers["x"]]
             if not self.whole[source]:
                 moved = replace(moved, height=self.held[source], before_h=Dropped(source, moved.before_h))
@@ -187,17 +187,10 @@ def _windows(loop: PixelLoop) -> tuple[tuple[Buffer, tuple[int, int, int, int], 
     """What a loop gathers from: a map, the window in rows as the numbers of a `Read`, and the shape of the map."""
     found = []
     for call in loop.inner:
-        if isinstance(call, Gather) and isinstance(call.before_h, int):
+        if isinstance(call, Windowed) and isinstance(call.before_h, int):
             rows = call.stride_h, call.before_h, (call.kernel_h - 1) * call.dilation_h, call.height
             found.append((call.buffers["x"], rows, (call.height, call.width, call.channels)))
     return tuple(found)
-
-
-def _shape(loop: PixelLoop) -> Shape:
-    """The shape of the map that a loop writes."""
-    put = _put(loop)
-    per = put.pool_h if isinstance(put, PutPooled) else 1
-    return -(-loop.rows // per), put.columns, put.n
 
 
 def _is_chain(loops: Sequence[PixelLoop]) -> bool:
@@ -207,7 +200,7 @@ def _is_chain(loops: Sequence[PixelLoop]) -> bool:
         seen = {x: shape for x, _, shape in _windows(loop)}
         if any(seen.get(b) != shapes[b] for b in (loop.x, *loop.more) if b in shapes):
             return False
-        shapes[loop.y] = _shape(loop)
+        shapes[loop.y] = written_shape(loop)
     return True
 
 
@@ -292,7 +285,7 @@ class _Search:
                 loop = as_loop(call, shape, self.word_bits, self._fresh)
             loops.append(loop)
             if loop is not None:
-                shapes[y.name] = _shape(loop)
+                shapes[y.name] = written_shape(loop)
         return loops
 
     def _fresh(self, stem: str) -> str:

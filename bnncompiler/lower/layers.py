@@ -14,12 +14,10 @@ from bnncompiler.ir import Array, Node
 from bnncompiler.lower import functions, sliced
 from bnncompiler.lower.rows import Layer, Rows
 from bnncompiler.lower.storage import SIGNED, Lowering, Stored, smallest_ctype
-from bnncompiler.map_calls import Index
 from bnncompiler.packing import pack_bits, words
 from bnncompiler.program import Buffer, Call, Sliced, Table, Typed
 from bnncompiler.sliced_calls import (
     DenseSliced,
-    DenseSlicedBorder,
     DenseSlicedPlanes,
     DenseSlicedThreshold,
     planes_digits,
@@ -107,34 +105,11 @@ def with_threshold(low: Lowering, node: ops.Steps, layer: Layer, rows: Rows, x: 
     if kernel is DenseSlicedThreshold:
         tables = sliced.weights(low, layer, rows), sliced.thresholds(low, node, rows, at)
         numbers = at.shape[1], sliced_digits(rows.ins), rows.ins, rows.outs
-        low.call(kernel, node, macs, x, *tables, *numbers, y)
+        low.call(kernel, node, macs, x, *tables, *numbers, low.scratch(node, kernel, work), y)
     else:
         table = Typed(low.table(node, "at", at, None, at.shape[1]))
         w = _rows(low, layer, rows, tiled=kernel is DenseTiledThreshold)
         low.call(kernel, node, macs, x, w, table, at.shape[1], rows.ins, rows.outs, y)
-
-
-def takes_border(low: Lowering, node: ops.Steps, layer: Layer, rows: Rows) -> bool:
-    """Whether a kernel that compares with other thresholds at the border is best for ``layer`` with ``node``."""
-    crossed = functions.crossings(node)
-    if crossed is None:
-        return False
-    work = Work(rows.ins, rows.outs, thresholds=crossed.shape[1], times=times(layer))
-    kernels = (calls.DenseXnor, *([DenseSlicedBorder] if sliced.fits(rows) else []))
-    return low.choose(kernels, work) is DenseSlicedBorder
-
-
-def with_border(
-    low: Lowering, node: ops.Steps, layer: Layer, rows: Rows, x: Buffer, border: sliced.Border, y: Buffer
-) -> None:
-    """Append the kernel that does what `with_threshold` does, with thresholds for each class of ``border``."""
-    crossed = functions.crossings(node)
-    assert crossed is not None
-    at = np.repeat(crossed, rows.outs // len(crossed), axis=0) - border.values[:, :, None]
-    tables = sliced.weights(low, layer, rows), sliced.thresholds(low, node, rows, at)
-    numbers = at.shape[2], sliced_digits(rows.ins), rows.ins, rows.outs
-    where = (*border.tables(low, layer), border.columns, Index.ROW, Index.COLUMN)
-    low.call(DenseSlicedBorder, node, 0, x, *tables, *numbers, *where, y)
 
 
 def product(low: Lowering, node: Layer, rows: Rows, x: Stored, y: Buffer) -> Stored:
@@ -157,7 +132,8 @@ def product(low: Lowering, node: Layer, rows: Rows, x: Stored, y: Buffer) -> Sto
         if kernel is DenseSliced:
             by_input = part(sliced.weights(low, node, kept), (ins + 1) * words(outs, low.word_bits))
             offset = Typed(part(sliced.offsets(low, node, kept), outs))
-            low.call(DenseSliced, node, macs, x.buffer, by_input, offset, sliced_digits(ins), ins, outs, sums)
+            numbers = sliced_digits(ins), ins, outs
+            low.call(kernel, node, macs, x.buffer, by_input, offset, *numbers, low.scratch(node, kernel, work), sums)
             return Stored(y)
         w = part(_rows(low, node, kept, tiled=kernel is DenseTiled), outs * row_words)
         low.call(kernel, node, macs, x.buffer, w, ins, outs, sums)
@@ -182,7 +158,8 @@ def product(low: Lowering, node: Layer, rows: Rows, x: Stored, y: Buffer) -> Sto
     if rows.kinds <= {-1, 1} and low.choose(on_bits, work) is DenseSlicedPlanes:
         by_input = part(sliced.weights(low, node, kept), (ins + 1) * words(outs, low.word_bits))
         numbers = planes_digits(ins, x.planes), ins, outs
-        low.call(DenseSlicedPlanes, node, macs, x.buffer, x.planes, by_input, *numbers, sums)
+        scratch = low.scratch(node, DenseSlicedPlanes, work)
+        low.call(DenseSlicedPlanes, node, macs, x.buffer, x.planes, by_input, *numbers, scratch, sums)
     elif rows.kinds <= {-1, 1}:
         low.call(calls.DenseBipolar, node, macs, *plane, bits("weights", kept.weight > 0), None, ins, outs, sums)
     elif rows.wants_planes:

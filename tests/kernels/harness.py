@@ -15,13 +15,20 @@ from pathlib import Path
 
 import numpy as np
 
-from bnncompiler import calls, map_calls, move_calls, overlap, row_calls
+from bnncompiler import calls, convolution_calls, map_calls, move_calls, overlap, row_calls
 from bnncompiler.ir import Array
 from bnncompiler.program import Buffer, Call, Memory, Table, Typed, data_of
 
 KERNELS = Path(__file__).parents[2] / "backends" / "kernels"
 LOOPS = {map_calls.PixelLoop, row_calls.RowLoop}
-CALLS: list[type[Call]] = sorted(set(Call.__subclasses__()) - LOOPS, key=lambda c: c.__name__)
+
+
+def _concrete(kind: type[Call]) -> set[type[Call]]:
+    """The classes of calls that have a kernel: those without subclasses."""
+    return {kind}.union(*(_concrete(k) for k in kind.__subclasses__())) - ({kind} if kind.__subclasses__() else set())
+
+
+CALLS: list[type[Call]] = sorted(_concrete(Call) - LOOPS - {convolution_calls.ConvolveRow}, key=lambda c: c.__name__)
 TYPES = ["uint8_t", "int8_t", "uint16_t", "int16_t", "int32_t"]
 ENUMERATORS = [*TYPES, "int64_t"]  # of bnn_type, in order
 

@@ -1,0 +1,128 @@
+"""Calls that convolve a row: all output pixels of one row of a bipolar convolution, with their thresholds.
+
+A loop that gathers a patch for each pixel and multiplies it serves every convolution. Where windows of neighbouring
+pixels overlap, a kernel that sees the whole row does less: what it finds out about a pixel of the input serves all
+windows over it. How weights and thresholds are stored is the kernel's own affair, a subclass of `ConvolveRow`; what is
+computed is the same.
+
+In a `map_calls.PixelLoop` such a call is the only one of its row: the loop has one column.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bnncompiler.calls import product
+from bnncompiler.costs import Work
+from bnncompiler.ir import Array
+from bnncompiler.map_calls import (
+    Dropped,
+    GatherBits,
+    GatherIntegers,
+    Index,
+    PixelLoop,
+    PutBits,
+    PutIntegers,
+    PutPooled,
+    taps_at,
+)
+from bnncompiler.packing import pack_bits, unpack_bits
+from bnncompiler.program import Buffer, Call, Memory, Table
+
+
+@dataclass(frozen=True, eq=False)
+class ConvolveRow(Call):
+    """One row of a bipolar convolution: bit ``o`` of a pixel is the parity of the thresholds that sum ``o`` reaches.
+
+    ``x`` is a packed map ``[height, width, channels]``; taps outside of it are -1. Pixels over which the window reaches
+    out of the map in the same way are one class, ``row_class[row] * classes + column_class[column]``, and have
+    thresholds of their own; without class tables all pixels are class 0. ``y`` holds the bits ``[columns, outs]``
+    without gaps, and zeros behind them.
+    """
+
+    x: Buffer
+    height: int
+    width: int
+    channels: int
+    kernel_h: int
+    kernel_w: int
+    stride_h: int
+    stride_w: int
+    dilation_h: int
+    dilation_w: int
+    before_h: int | Dropped
+    before_w: int
+    row: int | Index
+    columns: int
+    outs: int
+    row_class: Table | None
+    column_class: Table | None
+    classes: int
+
+    @classmethod
+    def accepts(cls, work: Work, word_bits: int) -> bool:
+        """Whether the kernel can compute ``work``, whose ``span`` is given."""
+        raise NotImplementedError
+
+    @property
+    def taps(self) -> int:
+        """How many inputs an output has."""
+        return self.kernel_h * self.kernel_w * self.channels
+
+    def weights(self) -> Array:
+        """The weights as bits ``[outs, taps]``."""
+        raise NotImplementedError
+
+    def thresholds(self) -> Array:
+        """The thresholds on the sums, ``[classes of pixels, outs, count]``."""
+        raise NotImplementedError
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        x = unpack_bits(memory[self.x.name], self.height * self.width * self.channels).astype(np.int64)
+        rows, columns = np.broadcast_arrays(np.asarray(self.row)[..., None], np.arange(self.columns))
+        patches = taps_at(self, x.reshape(self.height, self.width, self.channels), rows, columns, 0)
+        sums = product(2 * patches - 1, 2 * self.weights().astype(np.int64) - 1)
+        reached = (sums[..., None] >= self.thresholds()[self._class_of(rows, columns)]).sum(axis=-1)
+        bits = (reached & 1).reshape(*reached.shape[:-2], -1)
+        memory[self.buffers["y"].name] = pack_bits(bits, word_bits)
+
+    def _class_of(self, row: Array, column: Array) -> Array:
+        if self.row_class is None or self.column_class is None:
+            return np.zeros(row.shape, np.int64)
+        classes = self.row_class.values[row].astype(np.int64) * self.classes + self.column_class.values[column]
+        return np.asarray(classes)
+
+
+@dataclass(frozen=True, eq=False)
+class PoolRow(Call):
+    """The OR of each ``pool_w`` neighbouring pixels of a row of ``columns`` pixels of ``n`` bits.
+
+    The last pool has the pixels that are left.
+    """
+
+    x: Buffer
+    columns: int
+    n: int
+    pool_w: int
+    y: Buffer
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        bits = unpack_bits(memory[self.x.name], self.columns * self.n)
+        bits = bits.reshape(*bits.shape[:-1], self.columns, self.n)
+        first = np.arange(0, self.columns, self.pool_w)
+        pooled = np.logical_or.reduceat(bits, first, axis=-2)
+        memory[self.y.name] = pack_bits(pooled.reshape(*pooled.shape[:-2], -1), word_bits)
+
+
+Windowed = GatherBits | GatherIntegers | ConvolveRow  # calls that read a map through windows
+
+
+def written_shape(loop: PixelLoop) -> tuple[int, int, int]:
+    """Height, width and channels of the map that a loop over pixels, or over rows at once, writes."""
+    put = loop.inner[-1]
+    assert isinstance(put, PutBits | PutIntegers | PutPooled), f"{loop.layer}: a loop over pixels ends with putting one"
+    height = -(-loop.rows // put.pool_h) if isinstance(put, PutPooled) else loop.rows
+    channels = next((c.outs for c in loop.inner if isinstance(c, ConvolveRow)), put.n)
+    return height, put.columns * put.n // channels, channels
