@@ -16,6 +16,7 @@ from bnncompiler import Compilation
 from bnncompiler.backends.cmsis import CMSIS, STRIP, CortexMCosts
 from bnncompiler.backends.cmsis_targets import CHIPS, CORES, core_of
 from bnncompiler.costs import Cost
+from bnncompiler.errors import UsageError
 from bnncompiler.ir import Array
 from bnncompiler.machines import qemu, records
 from bnncompiler.machines.host import FLAGS
@@ -98,6 +99,20 @@ def test_targets_have_a_core_and_its_memory() -> None:
     machine = CMSIS.machine(rp2040)
     assert isinstance(machine, CortexM) and machine.core == "cortex-m0plus"
     assert CMSIS.target("cortex-m0plus").costs == rp2040.costs != CMSIS.target("cortex-m4").costs
+
+
+@pytest.mark.parametrize(
+    ("spelled", "name"),
+    [("m0plus", "cortex-m0plus"), ("Cortex-M0+", "cortex-m0plus"), ("M4", "cortex-m4"), ("STM32F411", "stm32f411")],
+)
+def test_targets_as_people_spell_them(spelled: str, name: str) -> None:
+    assert CMSIS.target(spelled).name == name
+
+
+@pytest.mark.parametrize("unknown", ["", "cortex", "m", "m5", "4"])
+def test_what_is_only_a_part_of_a_name_is_no_target(unknown: str) -> None:
+    with pytest.raises(UsageError, match="it has cortex-m4, cortex-m0, "):
+        CMSIS.target(unknown)
 
 
 # --- compilers
