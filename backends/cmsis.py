@@ -24,6 +24,7 @@ from bnncompiler.sliced_calls import (
     DenseSlicedThreshold,
     sliced_digits,
 )
+from bnncompiler.widths import COMPACT
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,10 @@ MVE = CortexMCosts(92, 14, 58, 2.4, 5.6, 110, 1050, 570, 2.2, 720, 0, 5.1, 84, 5
 
 
 def _targets() -> tuple[Target, ...]:
-    cores = tuple(Target(c.name, word_bits=32, align=4, costs=_costs(c.name)) for c in CORES)
-    chips = tuple(Target(c.name, 32, 4, 32, c.flash, c.ram, c.hertz, _costs(c.core)) for c in CHIPS)
+    cores = tuple(Target(c.name, 32, 4, costs=_costs(c.name), stream_bits=COMPACT) for c in CORES)
+    chips = tuple(
+        Target(c.name, 32, 4, 32, c.flash, c.ram, c.hertz, _costs(c.core), stream_bits=COMPACT) for c in CHIPS
+    )
     return (*cores, *chips)
 
 
