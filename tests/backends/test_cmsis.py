@@ -204,6 +204,15 @@ def test_a_first_layer_of_bytes_meets_its_goal() -> None:
     assert instructions(dense(), "cortex-m4", "slice", input="uint8") <= 1.4
 
 
+@pytest.mark.parametrize(("target", "most"), [("cortex-m0plus", 8.0), ("cortex-m4", 5.3), ("cortex-m55", 5.0)])
+def test_a_first_layer_of_few_bytes_has_no_planes(target: str, most: float) -> None:
+    """Nine taps are too few to list what is 1 in each plane; with gathering, thresholds and putting."""
+    b = Builder()
+    y = b("Conv", b.input("x", ["N", 1, 8, 8]), signs(32, 1, 3, 3))
+    model = b.model(b("Sign", b("Add", y, offset(32, 1, 1))))
+    assert instructions(model, target, "dense_signs", input="uint8") <= most
+
+
 @pytest.mark.parametrize("model", [dense(), conv(64), conv(128)], ids=["dense", "conv64", "conv128"])
 def test_vectors_take_half_the_instructions(model: ModelProto) -> None:
     scalar, vectors = (instructions(model, target, input="bits") for target in ("cortex-m4", "cortex-m55"))
