@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,11 +35,11 @@ class Network(Builder):
         _, parameters = graphs.batch_norm(self.rng, channels, 9 * channels)
         return self("BatchNormalization", x, *(np.asarray(p, np.float32) for p in parameters))
 
-    def binary(self, x: str, ins: int, outs: int, **attrs: object) -> str:
+    def binary(self, x: str, ins: int, outs: int, **attrs: Any) -> str:
         weight = graphs.signs(self.rng, outs, ins, 3, 3)
         return self("Conv", self("Sign", x), weight, **{"pads": [1] * 4} | attrs)
 
-    def block(self, x: str, ins: int = CHANNELS, outs: int = CHANNELS, **attrs: object) -> str:
+    def block(self, x: str, ins: int = CHANNELS, outs: int = CHANNELS, **attrs: Any) -> str:
         return self.norm(self.binary(x, ins, outs, **attrs), outs)
 
     def classified(self, x: str, channels: int) -> ModelProto:
