@@ -23,7 +23,7 @@ from bnncompiler.map_calls import (
     PutBits,
     PutPooled,
 )
-from bnncompiler.move_calls import AddIntegers, MulIntegers
+from bnncompiler.move_calls import AddIntegers, ConcatIntegers, MulIntegers
 from bnncompiler.program import Buffer, Call
 from bnncompiler.window import Window
 
@@ -61,6 +61,9 @@ def timeline(call: Call, word_bits: int) -> Timeline | None:
     match call:
         case Requantize() | Scale() | Lookup() | AddIntegers() | MulIntegers():
             return Timeline(byte_x // size_x, byte_y // size_y)
+        case ConcatIntegers(z=z) if z.data != x:
+            pixel, channel = np.divmod(byte_x // size_x, call.x_channels)
+            return Timeline(pixel * (call.x_channels + call.z_channels) + channel, byte_y // size_y)
         case Threshold() | Slice(planes=1):
             return Timeline(byte_x // size_x // word_bits, byte_y // size_y)
         case Unpack(planes=planes):

@@ -603,8 +603,8 @@ MAKERS: dict[type[Call], Callable[[np.random.Generator, int, int, Memory], Call]
 }  # fmt: skip
 
 
-IN_PLACE = (AddIntegers, Argmax, Lookup, MaxPoolBits, MaxPoolIntegers, MulIntegers, Requantize, Scale, Slice,
-            Threshold, Unpack)  # fmt: skip
+IN_PLACE = (AddIntegers, Argmax, ConcatIntegers, Lookup, MaxPoolBits, MaxPoolIntegers, MulIntegers, Requantize,
+            Scale, Slice, Threshold, Unpack)  # fmt: skip
 
 
 def cases(kind: type[Call], word_bits: int) -> Iterator[Case]:
