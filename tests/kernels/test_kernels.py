@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bnncompiler import convolution_calls, map_calls, overlap, row_calls
+from bnncompiler import column_calls, convolution_calls, map_calls, overlap, row_calls
 from bnncompiler.calls import (
     Argmax,
     DenseBipolar,
@@ -32,7 +33,9 @@ from bnncompiler.calls import (
     TopValues,
     Unpack,
 )
+from bnncompiler.column_calls import ConvolveColumns, column_weights
 from bnncompiler.convolution_calls import PoolRow
+from bnncompiler.costs import Span
 from bnncompiler.ir import Array
 from bnncompiler.map_calls import (
     AddBorder,
@@ -444,6 +447,37 @@ def pool_row(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -
     return PoolRow(*ABOUT, x, columns, n, pool_w, Buffer("y", "bnn_word", words(-(-columns // pool_w) * n, word_bits)))
 
 
+def convolve_columns(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    height, width, outs = map(int, rng.integers(1, [6, 9, 40]))
+    window = a_window(rng, height, width)
+    window = replace(window, dilation=(window.dilation[0], 1))
+    rows, columns = window.positions((height, width))
+    taps = window.kernel[0] * window.kernel[1] * n
+    classes, down = int(rng.integers(1, columns + 1)), int(rng.integers(1, 4))
+    limit = np.clip(taps // 2 + rng.integers(-9, 10, (down, -(-outs // 2), classes, 2)), 0, taps + 1)
+    limit[rng.random(limit.shape) < 0.05] = taps + 1
+    tables = table(rng.integers(0, down, rows), "uint8_t"), table(a_run_each(rng, classes, columns), "uint8_t")
+    if classes * down == 1:
+        tables = None, None
+    limit.reshape(down, -1, classes, 2)[:, -1, :, outs % 2 or 2 :] = 0
+    w = column_weights(bits(rng, outs, *window.kernel, n), word_bits)
+    memory["x"] = pack_bits(bits(rng, height * width * n), word_bits)
+    x, y = (
+        Buffer(b, "bnn_word", words(size, word_bits)) for b, size in (("x", height * width * n), ("y", columns * outs))
+    )
+    scratch = Buffer("scratch", "bnn_word", ConvolveColumns.scratch_words(Span(n, window, columns), word_bits))
+    ctype = "uint8_t" if taps < 255 else "int16_t"
+    numbers = height, width, n, *geometry(window), int(rng.integers(rows)), columns, outs
+    stored = table(w, "bnn_word"), Typed(table(limit, ctype))
+    return ConvolveColumns(*ABOUT, x, *numbers, *tables, classes, *stored, scratch, y)
+
+
+def a_run_each(rng: np.random.Generator, classes: int, columns: int) -> Array:
+    """Classes in order, each of some neighbouring columns."""
+    starts = np.sort(rng.choice(np.arange(1, columns), classes - 1, replace=False)) if classes > 1 else []
+    return np.searchsorted(starts, np.arange(columns), side="right")
+
+
 def slide_bits(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     rows, planes, per = map(int, rng.integers(1, [6, 5, 4]))
     codes = rng.integers(0, 2**planes, rows * n)
@@ -556,7 +590,7 @@ MAKERS: dict[type[Call], Callable[[np.random.Generator, int, int, Memory], Call]
     Lookup: lookup, Requantize: requantize, Scale: scale, Slice: slice_, Steps: steps, Threshold: threshold,
     TopIndices: top_indices, TopValues: top_values,
     Unpack: unpack, AddBorder: add_border, GatherBits: gather_bits, GatherIntegers: gather_integers,
-    PoolRow: pool_row, PutPooled: put_pooled, SlideBits: slide_bits, SlideIntegers: slide_integers,
+    ConvolveColumns: convolve_columns, PoolRow: pool_row, PutPooled: put_pooled, SlideBits: slide_bits, SlideIntegers: slide_integers,
     MaxPoolBits: max_pool_bits, MaxPoolIntegers: max_pool_integers, PutBits: put_bits, PutIntegers: put_integers,
     AddIntegers: elementwise(AddIntegers), MulIntegers: elementwise(MulIntegers), ConcatBits: concat_bits,
     ConcatIntegers: concat_integers, PermuteBits: permute_bits, PermuteIntegers: permute_integers,
@@ -569,7 +603,7 @@ IN_PLACE = (AddIntegers, Argmax, Lookup, MaxPoolBits, MaxPoolIntegers, MulIntege
 
 def cases(kind: type[Call], word_bits: int) -> Iterator[Case]:
     rng = np.random.default_rng(CALLS.index(kind))
-    by_channels = (convolution_calls, map_calls, row_calls)
+    by_channels = (column_calls, convolution_calls, map_calls, row_calls)
     for n in CHANNELS if kind.__module__ in [m.__name__ for m in by_channels] else WIDTHS:
         for _ in range(2):
             memory: Memory = {}

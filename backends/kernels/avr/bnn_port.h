@@ -14,10 +14,12 @@
 #define BNN_MAY_ALIAS __attribute__((__may_alias__))
 #define BNN_INLINE static inline __attribute__((__always_inline__, __unused__))
 #define BNN_OWN static __attribute__((__unused__)) /* of use to some kernels */
+#define BNN_PAGE __attribute__((__aligned__(256), __unused__)) /* at an address of low byte 0 */
 #else
 #define BNN_MAY_ALIAS
 #define BNN_INLINE static inline
 #define BNN_OWN static
+#define BNN_PAGE
 #endif
 
 /* The word is the register: 8 bits. */
