@@ -14,12 +14,12 @@ import numpy as np
 from bnncompiler import calls, column_calls, map_calls
 from bnncompiler.column_calls import ConvolveColumns
 from bnncompiler.convolution_calls import ConvolveRow, PoolRow
+from bnncompiler.ir import Array
 from bnncompiler.lower import sliced
 from bnncompiler.lower.sliced import Border
 from bnncompiler.lower.storage import Lowering
 from bnncompiler.lower.windows import Convolution
 from bnncompiler.map_calls import Index, PixelLoop
-from bnncompiler.ir import Array
 from bnncompiler.packing import words
 from bnncompiler.program import Buffer, Call, Table, Typed
 from bnncompiler.sliced_calls import DenseSlicedBorder, DenseSlicedThreshold

@@ -456,9 +456,8 @@ def convolve_columns(rng: np.random.Generator, n: int, word_bits: int, memory: M
     classes, down = int(rng.integers(1, columns + 1)), int(rng.integers(1, 4))
     limit = np.clip(taps // 2 + rng.integers(-9, 10, (down, -(-outs // 2), classes, 2)), 0, taps + 1)
     limit[rng.random(limit.shape) < 0.05] = taps + 1
-    tables = table(rng.integers(0, down, rows), "uint8_t"), table(a_run_each(rng, classes, columns), "uint8_t")
-    if classes * down == 1:
-        tables = None, None
+    by_row, by_column = rng.integers(0, down, rows), a_run_each(rng, classes, columns)
+    tables = [None if classes * down == 1 else table(t, "uint8_t") for t in (by_row, by_column)]
     limit.reshape(down, -1, classes, 2)[:, -1, :, outs % 2 or 2 :] = 0
     w = column_weights(bits(rng, outs, *window.kernel, n), word_bits)
     memory["x"] = pack_bits(bits(rng, height * width * n), word_bits)
@@ -469,13 +468,13 @@ def convolve_columns(rng: np.random.Generator, n: int, word_bits: int, memory: M
     ctype = "uint8_t" if taps < 255 else "int16_t"
     numbers = height, width, n, *geometry(window), int(rng.integers(rows)), columns, outs
     stored = table(w, "bnn_word"), Typed(table(limit, ctype))
-    return ConvolveColumns(*ABOUT, x, *numbers, *tables, classes, *stored, scratch, y)
+    return ConvolveColumns(*ABOUT, x, *numbers, tables[0], tables[1], classes, *stored, scratch, y)
 
 
 def a_run_each(rng: np.random.Generator, classes: int, columns: int) -> Array:
     """Classes in order, each of some neighbouring columns."""
-    starts = np.sort(rng.choice(np.arange(1, columns), classes - 1, replace=False)) if classes > 1 else []
-    return np.searchsorted(starts, np.arange(columns), side="right")
+    starts = np.sort(rng.choice(columns - 1, classes - 1, replace=False)) + 1 if classes > 1 else np.zeros(0)
+    return np.asarray(np.searchsorted(starts, np.arange(columns), side="right"))
 
 
 def slide_bits(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
@@ -590,7 +589,8 @@ MAKERS: dict[type[Call], Callable[[np.random.Generator, int, int, Memory], Call]
     Lookup: lookup, Requantize: requantize, Scale: scale, Slice: slice_, Steps: steps, Threshold: threshold,
     TopIndices: top_indices, TopValues: top_values,
     Unpack: unpack, AddBorder: add_border, GatherBits: gather_bits, GatherIntegers: gather_integers,
-    ConvolveColumns: convolve_columns, PoolRow: pool_row, PutPooled: put_pooled, SlideBits: slide_bits, SlideIntegers: slide_integers,
+    ConvolveColumns: convolve_columns, PoolRow: pool_row, PutPooled: put_pooled,
+    SlideBits: slide_bits, SlideIntegers: slide_integers,
     MaxPoolBits: max_pool_bits, MaxPoolIntegers: max_pool_integers, PutBits: put_bits, PutIntegers: put_integers,
     AddIntegers: elementwise(AddIntegers), MulIntegers: elementwise(MulIntegers), ConcatBits: concat_bits,
     ConcatIntegers: concat_integers, PermuteBits: permute_bits, PermuteIntegers: permute_integers,

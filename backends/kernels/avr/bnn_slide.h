@@ -15,6 +15,11 @@
 /* How many ones a byte has. A constant without a place in flash is in RAM, where it is read in 2
  * cycles instead of 3 and by another register pair; a page of its own, so that the byte is the low
  * half of an address. */
+#if defined(__GNUC__)
+#define BNN_PAGE __attribute__((__aligned__(256), __unused__))
+#else
+#define BNN_PAGE
+#endif
 static const uint8_t BNN_PAGE bnn_ones_in_ram[256] = {
     0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 1, 2, 2, 3, 2, 3, 3, 4, 2, 3, 3, 4, 3, 4, 4, 5,
     1, 2, 2, 3, 2, 3, 3, 4, 2, 3, 3, 4, 3, 4, 4, 5, 2, 3, 3, 4, 3, 4, 4, 5, 3, 4, 4, 5, 4, 5, 5, 6,
