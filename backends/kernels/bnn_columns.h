@@ -3,6 +3,8 @@
 #ifndef BNN_COLUMNS_H
 #define BNN_COLUMNS_H
 
+#include <string.h>
+
 #include "bnn_bits.h"
 
 /* Clears n words of each of `pixels` columns that are `step` words apart; returns the next one. */

@@ -613,6 +613,8 @@ def cases(kind: type[Call], word_bits: int) -> Iterator[Case]:
 
 ON_CORTEX_M = [c for c in CALLS if (KERNELS / "cmsis" / f"{c.kernel()}.c").exists() or c is DenseSlicedBorder]
 
+ON_AVR = [c for c in CALLS if (KERNELS / "avr" / f"{c.kernel()}.c").exists()]
+
 
 def test_every_kernel_has_a_test() -> None:
     assert set(MAKERS) == set(CALLS)
@@ -645,6 +647,17 @@ def test_kernel_for_cortex_m_computes_its_meaning(cortex_m: Harness, kind: type[
     cortex_m.check(list(cases(kind, 32)))
     if kind in IN_PLACE:
         cortex_m.check([case for case in cases(kind, 32) if overlap.timeline(case[0], 32)], in_place=True)
+
+
+@pytest.fixture(scope="module")
+def avr(compiler: tuple[str, tuple[str, ...]], tmp_path_factory: pytest.TempPathFactory) -> Harness:
+    """The kernels for AVR without assembly."""
+    return build(tmp_path_factory.mktemp("avr"), compiler[0], 8, *compiler[1], port="avr")
+
+
+@pytest.mark.parametrize("kind", ON_AVR, ids=lambda kind: kind.kernel())
+def test_kernel_for_avr_computes_its_meaning(avr: Harness, kind: type[Call]) -> None:
+    avr.check(list(cases(kind, 8)))
 
 
 @pytest.mark.parametrize("kind", IN_PLACE, ids=lambda kind: kind.kernel())

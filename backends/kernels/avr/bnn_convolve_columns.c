@@ -4,6 +4,8 @@
  * Outputs are the outer loop, two at a time, for their weights are in registers while the row is
  * gone through (bnn_slide.h). So pixels are come back to: behind the line lie their sums, and the
  * bits of eight outputs, which then go to their places in y. */
+#include <string.h>
+
 #include "bnn_kernels.h"
 #include "bnn_columns.h"
 #include "bnn_slide.h"

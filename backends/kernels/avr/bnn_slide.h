@@ -17,8 +17,10 @@
  * half of an address. */
 #if defined(__GNUC__)
 #define BNN_PAGE __attribute__((__aligned__(256), __unused__))
+#define BNN_APART static __attribute__((__noinline__, __noclone__, __unused__))
 #else
 #define BNN_PAGE
+#define BNN_APART static
 #endif
 static const uint8_t BNN_PAGE bnn_ones_in_ram[256] = {
     0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 1, 2, 2, 3, 2, 3, 3, 4, 2, 3, 3, 4, 3, 4, 4, 5,
@@ -229,13 +231,14 @@ BNN_INLINE void bnn_slide_narrow(bnn_slide *slide, uint8_t last)
 
 #else
 
-/* Counts for two outputs what differs in a byte of a window. */
-BNN_INLINE void bnn_slide_byte(uint8_t byte, const uint8_t *w, const uint8_t *ones, uint8_t *first,
-                               uint8_t *second)
+/* Counts for two outputs what differs in a byte of a window. The table of ones is an argument, for
+ * the sum of a register and the byte is found faster than that of a constant and the byte. */
+BNN_INLINE void bnn_slide_byte(uint8_t byte, uint8_t one, uint8_t other, const uint8_t *ones,
+                               uint8_t *first, uint8_t *second)
 {
-    const uint8_t differing = byte ^ w[0];
+    const uint8_t differing = byte ^ one;
     *first = (uint8_t)(*first + ones[differing]);
-    *second = (uint8_t)(*second + ones[differing ^ w[1]]);
+    *second = (uint8_t)(*second + ones[differing ^ other]);
 }
 
 /* Adds to a sum in two bytes. */
@@ -246,47 +249,72 @@ BNN_INLINE void bnn_add_to_sum(uint8_t *low, uint8_t *high, uint8_t count)
     *high = (uint8_t)(sum >> 8);
 }
 
-/* A pass over the row that adds what differs in n bytes to the sums of all pixels. */
-BNN_OWN void bnn_slide_add(bnn_slide *slide, const bnn_word *window, uint8_t n)
+/* A pass over the row that adds what differs in nine bytes to the sums of all pixels. */
+BNN_APART void bnn_slide_nine(bnn_slide *slide, const uint8_t *ones)
 {
-    uint8_t w[2u * BNN_SLIDE_BYTES];
+    const bnn_word BNN_ROM *const w = slide->w;
+    const uint8_t a0 = bnn_rom_word(w + 0), b0 = bnn_rom_word(w + 1),
+                  a1 = bnn_rom_word(w + 2), b1 = bnn_rom_word(w + 3),
+                  a2 = bnn_rom_word(w + 4), b2 = bnn_rom_word(w + 5),
+                  a3 = bnn_rom_word(w + 6), b3 = bnn_rom_word(w + 7),
+                  a4 = bnn_rom_word(w + 8), b4 = bnn_rom_word(w + 9),
+                  a5 = bnn_rom_word(w + 10), b5 = bnn_rom_word(w + 11),
+                  a6 = bnn_rom_word(w + 12), b6 = bnn_rom_word(w + 13),
+                  a7 = bnn_rom_word(w + 14), b7 = bnn_rom_word(w + 15),
+                  a8 = bnn_rom_word(w + 16), b8 = bnn_rom_word(w + 17);
     bnn_sums *sums = (bnn_sums *)slide->pixel;
+    const bnn_word *window = slide->line;
     const uint8_t step = slide->step;
-    const uint8_t *const ones = bnn_ones_in_ram;
-    for (uint8_t i = 0; i < 2u * n; ++i) {
-        w[i] = bnn_rom_word(slide->w++);
-    }
     for (uint8_t p = slide->pixels; p > 0; --p) {
         uint8_t first = 0, second = 0;
-        if (n == BNN_SLIDE_BYTES) {
-            bnn_slide_byte(window[0], w + 0, ones, &first, &second);
-            bnn_slide_byte(window[1], w + 2, ones, &first, &second);
-            bnn_slide_byte(window[2], w + 4, ones, &first, &second);
-            bnn_slide_byte(window[3], w + 6, ones, &first, &second);
-            bnn_slide_byte(window[4], w + 8, ones, &first, &second);
-            bnn_slide_byte(window[5], w + 10, ones, &first, &second);
-            bnn_slide_byte(window[6], w + 12, ones, &first, &second);
-            bnn_slide_byte(window[7], w + 14, ones, &first, &second);
-            bnn_slide_byte(window[8], w + 16, ones, &first, &second);
-        } else {
-            for (uint8_t i = 0; i < n; ++i) {
-                bnn_slide_byte(window[i], w + 2u * i, ones, &first, &second);
-            }
-        }
+        bnn_slide_byte(window[0], a0, b0, ones, &first, &second);
+        bnn_slide_byte(window[1], a1, b1, ones, &first, &second);
+        bnn_slide_byte(window[2], a2, b2, ones, &first, &second);
+        bnn_slide_byte(window[3], a3, b3, ones, &first, &second);
+        bnn_slide_byte(window[4], a4, b4, ones, &first, &second);
+        bnn_slide_byte(window[5], a5, b5, ones, &first, &second);
+        bnn_slide_byte(window[6], a6, b6, ones, &first, &second);
+        bnn_slide_byte(window[7], a7, b7, ones, &first, &second);
+        bnn_slide_byte(window[8], a8, b8, ones, &first, &second);
         bnn_add_to_sum(&sums->first_low, &sums->first_high, first);
         bnn_add_to_sum(&sums->second_low, &sums->second_high, second);
         ++sums;
         window += step;
     }
+    slide->w += 2u * BNN_SLIDE_BYTES;
+    slide->line += BNN_SLIDE_BYTES;
 }
 
+/* The same for the last n bytes. */
+BNN_APART void bnn_slide_rest(bnn_slide *slide, const uint8_t *ones, uint8_t n)
+{
+    bnn_sums *sums = (bnn_sums *)slide->pixel;
+    const bnn_word *window = slide->last;
+    for (uint8_t p = slide->pixels; p > 0; --p) {
+        const bnn_word BNN_ROM *w = slide->w;
+        uint8_t first = 0, second = 0;
+        for (uint8_t i = 0; i < n; ++i) {
+            bnn_slide_byte(window[i], bnn_rom_word(w), bnn_rom_word(w + 1), ones, &first, &second);
+            w += 2;
+        }
+        bnn_add_to_sum(&sums->first_low, &sums->first_high, first);
+        bnn_add_to_sum(&sums->second_low, &sums->second_high, second);
+        ++sums;
+        window += slide->step;
+    }
+    slide->w += 2u * n;
+}
+
+/* Adds what differs from the weights of the next two outputs to the sums of all pixels. */
 BNN_INLINE void bnn_slide_wide(bnn_slide *slide, uint8_t last)
 {
-    for (uint8_t passes = slide->passes; passes > 0; --passes) {
-        bnn_slide_add(slide, slide->line, BNN_SLIDE_BYTES);
-        slide->line += BNN_SLIDE_BYTES;
+    const uint8_t nines = (uint8_t)(slide->passes + (last == BNN_SLIDE_BYTES));
+    for (uint8_t passes = nines; passes > 0; --passes) {
+        bnn_slide_nine(slide, bnn_ones_in_ram);
     }
-    bnn_slide_add(slide, slide->last, last);
+    if (last != BNN_SLIDE_BYTES) {
+        bnn_slide_rest(slide, bnn_ones_in_ram, last);
+    }
 }
 
 #endif
