@@ -18,7 +18,7 @@ CODE = {
     "bnn_argmax": 240,
     "bnn_concat_bits": 900,
     "bnn_concat_integers": 460,
-    "bnn_convolve_columns": 900,
+    "bnn_convolve_columns": 500,
     "bnn_dense_bipolar": 60,
     "bnn_dense_integer": 170,
     "bnn_dense_select": 160,
@@ -43,7 +43,7 @@ CODE = {
     "bnn_unpack": 350,
 }
 SLICED = 1060  # what the bit-sliced kernels share
-SLIDE = 1000  # of the kernel for rows of convolutions, as far as layers with windows of the same size share it
+SLIDE = 500  # of the kernel for rows of convolutions, as far as layers with windows of the same size share it
 ONES = 256  # bytes of RAM of its table of how many ones a byte has
 PLANES = 400  # what those share that take bits in common
 

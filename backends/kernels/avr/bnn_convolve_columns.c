@@ -33,12 +33,11 @@ BNN_INLINE void bnn_lay_out(uint8_t *next, const uint8_t *column_class, uint8_t 
     if (column_class == NULL) {
         next += columns * sizeof(bnn_small_sums);
     } else {
-        uint8_t own = 0;
-        for (uint8_t column = columns; column > 0; --column) {
-            const uint8_t class_of = bnn_rom_u8(column_class);
-            ++column_class;
-            if (class_of != own) { /* classes come in order, from 0 on */
-                own = class_of;
+        uint8_t own = 0, ahead;
+        for (uint8_t column = 0; column < columns; ++column) {
+            ahead = bnn_rom_u8(column_class + column);
+            if (ahead != own) { /* classes come in order, from 0 on */
+                own = ahead;
                 *end = bnn_place(next);
                 end = next++;
             }
@@ -59,21 +58,20 @@ BNN_INLINE void bnn_small_windows(bnn_slide *slide, uint8_t last, bnn_size outs,
     bnn_lay_out((uint8_t *)slide->pixel, column_class, columns);
     for (bnn_size first = 0; first < outs; first += 8u) {
         const uint8_t lanes = bnn_shifted_in(outs, first);
-        const uint8_t *next = (const uint8_t *)slide->pixel;
-        bnn_word *pixel = y + first / 8u;
-        bnn_size column = 0;
         slide->pairs = lanes / 2u;
         bnn_slide_narrow(slide, last);
-        for (uint8_t end = *next++; end != bnn_place(next); end = *next++) {
-            do {
-                next += offsetof(bnn_small_sums, bits);
-                if (outs % 8u == 0) {
-                    *pixel = *next++;
-                    pixel += outs / 8u;
-                } else {
-                    bnn_put_outputs(y, outs, column++, first, *next++, lanes);
+        if (outs % 8u == 0) {
+            bnn_slide_put((const uint8_t *)slide->pixel, columns, y + first / 8u, (uint8_t)(outs / 8u));
+        } else {
+            const uint8_t *next = (const uint8_t *)slide->pixel;
+            uint8_t end = bnn_place(next);
+            for (uint8_t column = 0; column < columns; ++column) {
+                if (bnn_place(next) == end) { /* of a run */
+                    end = *next++;
                 }
-            } while (end != bnn_place(next));
+                bnn_put_outputs(y, outs, column, first, next[offsetof(bnn_small_sums, bits)], lanes);
+                next += sizeof(bnn_small_sums);
+            }
         }
     }
 }

@@ -155,9 +155,11 @@ BNN_INLINE uint8_t bnn_place(const uint8_t *p)
     { \
         __asm__ volatile( \
             BNN_SLIDE_SAVE \
+            "  ldd r22, Y+%[limit]\n  ldd r23, Y+%[limit]+1\n  push r22\n  push r23\n" \
+            "  ldd r0, Y+%[passes]\n  bst r0, 0\n" /* T: whether there is a pass before the last */ \
             "1:\n" \
             "  movw r22, r28\n" \
-            "  ldd r0, Y+%[passes]\n  tst r0\n  brne 2f\n  rjmp 5f\n2:\n" \
+            "  brts 2f\n  rjmp 5f\n2:\n" \
             BNN_SLIDE_LOAD(9, "line") \
             "  rjmp 4f\n" \
             "3:\n" \
@@ -169,7 +171,6 @@ BNN_INLINE uint8_t bnn_place(const uint8_t *p)
             "  breq 5f\n  rjmp 3b\n" \
             "5:\n" \
             "  movw r28, r22\n" \
-            "  ldd r22, Y+%[limit]\n  ldd r23, Y+%[limit]+1\n  push r22\n  push r23\n" \
             BNN_SLIDE_LOAD(n, "last") \
             "  rjmp 7f\n" \
             "6:\n" \
@@ -186,15 +187,38 @@ BNN_INLINE uint8_t bnn_place(const uint8_t *p)
             "  pop r31\n  pop r30\n  lpm r22, Z+\n  lpm r23, Z+\n  push r30\n  push r31\n" \
             "  movw r30, r20\n" \
             "  rjmp 6b\n" \
-            "8:\n" \
-            "  pop r23\n  pop r22\n" \
-            BNN_SLIDE_Y \
-            "  std Y+%[limit], r22\n  std Y+%[limit]+1, r23\n" \
+            "8:\n" /* the slide is below the limit on the stack */ \
+            "  in r30, 0x3d\n  in r31, 0x3e\n  ldd r29, Z+3\n  ldd r28, Z+4\n" \
             "  ldd r0, Y+%[pairs]\n  dec r0\n  std Y+%[pairs], r0\n" \
             "  breq 9f\n  rjmp 1b\n" \
             "9:\n" \
+            "  pop r23\n  pop r22\n  std Y+%[limit], r22\n  std Y+%[limit]+1, r23\n" \
             BNN_SLIDE_RESTORE :: BNN_SLIDE_PLACES); \
     }
+
+/* Puts the bits of all pixels into bytes that are `step` apart. */
+BNN_INLINE void bnn_slide_put(const uint8_t *next, uint8_t pixels, bnn_word *y, uint8_t step)
+{
+    uint8_t end, bits;
+    __asm__ volatile("mov %[end], r30\n" /* of the run before the first */
+                     "1:\n\t"
+                     "cpse r30, %[end]\n\t"
+                     "rjmp 2f\n\t"
+                     "ld %[end], Z+\n"
+                     "2:\n\t"
+                     "ldd %[bits], Z+%[at]\n\t"
+                     "adiw r30, %[size]\n\t"
+                     "st X, %[bits]\n\t"
+                     "add r26, %[step]\n\t"
+                     "adc r27, r1\n\t"
+                     "dec %[pixels]\n\t"
+                     "brne 1b"
+                     : [end] "=&r"(end), [bits] "=&r"(bits), [pixels] "+r"(pixels), "+z"(next),
+                       "+x"(y)
+                     : [step] "r"(step), [at] "i"(offsetof(bnn_small_sums, bits)),
+                       [size] "i"(sizeof(bnn_small_sums))
+                     : "memory");
+}
 
 /* One function for each number of bytes; those that no layer of a program wants are left out. */
 #define BNN_EACH_NUMBER(make) \
