@@ -42,7 +42,8 @@ BNN_KERNEL void bnn_convolve_columns(const bnn_word *x, bnn_size height, bnn_siz
             }
             bits = bnn_bit(first < bnn_rom_load(limit, limit_type, at), 0);
             if (both == 2u) {
-                bits = (bnn_word)(bits | bnn_bit(second < bnn_rom_load(limit, limit_type, at + 1u), 1));
+                const int32_t most = bnn_rom_load(limit, limit_type, at + 1u);
+                bits = (bnn_word)(bits | bnn_bit(second < most, 1));
             }
             bnn_append(y, column * outs + 2u * pair, bits, both);
         }

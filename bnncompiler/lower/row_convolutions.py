@@ -22,7 +22,7 @@ from bnncompiler.lower.windows import Convolution
 from bnncompiler.map_calls import Index, PixelLoop
 from bnncompiler.packing import words
 from bnncompiler.program import Buffer, Call, Table, Typed
-from bnncompiler.sliced_calls import DenseSlicedBorder, DenseSlicedThreshold
+from bnncompiler.sliced_calls import ConvolveRowSliced, DenseSlicedBorder, DenseSlicedThreshold, sliced_digits
 from bnncompiler.tiled_calls import DenseTiledThreshold
 
 
@@ -104,6 +104,16 @@ def _in_order(classes: Array) -> tuple[Array, Array]:
     return first, np.searchsorted(np.sort(start), np.arange(len(classes)), side="right") - 1
 
 
+def _sliced(low: Lowering, conv: Convolution, line: Buffer) -> list[Buffer]:
+    weights = sliced.weights_by_column(low, conv.node, conv.rows, conv.window.kernel)
+    tables = weights, sliced.thresholds(low, conv.owner, conv.rows, conv.thresholds)
+    count, digits, columns = conv.thresholds.shape[2], sliced_digits(conv.rows.ins), conv.window.kernel[1]
+    size = ConvolveRowSliced.scratch_bytes(conv.rows.ins // columns, columns, digits)
+    scratch = Buffer(low.derived(conv.node, "scratch"), "int32_t", size // 4)
+    low.call(ConvolveRowSliced, conv.owner, 0, *geometry(low, conv), *tables, count, digits, scratch, line)
+    return [scratch]
+
+
 # Append a kernel's call on the input and the line of output bits, and return the scratch that it takes.
 Builder = Callable[[Lowering, Convolution, Buffer], list[Buffer]]
-BUILDERS: Mapping[type[ConvolveRow], Builder] = {ConvolveColumns: _columns}
+BUILDERS: Mapping[type[ConvolveRow], Builder] = {ConvolveColumns: _columns, ConvolveRowSliced: _sliced}

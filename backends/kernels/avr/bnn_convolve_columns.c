@@ -33,11 +33,11 @@ BNN_INLINE void bnn_lay_out(uint8_t *next, const uint8_t *column_class, uint8_t 
     if (column_class == NULL) {
         next += columns * sizeof(bnn_small_sums);
     } else {
-        uint8_t own = 0, ahead;
+        uint8_t own = 0;
         for (uint8_t column = 0; column < columns; ++column) {
-            ahead = bnn_rom_u8(column_class + column);
-            if (ahead != own) { /* classes come in order, from 0 on */
-                own = ahead;
+            const uint8_t class_of = bnn_rom_u8(column_class + column);
+            if (class_of != own) { /* classes come in order, from 0 on */
+                own = class_of;
                 *end = bnn_place(next);
                 end = next++;
             }
@@ -58,19 +58,19 @@ BNN_INLINE void bnn_small_windows(bnn_slide *slide, uint8_t last, bnn_size outs,
     bnn_lay_out((uint8_t *)slide->pixel, column_class, columns);
     for (bnn_size first = 0; first < outs; first += 8u) {
         const uint8_t lanes = bnn_shifted_in(outs, first);
+        const uint8_t *next = (const uint8_t *)slide->pixel;
         slide->pairs = lanes / 2u;
         bnn_slide_narrow(slide, last);
         if (outs % 8u == 0) {
-            bnn_slide_put((const uint8_t *)slide->pixel, columns, y + first / 8u, (uint8_t)(outs / 8u));
+            bnn_slide_put(next, columns, y + first / 8u, (uint8_t)(outs / 8u));
         } else {
-            const uint8_t *next = (const uint8_t *)slide->pixel;
             uint8_t end = bnn_place(next);
             for (uint8_t column = 0; column < columns; ++column) {
                 if (bnn_place(next) == end) { /* of a run */
                     end = *next++;
                 }
-                bnn_put_outputs(y, outs, column, first, next[offsetof(bnn_small_sums, bits)], lanes);
                 next += sizeof(bnn_small_sums);
+                bnn_put_outputs(y, outs, column, first, next[-1], lanes);
             }
         }
     }

@@ -62,7 +62,7 @@ typedef struct bnn_slide {
 
 /* Y is the slide, whose address is on the stack. */
 #define BNN_SLIDE_Y "  pop r29\n  pop r28\n  push r28\n  push r29\n"
-/* The next n bytes of two rows of weights, from r2 on; then Z is the pixel and Y the window `at`. */
+/* The next n bytes of two rows of weights, from r2 on; then Z is the pixel, Y the window `at`. */
 #define BNN_SLIDE_LOAD(n, at) \
     "  ldd r30, Y+%[w]\n  ldd r31, Y+%[w]+1\n" \
     ".irp r,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19\n" \
@@ -156,7 +156,7 @@ BNN_INLINE uint8_t bnn_place(const uint8_t *p)
         __asm__ volatile( \
             BNN_SLIDE_SAVE \
             "  ldd r22, Y+%[limit]\n  ldd r23, Y+%[limit]+1\n  push r22\n  push r23\n" \
-            "  ldd r0, Y+%[passes]\n  bst r0, 0\n" /* T: whether there is a pass before the last */ \
+            "  ldd r0, Y+%[passes]\n  bst r0, 0\n" /* T: is there a pass before the last? */ \
             "1:\n" \
             "  movw r22, r28\n" \
             "  brts 2f\n  rjmp 5f\n2:\n" \
