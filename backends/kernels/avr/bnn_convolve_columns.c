@@ -10,12 +10,13 @@
 #include "bnn_columns.h"
 #include "bnn_slide.h"
 
-/* Puts the bits of outputs `first` and up, the upper `lanes` of a byte, into a pixel. */
+/* Puts the bits of outputs `first` and up, the upper `lanes` of a byte, into a pixel. The last one
+ * may be of an output that makes their number even, and is 0. */
 BNN_INLINE void bnn_put_outputs(bnn_word *y, bnn_size outs, bnn_size column, bnn_size first,
                                 uint8_t bits, uint8_t lanes)
 {
     const bnn_word low = (bnn_word)(bits >> (8u - lanes));
-    bnn_or_run(y, column * outs + first, &low, lanes);
+    bnn_or_run(y, column * outs + first, &low, bnn_lanes(outs, first));
 }
 
 /* How many outputs are shifted into a byte, from output `first` on: an even number. */
@@ -58,12 +59,13 @@ BNN_INLINE void bnn_small_windows(bnn_slide *slide, uint8_t last, bnn_size outs,
     bnn_lay_out((uint8_t *)slide->pixel, column_class, columns);
     for (bnn_size first = 0; first < outs; first += 8u) {
         const uint8_t lanes = bnn_shifted_in(outs, first);
-        const uint8_t *next = (const uint8_t *)slide->pixel;
         slide->pairs = lanes / 2u;
         bnn_slide_narrow(slide, last);
         if (outs % 8u == 0) {
-            bnn_slide_put(next, columns, y + first / 8u, (uint8_t)(outs / 8u));
+            const uint8_t *const pixels = (const uint8_t *)slide->pixel;
+            bnn_slide_put(pixels, columns, y + first / 8u, (uint8_t)(outs / 8u));
         } else {
+            const uint8_t *next = (const uint8_t *)slide->pixel;
             uint8_t end = bnn_place(next);
             for (uint8_t column = 0; column < columns; ++column) {
                 if (bnn_place(next) == end) { /* of a run */
