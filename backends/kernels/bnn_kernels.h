@@ -143,6 +143,17 @@ BNN_KERNEL void bnn_add_border(const uint8_t BNN_ROM *row_class,
                                const void BNN_ROM *values, bnn_type values_type, bnn_size n,
                                bnn_size row, bnn_size column, int32_t *y);
 
+/* A row of a convolution at once. */
+BNN_KERNEL void bnn_convolve_columns(const bnn_word *x, bnn_size height, bnn_size width,
+                                     bnn_size channels, bnn_size kernel_h, bnn_size kernel_w,
+                                     bnn_size stride_h, bnn_size stride_w, bnn_size dilation_h,
+                                     bnn_size dilation_w, bnn_size before_h, bnn_size before_w,
+                                     bnn_size row, bnn_size columns, bnn_size outs,
+                                     const uint8_t BNN_ROM *row_class,
+                                     const uint8_t BNN_ROM *column_class, bnn_size classes,
+                                     const bnn_word BNN_ROM *w, const void BNN_ROM *limit,
+                                     bnn_type limit_type, bnn_word *scratch, bnn_word *y);
+
 /* Line buffers: the last rows of a map. */
 BNN_KERNEL void bnn_slide_bits(unsigned planes, bnn_size n, bnn_size rows, bnn_size per,
                                bnn_size row, bnn_word *y);

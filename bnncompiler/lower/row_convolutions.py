@@ -9,14 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from bnncompiler import calls, map_calls
+import numpy as np
+
+from bnncompiler import calls, column_calls, map_calls
+from bnncompiler.column_calls import ConvolveColumns
 from bnncompiler.convolution_calls import ConvolveRow, PoolRow
+from bnncompiler.ir import Array
 from bnncompiler.lower import sliced
+from bnncompiler.lower.sliced import Border
 from bnncompiler.lower.storage import Lowering
 from bnncompiler.lower.windows import Convolution
 from bnncompiler.map_calls import Index, PixelLoop
 from bnncompiler.packing import words
-from bnncompiler.program import Buffer, Call
+from bnncompiler.program import Buffer, Call, Table, Typed
 from bnncompiler.sliced_calls import ConvolveRowSliced, DenseSlicedBorder, DenseSlicedThreshold, sliced_digits
 from bnncompiler.tiled_calls import DenseTiledThreshold
 
@@ -59,12 +64,44 @@ def _put_pooled(low: Lowering, conv: Convolution, line: Buffer, y: Buffer) -> li
     return [pooled]
 
 
+def window(conv: Convolution) -> tuple[object, ...]:
+    """The arguments that all kernels for rows begin with, up to the classes of pixels."""
+    return (conv.x.buffer, *conv.shape, *map_calls.geometry(conv.window), Index.ROW, conv.size[1], conv.outs)
+
+
 def geometry(low: Lowering, conv: Convolution) -> tuple[object, ...]:
     """The arguments that all kernels for rows begin with."""
-    window = (*conv.shape, *map_calls.geometry(conv.window), Index.ROW, conv.size[1], conv.outs)
     if conv.border is not None:
-        return (conv.x.buffer, *window, *conv.border.tables(low, conv.node), conv.border.columns)
-    return (conv.x.buffer, *window, None, None, 1)
+        return (*window(conv), *conv.border.tables(low, conv.node), conv.border.columns)
+    return (*window(conv), None, None, 1)
+
+
+def _columns(low: Lowering, conv: Convolution, line: Buffer) -> list[Buffer]:
+    """The kernel that slides windows over the columns under a row; its classes of columns are those that a row has."""
+    at, span = conv.thresholds[:, :, 0], conv.work.span
+    assert span is not None
+    tables: tuple[Table | None, Table | None] = (None, None)
+    count = 1
+    if conv.border is not None:
+        first, across = _in_order(conv.border.column_class[: conv.size[1]])
+        at = at.reshape(-1, conv.border.columns, conv.outs)[:, first].reshape(-1, conv.outs)
+        tables = Border(conv.border.row_class, across, conv.border.values).tables(low, conv.node)
+        count = len(first)
+    bits = conv.rows.weight.reshape(conv.outs, *conv.window.kernel, span.channels) > 0
+    packed = column_calls.column_weights(bits, low.word_bits)
+    w = low.table(conv.node, "weights", packed, "bnn_word", 2 * packed.shape[1] * packed.shape[2])
+    ctype = "uint8_t" if conv.rows.ins < 255 else "int16_t"
+    limit = low.table(conv.owner, "limit", column_calls.limits(at, conv.rows.ins, count), ctype, 2)
+    scratch = Buffer(low.derived(conv.node, "columns"), "bnn_word", ConvolveColumns.scratch_words(span, low.word_bits))
+    low.call(ConvolveColumns, conv.owner, 0, *window(conv), *tables, count, w, Typed(limit), scratch, line)
+    return [scratch]
+
+
+def _in_order(classes: Array) -> tuple[Array, Array]:
+    """The classes in the order in which they come, and for each column where its class is in that order."""
+    _, start = np.unique(classes, return_index=True)
+    first = classes[np.sort(start)]
+    return first, np.searchsorted(np.sort(start), np.arange(len(classes)), side="right") - 1
 
 
 def _sliced(low: Lowering, conv: Convolution, line: Buffer) -> list[Buffer]:
@@ -79,4 +116,4 @@ def _sliced(low: Lowering, conv: Convolution, line: Buffer) -> list[Buffer]:
 
 # Append a kernel's call on the input and the line of output bits, and return the scratch that it takes.
 Builder = Callable[[Lowering, Convolution, Buffer], list[Buffer]]
-BUILDERS: Mapping[type[ConvolveRow], Builder] = {ConvolveRowSliced: _sliced}
+BUILDERS: Mapping[type[ConvolveRow], Builder] = {ConvolveColumns: _columns, ConvolveRowSliced: _sliced}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bnncompiler import calls, convolution_calls, map_calls, move_calls, overlap, row_calls
+from bnncompiler import calls, column_calls, convolution_calls, map_calls, move_calls, overlap, row_calls
 from bnncompiler.ir import Array
 from bnncompiler.program import Buffer, Call, Memory, Table, Typed, data_of
 
@@ -195,7 +195,7 @@ class Harness:
         if isinstance(data, Table):
             return np.ascontiguousarray(data.values, Buffer("", data.ctype, 0).dtype(self.word_bits)).tobytes()
         size = data.bytes(self.word_bits)
-        if name == "y" and data.name not in memory:
+        if name in ("y", "scratch") and data.name not in memory:
             return b"\xa5" * size
         content = np.ascontiguousarray(memory[data.name], data.dtype(self.word_bits)).tobytes()
         assert len(content) == size
@@ -215,4 +215,4 @@ def limits(ctype: str) -> tuple[int, int]:
     return int(info.min), int(info.max)
 
 
-__all__ = ["CALLS", "TYPES", "Harness", "build", "calls", "limits", "move_calls", "table"]
+__all__ = ["CALLS", "TYPES", "Harness", "build", "calls", "column_calls", "limits", "move_calls", "table"]

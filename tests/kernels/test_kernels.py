@@ -34,7 +34,9 @@ from bnncompiler.calls import (
     TopValues,
     Unpack,
 )
+from bnncompiler.column_calls import ConvolveColumns, column_weights
 from bnncompiler.convolution_calls import ConvolveRow, PoolRow
+from bnncompiler.costs import Span
 from bnncompiler.ir import Array
 from bnncompiler.map_calls import (
     AddBorder,
@@ -483,6 +485,36 @@ def pool_row(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -
     return PoolRow(*ABOUT, x, columns, n, pool_w, Buffer("y", "bnn_word", words(-(-columns // pool_w) * n, word_bits)))
 
 
+def convolve_columns(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    height, width, outs = map(int, rng.integers(1, [6, 9, 40]))
+    window = a_window(rng, height, width)
+    window = replace(window, dilation=(window.dilation[0], 1))
+    rows, columns = window.positions((height, width))
+    taps = window.kernel[0] * window.kernel[1] * n
+    classes, down = int(rng.integers(1, columns + 1)), int(rng.integers(1, 4))
+    limit = np.clip(taps // 2 + rng.integers(-9, 10, (down, -(-outs // 2), classes, 2)), 0, taps + 1)
+    limit[rng.random(limit.shape) < 0.05] = taps + 1
+    by_row, by_column = rng.integers(0, down, rows), a_run_each(rng, classes, columns)
+    tables = [None if classes * down == 1 else table(t, "uint8_t") for t in (by_row, by_column)]
+    limit.reshape(down, -1, classes, 2)[:, -1, :, outs % 2 or 2 :] = 0
+    w = column_weights(bits(rng, outs, *window.kernel, n), word_bits)
+    memory["x"] = pack_bits(bits(rng, height * width * n), word_bits)
+    x, y = (
+        Buffer(b, "bnn_word", words(size, word_bits)) for b, size in (("x", height * width * n), ("y", columns * outs))
+    )
+    scratch = Buffer("scratch", "bnn_word", ConvolveColumns.scratch_words(Span(n, window, columns), word_bits))
+    ctype = "uint8_t" if taps < 255 else "int16_t"
+    numbers = height, width, n, *geometry(window), int(rng.integers(rows)), columns, outs
+    stored = table(w, "bnn_word"), Typed(table(limit, ctype))
+    return ConvolveColumns(*ABOUT, x, *numbers, tables[0], tables[1], classes, *stored, scratch, y)
+
+
+def a_run_each(rng: np.random.Generator, classes: int, columns: int) -> Array:
+    """Classes in order, each of some neighbouring columns."""
+    starts = np.sort(rng.choice(columns - 1, classes - 1, replace=False)) + 1 if classes > 1 else np.zeros(0)
+    return np.asarray(np.searchsorted(starts, np.arange(columns), side="right"))
+
+
 def slide_bits(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     rows, planes, per = map(int, rng.integers(1, [6, 5, 4]))
     codes = rng.integers(0, 2**planes, rows * n)
@@ -595,8 +627,9 @@ MAKERS: dict[type[Call], Callable[[np.random.Generator, int, int, Memory], Call]
     Lookup: lookup, Requantize: requantize, Scale: scale, Slice: slice_, Steps: steps, Threshold: threshold,
     TopIndices: top_indices, TopValues: top_values,
     Unpack: unpack, AddBorder: add_border, GatherBits: gather_bits, GatherIntegers: gather_integers,
-    ConvolveRowSliced: convolve_row_sliced,
-    PoolRow: pool_row, PutPooled: put_pooled, SlideBits: slide_bits, SlideIntegers: slide_integers,
+    ConvolveColumns: convolve_columns, ConvolveRowSliced: convolve_row_sliced,
+    PoolRow: pool_row, PutPooled: put_pooled,
+    SlideBits: slide_bits, SlideIntegers: slide_integers,
     MaxPoolBits: max_pool_bits, MaxPoolIntegers: max_pool_integers, PutBits: put_bits, PutIntegers: put_integers,
     AddIntegers: elementwise(AddIntegers), MulIntegers: elementwise(MulIntegers), ConcatBits: concat_bits,
     ConcatIntegers: concat_integers, PermuteBits: permute_bits, PermuteIntegers: permute_integers,
@@ -619,6 +652,8 @@ def cases(kind: type[Call], word_bits: int) -> Iterator[Case]:
 
 
 ON_CORTEX_M = [c for c in CALLS if (KERNELS / "cmsis" / f"{c.kernel()}.c").exists() or c is DenseSlicedBorder]
+
+ON_AVR = [c for c in CALLS if (KERNELS / "avr" / f"{c.kernel()}.c").exists()]
 
 
 def test_every_kernel_has_a_test() -> None:
@@ -652,6 +687,17 @@ def test_kernel_for_cortex_m_computes_its_meaning(cortex_m: Harness, kind: type[
     cortex_m.check(list(cases(kind, 32)))
     if kind in IN_PLACE:
         cortex_m.check([case for case in cases(kind, 32) if overlap.timeline(case[0], 32)], in_place=True)
+
+
+@pytest.fixture(scope="module")
+def avr(compiler: tuple[str, tuple[str, ...]], tmp_path_factory: pytest.TempPathFactory) -> Harness:
+    """The kernels for AVR without assembly."""
+    return build(tmp_path_factory.mktemp("avr"), compiler[0], 8, *compiler[1], port="avr")
+
+
+@pytest.mark.parametrize("kind", ON_AVR, ids=lambda kind: kind.kernel())
+def test_kernel_for_avr_computes_its_meaning(avr: Harness, kind: type[Call]) -> None:
+    avr.check(list(cases(kind, 8)))
 
 
 @pytest.mark.parametrize("kind", IN_PLACE, ids=lambda kind: kind.kernel())
