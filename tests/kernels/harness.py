@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bnncompiler import calls, convolution_calls, map_calls, move_calls, overlap, row_calls
+from bnncompiler import calls, convolution_calls, map_calls, move_calls, nibble_calls, overlap, row_calls
 from bnncompiler.ir import Array
 from bnncompiler.program import Buffer, Call, Memory, Table, Typed, data_of
 
@@ -60,9 +60,9 @@ static void *block(int64_t bytes)
 int main(void)
 {
     for (;;) {
-        void *b[24] = {0};
-        bnn_type t[24];
-        int64_t n[24];
+        void *b[32] = {0};
+        bnn_type t[32];
+        int64_t n[32];
         const int64_t kernel = number(), in_place = number(), count = number(), x = number(), y = number();
         int64_t written = 0, i;
         if (kernel < 0)
