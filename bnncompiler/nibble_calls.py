@@ -87,11 +87,10 @@ class _Nibbles(RowOfPixels):
 
 @dataclass(frozen=True, eq=False)
 class ConvolveNibbles(ConvolveRow, _Nibbles):
-    """One row of a bipolar convolution with its thresholds, four inputs and two pixels at a time.
+    """One row of a bipolar convolution with its thresholds, looked up: bit ``o`` of a pixel is a parity.
 
     Taps outside of the map are the bit ``fill``. ``w`` is that of `tiled_weights`, ``at`` that of `limits`, with
-    ``count`` limits for each output: bit ``o`` of a pixel is the parity of how many of them are above the number of
-    bits that differ.
+    ``count`` limits for each output: the parity of how many of them are above the number of bits that differ.
     """
 
     fill: int
@@ -109,7 +108,7 @@ class ConvolveNibbles(ConvolveRow, _Nibbles):
 
 @dataclass(frozen=True, eq=False)
 class SumNibbles(SumRow, _Nibbles):
-    """One row of a bipolar convolution, four inputs and two pixels at a time: ``y[column][o] = sum + border[class][o]``.
+    """One row of a bipolar convolution, looked up: ``y[column][o] = sum + border[class][o]``.
 
     Taps outside of the map are the bit ``fill``. ``w`` is that of `tiled_weights`; ``border`` has ``[classes - 1,
     outs]`` integers, as nothing is added to pixels of class 0.

@@ -24,7 +24,8 @@ BNN_KERNEL void bnn_convolve_nibbles(
         y[i] = 0;
     }
     for (bnn_size o = 0; o < outs; o += BNN_NIBBLE_STRIDE) {
-        const bnn_size there = bnn_differing_outs(pairs, w, o, outs);
+        const bnn_size there = bnn_outs_from(outs, o);
+        bnn_differing_outs(&pairs, w, o, outs);
         for (bnn_size column = 0; column < columns; ++column) {
             const bnn_size border = bnn_class_of(row_class, column_class, classes, row, column);
             for (bnn_size j = 0; j < there; j += BNN_WORD_BITS) {

@@ -220,9 +220,8 @@ BNN_INLINE void bnn_add_groups(const uint16_t *codes, const bnn_word BNN_ROM *w,
             const unsigned k = o * 8u / BNN_WORD_BITS;
             const unsigned shift = o * 8u % BNN_WORD_BITS;
             uint16_t *const at = sums + tile * BNN_NIBBLE_OUTS + o;
-            at[0] = (uint16_t)(at[0] + ((first[k] >> shift) & 255u));
-            at[BNN_NIBBLE_STRIDE] =
-                (uint16_t)(at[BNN_NIBBLE_STRIDE] + ((second[k] >> shift) & 255u));
+            at[0] = (uint16_t)(at[0] + (uint8_t)(first[k] >> shift));
+            at[BNN_NIBBLE_STRIDE] = (uint16_t)(at[BNN_NIBBLE_STRIDE] + (uint8_t)(second[k] >> shift));
         }
     }
 }
@@ -281,24 +280,51 @@ BNN_INLINE bnn_word bnn_channels(const bnn_window *v, bnn_size h, bnn_size w, bn
     return bnn_take(v->x, (h * v->width + w) * v->channels + c, lanes);
 }
 
+/* The codes of a run of bits of x, from bit a on for the first pixel, and from bit b on for the
+ * second; returns where the next ones go. */
+BNN_INLINE uint16_t *bnn_run_codes(const bnn_word *x, bnn_size a, bnn_size b, bnn_size n,
+                                   uint16_t *codes)
+{
+    for (bnn_size i = 0; i < n; i += BNN_WORD_BITS) {
+        const bnn_size lanes = bnn_lanes(n, i);
+        bnn_pair_codes(bnn_take(x, a + i, lanes), bnn_take(x, b + i, lanes), codes);
+        codes += bnn_groups(lanes);
+    }
+    return codes;
+}
+
+/* The codes of the pixels `column` and `column + 1` at one tap, in row h of the map. */
+BNN_INLINE uint16_t *bnn_tap_codes(const bnn_window *v, bnn_size h, bnn_size column, bnn_size tap,
+                                   uint16_t *codes)
+{
+    const bnn_size a = bnn_tap(column, v->stride_w, tap, v->dilation_w, v->before_w, v->width);
+    const bnn_size b = bnn_tap(column + 1u, v->stride_w, tap, v->dilation_w, v->before_w, v->width);
+    for (bnn_size c = 0; c < v->channels; c += BNN_WORD_BITS) {
+        const bnn_size lanes = bnn_lanes(v->channels, c);
+        bnn_pair_codes(bnn_channels(v, h, a, c, lanes), bnn_channels(v, h, b, c, lanes), codes);
+        codes += bnn_groups(lanes);
+    }
+    return codes;
+}
+
 /* The codes of all groups of the pixels `column` and `column + 1` of a row. */
 BNN_INLINE void bnn_window_codes(const bnn_window *v, bnn_size row, bnn_size column,
                                  uint16_t *codes)
 {
+    /* Where groups do not end with a tap and all taps are neighbours, a row of taps is one run. */
+    const int joined = v->dilation_w == 1u && v->channels % 4u == 0 &&
+                       bnn_all_inside(column, v->stride_w, v->kernel_w, v->before_w, v->width) &&
+                       bnn_all_inside(column + 1u, v->stride_w, v->kernel_w, v->before_w, v->width);
     for (bnn_size i = 0; i < v->kernel_h; ++i) {
-        const bnn_size h =
-            bnn_tap(row, v->stride_h, i, v->dilation_h, v->before_h, v->height);
+        const bnn_size h = bnn_tap(row, v->stride_h, i, v->dilation_h, v->before_h, v->height);
+        if (joined && h < v->height) {
+            const bnn_size w = h * v->width + column * v->stride_w - v->before_w;
+            codes = bnn_run_codes(v->x, w * v->channels, (w + v->stride_w) * v->channels,
+                                  v->kernel_w * v->channels, codes);
+            continue;
+        }
         for (bnn_size j = 0; j < v->kernel_w; ++j) {
-            const bnn_size a =
-                bnn_tap(column, v->stride_w, j, v->dilation_w, v->before_w, v->width);
-            const bnn_size b =
-                bnn_tap(column + 1u, v->stride_w, j, v->dilation_w, v->before_w, v->width);
-            for (bnn_size c = 0; c < v->channels; c += BNN_WORD_BITS) {
-                const bnn_size lanes = bnn_lanes(v->channels, c);
-                bnn_pair_codes(bnn_channels(v, h, a, c, lanes), bnn_channels(v, h, b, c, lanes),
-                               codes);
-                codes += bnn_groups(lanes);
-            }
+            codes = bnn_tap_codes(v, h, column, j, codes);
         }
     }
 }
@@ -325,38 +351,43 @@ BNN_INLINE bnn_pairs bnn_row_pairs(const bnn_window *v, bnn_size row, bnn_size c
 
 /* Counts the differing bits of all pixels, for the outputs of one or two tiles of weights w, which
  * are read once for all pixels. */
-BNN_INLINE void bnn_differing_tiles(bnn_pairs pairs, const bnn_word BNN_ROM *w, int two)
+BNN_INLINE void bnn_differing_tiles(const bnn_pairs *pairs, const bnn_word BNN_ROM *w, int two)
 {
-    const bnn_size apart = pairs.groups * BNN_NIBBLE_WORDS;
-    for (bnn_size i = 0; i < pairs.count * 2u * BNN_NIBBLE_STRIDE; ++i) {
-        pairs.sums[i] = 0;
+    const bnn_size apart = pairs->groups * BNN_NIBBLE_WORDS;
+    for (bnn_size i = 0; i < pairs->count * 2u * BNN_NIBBLE_STRIDE; ++i) {
+        pairs->sums[i] = 0;
     }
-    for (bnn_size i = 0; i < pairs.groups; i += BNN_NIBBLE_LIMIT) {
-        const bnn_size left = pairs.groups - i;
+    for (bnn_size i = 0; i < pairs->groups; i += BNN_NIBBLE_LIMIT) {
+        const bnn_size left = pairs->groups - i;
         const bnn_size groups = left < BNN_NIBBLE_LIMIT ? left : BNN_NIBBLE_LIMIT;
-        for (bnn_size p = 0; p < pairs.count; ++p) {
-            bnn_add_groups(pairs.codes + p * pairs.groups + i, w + i * BNN_NIBBLE_WORDS, apart, two,
-                           groups, pairs.sums + p * 2u * BNN_NIBBLE_STRIDE);
+        for (bnn_size p = 0; p < pairs->count; ++p) {
+            bnn_add_groups(pairs->codes + p * pairs->groups + i, w + i * BNN_NIBBLE_WORDS, apart, two,
+                           groups, pairs->sums + p * 2u * BNN_NIBBLE_STRIDE);
         }
     }
-    for (bnn_size i = 0; i < pairs.count * 2u * BNN_NIBBLE_STRIDE; i += BNN_NIBBLE_OUTS) {
-        bnn_order(pairs.sums + i);
+    for (bnn_size i = 0; i < pairs->count * 2u * BNN_NIBBLE_STRIDE; i += BNN_NIBBLE_OUTS) {
+        bnn_order(pairs->sums + i);
     }
 }
 
-/* Counts the differing bits of all pixels for output o, the first of a tile of the weights w, and
- * up to BNN_NIBBLE_STRIDE - 1 outputs behind it; returns how many outputs these are. */
-BNN_INLINE bnn_size bnn_differing_outs(bnn_pairs pairs, const bnn_word BNN_ROM *w, bnn_size o,
-                                       bnn_size outs)
+/* How many outputs from output o on are counted at a time. */
+BNN_INLINE bnn_size bnn_outs_from(bnn_size outs, bnn_size o)
+{
+    return outs - o < BNN_NIBBLE_STRIDE ? outs - o : BNN_NIBBLE_STRIDE;
+}
+
+/* Counts the differing bits of all pixels, for the outputs from o on, a multiple of
+ * BNN_NIBBLE_STRIDE. */
+BNN_INLINE void bnn_differing_outs(const bnn_pairs *pairs, const bnn_word BNN_ROM *w, bnn_size o,
+                                   bnn_size outs)
 {
     const bnn_word BNN_ROM *const tile =
-        w + o / BNN_NIBBLE_OUTS * pairs.groups * BNN_NIBBLE_WORDS;
-    if (outs - o > BNN_NIBBLE_OUTS) {
+        w + o / BNN_NIBBLE_OUTS * pairs->groups * BNN_NIBBLE_WORDS;
+    if (bnn_outs_from(outs, o) > BNN_NIBBLE_OUTS) {
         bnn_differing_tiles(pairs, tile, 1);
-        return outs - o < BNN_NIBBLE_STRIDE ? outs - o : BNN_NIBBLE_STRIDE;
+    } else {
+        bnn_differing_tiles(pairs, tile, 0);
     }
-    bnn_differing_tiles(pairs, tile, 0);
-    return outs - o;
 }
 
 /* The class of a pixel: see bnn_add_border.c; 0 where there are no tables of classes. */

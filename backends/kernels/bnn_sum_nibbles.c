@@ -19,7 +19,8 @@ BNN_KERNEL void bnn_sum_nibbles(
     const bnn_pairs pairs = bnn_row_pairs(&window, row, columns, scratch);
     const int32_t n = (int32_t)(kernel_h * kernel_w * channels);
     for (bnn_size o = 0; o < outs; o += BNN_NIBBLE_STRIDE) {
-        const bnn_size there = bnn_differing_outs(pairs, w, o, outs);
+        const bnn_size there = bnn_outs_from(outs, o);
+        bnn_differing_outs(&pairs, w, o, outs);
         for (bnn_size column = 0; column < columns; ++column) {
             const bnn_size class_of = bnn_class_of(row_class, column_class, classes, row, column);
             const uint16_t *const differing = pairs.sums + column * BNN_NIBBLE_STRIDE;

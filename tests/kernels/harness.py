@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bnncompiler import calls, convolution_calls, map_calls, move_calls, nibble_calls, overlap, row_calls
+from bnncompiler import calls, convolution_calls, map_calls, move_calls, overlap, row_calls
 from bnncompiler.ir import Array
 from bnncompiler.program import Buffer, Call, Memory, Table, Typed, data_of
 

@@ -641,7 +641,11 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Harness:
     return build(tmp_path_factory.mktemp("vectors"), need("gcc"), 64, "-O3", "-march=native")
 
 
-@pytest.mark.parametrize("kind", [ConvolveNibbles, SumNibbles, DenseTiled, DenseTiledThreshold, DenseColumns, Threshold], ids=lambda c: c.kernel())
+@pytest.mark.parametrize(
+    "kind",
+    [ConvolveNibbles, SumNibbles, DenseTiled, DenseTiledThreshold, DenseColumns, Threshold],
+    ids=lambda c: c.kernel(),
+)
 def test_vector_instructions_compute_the_same(vectors: Harness, kind: type[Call]) -> None:
     vectors.check(list(cases(kind, 64)))
 
