@@ -28,7 +28,7 @@ BNN_KERNEL void bnn_sum_nibbles(
             for (bnn_size j = 0; j < there; ++j) {
                 sums[j] = n - 2 * (int32_t)differing[j];
             }
-            for (bnn_size j = 0; class_of != 0 && j < there; ++j) {
+            for (bnn_size j = 0; j < there && class_of != 0; ++j) {
                 sums[j] += bnn_rom_load(border, border_type, (class_of - 1u) * outs + o + j);
             }
         }
