@@ -1,9 +1,8 @@
 /* The kernels: their prototypes are the interface between compiler and C.
  *
- * Parameters are, in order, the fields of the class of the same name in bnncompiler/calls.py,
- * convolution_calls.py, map_calls.py, move_calls.py, nibble_calls.py, row_calls.py,
- * sliced_calls.py or tiled_calls.py, whose `run` is the kernel's meaning in numpy. Each kernel's
- * file says in full what it computes.
+ * Parameters are, in order, the fields of the class of the same name in bnncompiler/calls.py or
+ * one of the modules *_calls.py beside it, whose `run` is the kernel's meaning in numpy. Each
+ * kernel's file says in full what it computes.
  *
  * x, y                     working memory: bits packed into words, or integers
  * const void *x, x_type    integers of any type of bnn_type
