@@ -35,7 +35,7 @@ BY_WORD_VECTORS: dict[type[Call], tuple[float, int]] = BY_WORD | {
     DenseTiledThreshold: (0.7, 1),
 }
 # Cycles for a pixel and a group of four inputs: to find its code, and to look it up for a tile of outputs.
-LOOKED_UP, LOOKED_UP_VECTORS = (2.0, 8.0), (0.2, 0.6)
+LOOKED_UP, LOOKED_UP_VECTORS = (0.8, 6.0), (0.2, 0.6)
 LOOKED_UP_OUTPUT = 0.3
 # Cycles for an integer and a weight.
 BY_WEIGHT: dict[type[Call], float] = {calls.DenseInteger: 2.5, calls.DenseColumns: 0.6}

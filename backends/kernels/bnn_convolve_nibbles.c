@@ -6,7 +6,7 @@
  * multiple of BNN_NIBBLE_STRIDE; `class` is that of the pixel, row_class[row] * classes +
  * column_class[column], or 0 where there are no classes. */
 #include "bnn_kernels.h"
-#include "bnn_nibbles.h"
+#include "bnn_nibble_rows.h"
 
 BNN_KERNEL void bnn_convolve_nibbles(
     const bnn_word *x, bnn_size height, bnn_size width, bnn_size channels, bnn_size kernel_h,
@@ -19,7 +19,7 @@ BNN_KERNEL void bnn_convolve_nibbles(
     const bnn_window window = {x, height, width, channels, kernel_h, kernel_w, stride_h, stride_w,
                                dilation_h, dilation_w, before_h, before_w, fill};
     const bnn_pairs pairs = bnn_row_pairs(&window, row, columns, scratch);
-    const bnn_size padded = outs + (BNN_NIBBLE_STRIDE - outs % BNN_NIBBLE_STRIDE) % BNN_NIBBLE_STRIDE;
+    const bnn_size padded = (outs + BNN_NIBBLE_STRIDE - 1u) / BNN_NIBBLE_STRIDE * BNN_NIBBLE_STRIDE;
     for (bnn_size i = 0; i < bnn_words(columns * outs); ++i) {
         y[i] = 0;
     }

@@ -1,4 +1,4 @@
-/* Differing bits of a row of pixels and many outputs, four inputs at a time and two pixels at once.
+/* Differing bits of two pixels and many outputs, four inputs at a time.
  *
  * The inputs of a pixel are taken in groups of four, tap by tap; where channels are no multiple of
  * four, the last group of a tap is filled up with zeros, as are its weights. The groups of two
@@ -49,13 +49,10 @@ BNN_INLINE bnn_size bnn_groups(bnn_size n)
 static const uint8_t bnn_pair_rows[4096] = {BNN_ROWS_64(0), BNN_ROWS_64(64), BNN_ROWS_64(128),
                                             BNN_ROWS_64(192)};
 
-/* Codes are stored as the places of their rows. */
-#define BNN_CODE_UNIT 16u
-
-/* The row of a code, in both halves of a vector. */
-BNN_INLINE __m256i bnn_pair_row(uint16_t code)
+/* The row that begins at `place`, in both halves of a vector. */
+BNN_INLINE __m256i bnn_pair_row(uint16_t place)
 {
-    const void *const row = bnn_pair_rows + code;
+    const void *const row = bnn_pair_rows + place;
     return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)row));
 }
 
@@ -118,8 +115,8 @@ BNN_INLINE void bnn_add_groups(const uint16_t *codes, const bnn_word *w, bnn_siz
     const __m256i zero = _mm256_setzero_si256();
     bnn_differences a = {zero, zero};
     bnn_differences b = {zero, zero};
-    bnn_size i = 0;
-    for (; i + 3u <= groups; i += 3u, w += 3u * BNN_NIBBLE_WORDS) {
+    const bnn_size whole = groups - groups % 3u;
+    for (bnn_size i = 0; i < whole; i += 3u, w += 3u * BNN_NIBBLE_WORDS) {
         const __m256i rows[3] = {bnn_pair_row(codes[i]), bnn_pair_row(codes[i + 1u]),
                                  bnn_pair_row(codes[i + 2u])};
         a = bnn_three(a, rows, w);
@@ -127,7 +124,7 @@ BNN_INLINE void bnn_add_groups(const uint16_t *codes, const bnn_word *w, bnn_siz
             b = bnn_three(b, rows, w + apart);
         }
     }
-    for (; i < groups; ++i, w += BNN_NIBBLE_WORDS) {
+    for (bnn_size i = whole; i < groups; ++i, w += BNN_NIBBLE_WORDS) {
         const __m256i row = bnn_pair_row(codes[i]);
         a = bnn_found(a, bnn_look_up(row, w));
         if (two) {
@@ -161,7 +158,8 @@ BNN_INLINE bnn_word bnn_below_32(const uint16_t *sums, const uint16_t *limits)
     const __m256i *const sum = (const __m256i *)s;
     const __m256i *const limit = (const __m256i *)l;
     const __m256i a = _mm256_cmpgt_epi16(_mm256_loadu_si256(limit), _mm256_loadu_si256(sum));
-    const __m256i b = _mm256_cmpgt_epi16(_mm256_loadu_si256(limit + 1), _mm256_loadu_si256(sum + 1));
+    const __m256i next = _mm256_loadu_si256(limit + 1);
+    const __m256i b = _mm256_cmpgt_epi16(next, _mm256_loadu_si256(sum + 1));
     const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packs_epi16(a, b), 0xd8);
     return (uint32_t)_mm256_movemask_epi8(bytes);
 }
@@ -187,8 +185,6 @@ BNN_INLINE void bnn_pair_codes(bnn_word first, bnn_word second, uint16_t *codes)
     _mm256_storeu_si256((__m256i *)at, _mm256_slli_epi16(wide, 4));
 }
 #else
-#define BNN_CODE_UNIT 1u
-
 /* In each half of a byte, how many of its four bits are 1. */
 BNN_INLINE bnn_word bnn_half_ones(bnn_word v)
 {
@@ -197,32 +193,72 @@ BNN_INLINE bnn_word bnn_half_ones(bnn_word v)
     return (bnn_word)((v & (ones / 5u)) + ((v >> 2) & (ones / 5u)));
 }
 
-/* Adds the differing bits of up to BNN_NIBBLE_LIMIT groups to the sums of two pixels, for one tile
- * or for two, the second of which is `apart` words behind the first. */
+/* Where a word of weights differs from the codes of two pixels: the first ones in the low halves of
+ * bytes, the second ones in the upper halves. */
+BNN_INLINE bnn_word bnn_differ(const bnn_word BNN_ROM *w, uint16_t code)
+{
+    const bnn_word bytes = (bnn_word)((bnn_word)~(bnn_word)0 / 255u);
+    const bnn_word row = bnn_rom_word(w);
+    return (bnn_word)((bnn_word)(row | (bnn_word)(row << 4)) ^ (bnn_word)(bytes * code));
+}
+
+/* In each half of a byte, how many bits of three words are 1: as many as sums without carries have,
+ * and twice as many as carries have. */
+BNN_INLINE bnn_word bnn_three_ones(bnn_word a, bnn_word b, bnn_word c)
+{
+    const bnn_word half = (bnn_word)(a ^ b);
+    const bnn_word carry = (bnn_word)((a & b) | (half & c));
+    const bnn_word ones = bnn_half_ones((bnn_word)(half ^ c));
+    return (bnn_word)(ones + (bnn_word)(bnn_half_ones(carry) << 1));
+}
+
+/* Adds the halves of each byte of `found` to those of `first` and `second`. */
+BNN_INLINE void bnn_add_halves(bnn_word found, bnn_word *first, bnn_word *second)
+{
+    const bnn_word low = (bnn_word)((bnn_word)~(bnn_word)0 / 17u);
+    *first = (bnn_word)(*first + (found & low));
+    *second = (bnn_word)(*second + ((bnn_word)(found >> 4) & low));
+}
+
+/* Adds the differing bits of up to BNN_NIBBLE_LIMIT groups to the sums of two pixels, for one
+ * tile. */
+BNN_INLINE void bnn_add_tile(const uint16_t *codes, const bnn_word BNN_ROM *w, bnn_size groups,
+                             uint16_t *sums)
+{
+    bnn_word first[BNN_NIBBLE_WORDS] = {0};
+    bnn_word second[BNN_NIBBLE_WORDS] = {0};
+    const bnn_size whole = groups - groups % 3u;
+    for (bnn_size i = 0; i < whole; i += 3u) {
+        const bnn_word BNN_ROM *const at = w + i * BNN_NIBBLE_WORDS;
+        for (unsigned k = 0; k < BNN_NIBBLE_WORDS; ++k) {
+            const bnn_word a = bnn_differ(at + k, codes[i]);
+            const bnn_word b = bnn_differ(at + BNN_NIBBLE_WORDS + k, codes[i + 1u]);
+            const bnn_word c = bnn_differ(at + 2u * BNN_NIBBLE_WORDS + k, codes[i + 2u]);
+            bnn_add_halves(bnn_three_ones(a, b, c), &first[k], &second[k]);
+        }
+    }
+    for (bnn_size i = whole; i < groups; ++i) {
+        for (unsigned k = 0; k < BNN_NIBBLE_WORDS; ++k) {
+            const bnn_word differing = bnn_differ(w + i * BNN_NIBBLE_WORDS + k, codes[i]);
+            bnn_add_halves(bnn_half_ones(differing), &first[k], &second[k]);
+        }
+    }
+    for (unsigned o = 0; o < BNN_NIBBLE_OUTS; ++o) {
+        const unsigned k = o * 8u / BNN_WORD_BITS;
+        const unsigned shift = o * 8u % BNN_WORD_BITS;
+        uint16_t *const other = sums + BNN_NIBBLE_STRIDE;
+        sums[o] = (uint16_t)(sums[o] + (uint8_t)(first[k] >> shift));
+        other[o] = (uint16_t)(other[o] + (uint8_t)(second[k] >> shift));
+    }
+}
+
+/* The same for one tile or for two, the second of which is `apart` words behind the first. */
 BNN_INLINE void bnn_add_groups(const uint16_t *codes, const bnn_word BNN_ROM *w, bnn_size apart,
                                int two, bnn_size groups, uint16_t *sums)
 {
-    const bnn_word bytes = (bnn_word)((bnn_word)~(bnn_word)0 / 255u);
-    const bnn_word low = (bnn_word)(bytes * 15u);
-    for (unsigned tile = 0; tile < (two ? 2u : 1u); ++tile) {
-        bnn_word first[BNN_NIBBLE_WORDS] = {0};
-        bnn_word second[BNN_NIBBLE_WORDS] = {0};
-        for (bnn_size i = 0; i < groups; ++i) {
-            const bnn_word code = (bnn_word)(bytes * (bnn_word)codes[i]);
-            for (unsigned k = 0; k < BNN_NIBBLE_WORDS; ++k) {
-                const bnn_word row = bnn_rom_word(w + tile * apart + i * BNN_NIBBLE_WORDS + k);
-                const bnn_word found = bnn_half_ones((bnn_word)((row | row << 4) ^ code));
-                first[k] = (bnn_word)(first[k] + (found & low));
-                second[k] = (bnn_word)(second[k] + ((bnn_word)(found >> 4) & low));
-            }
-        }
-        for (unsigned o = 0; o < BNN_NIBBLE_OUTS; ++o) {
-            const unsigned k = o * 8u / BNN_WORD_BITS;
-            const unsigned shift = o * 8u % BNN_WORD_BITS;
-            uint16_t *const at = sums + tile * BNN_NIBBLE_OUTS + o;
-            at[0] = (uint16_t)(at[0] + (uint8_t)(first[k] >> shift));
-            at[BNN_NIBBLE_STRIDE] = (uint16_t)(at[BNN_NIBBLE_STRIDE] + (uint8_t)(second[k] >> shift));
-        }
+    bnn_add_tile(codes, w, groups, sums);
+    if (two) {
+        bnn_add_tile(codes, w + apart, groups, sums + BNN_NIBBLE_OUTS);
     }
 }
 
@@ -252,153 +288,5 @@ BNN_INLINE void bnn_pair_codes(bnn_word first, bnn_word second, uint16_t *codes)
     }
 }
 #endif
-
-/* The window of a convolution on its map; see bnn_kernels.h. */
-typedef struct bnn_window {
-    const bnn_word *x;
-    bnn_size height, width, channels;
-    bnn_size kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, before_h, before_w;
-    uint32_t fill; /* the bit of taps that lie outside of the map */
-} bnn_window;
-
-/* A word whose first n bits (1 to BNN_WORD_BITS) are 1. */
-BNN_INLINE bnn_word bnn_first(bnn_size n)
-{
-    return (bnn_word)((bnn_word)~(bnn_word)0 >> (BNN_WORD_BITS - n));
-}
-
-/* `lanes` channels from channel c on of the map's pixel (h, w), which may lie outside of it. */
-BNN_INLINE bnn_word bnn_channels(const bnn_window *v, bnn_size h, bnn_size w, bnn_size c,
-                                 bnn_size lanes)
-{
-    if (h >= v->height || w >= v->width) {
-        return v->fill != 0 ? bnn_first(lanes) : (bnn_word)0;
-    }
-    if (v->channels % BNN_WORD_BITS == 0) {
-        return v->x[(h * v->width + w) * (v->channels / BNN_WORD_BITS) + c / BNN_WORD_BITS];
-    }
-    return bnn_take(v->x, (h * v->width + w) * v->channels + c, lanes);
-}
-
-/* The codes of a run of bits of x, from bit a on for the first pixel, and from bit b on for the
- * second; returns where the next ones go. */
-BNN_INLINE uint16_t *bnn_run_codes(const bnn_word *x, bnn_size a, bnn_size b, bnn_size n,
-                                   uint16_t *codes)
-{
-    for (bnn_size i = 0; i < n; i += BNN_WORD_BITS) {
-        const bnn_size lanes = bnn_lanes(n, i);
-        bnn_pair_codes(bnn_take(x, a + i, lanes), bnn_take(x, b + i, lanes), codes);
-        codes += bnn_groups(lanes);
-    }
-    return codes;
-}
-
-/* The codes of the pixels `column` and `column + 1` at one tap, in row h of the map. */
-BNN_INLINE uint16_t *bnn_tap_codes(const bnn_window *v, bnn_size h, bnn_size column, bnn_size tap,
-                                   uint16_t *codes)
-{
-    const bnn_size a = bnn_tap(column, v->stride_w, tap, v->dilation_w, v->before_w, v->width);
-    const bnn_size b = bnn_tap(column + 1u, v->stride_w, tap, v->dilation_w, v->before_w, v->width);
-    for (bnn_size c = 0; c < v->channels; c += BNN_WORD_BITS) {
-        const bnn_size lanes = bnn_lanes(v->channels, c);
-        bnn_pair_codes(bnn_channels(v, h, a, c, lanes), bnn_channels(v, h, b, c, lanes), codes);
-        codes += bnn_groups(lanes);
-    }
-    return codes;
-}
-
-/* The codes of all groups of the pixels `column` and `column + 1` of a row. */
-BNN_INLINE void bnn_window_codes(const bnn_window *v, bnn_size row, bnn_size column,
-                                 uint16_t *codes)
-{
-    /* Where groups do not end with a tap and all taps are neighbours, a row of taps is one run. */
-    const int joined = v->dilation_w == 1u && v->channels % 4u == 0 &&
-                       bnn_all_inside(column, v->stride_w, v->kernel_w, v->before_w, v->width) &&
-                       bnn_all_inside(column + 1u, v->stride_w, v->kernel_w, v->before_w, v->width);
-    for (bnn_size i = 0; i < v->kernel_h; ++i) {
-        const bnn_size h = bnn_tap(row, v->stride_h, i, v->dilation_h, v->before_h, v->height);
-        if (joined && h < v->height) {
-            const bnn_size w = h * v->width + column * v->stride_w - v->before_w;
-            codes = bnn_run_codes(v->x, w * v->channels, (w + v->stride_w) * v->channels,
-                                  v->kernel_w * v->channels, codes);
-            continue;
-        }
-        for (bnn_size j = 0; j < v->kernel_w; ++j) {
-            codes = bnn_tap_codes(v, h, column, j, codes);
-        }
-    }
-}
-
-/* What the kernels work in: codes of a row of pixels, and the sums of its pixels for two tiles. */
-typedef struct bnn_pairs {
-    uint16_t *codes;
-    uint16_t *sums; /* sums[pixel * BNN_NIBBLE_STRIDE + o] */
-    bnn_size count, groups;
-} bnn_pairs;
-
-/* Finds the codes of a row of `columns` pixels, two by two. */
-BNN_INLINE bnn_pairs bnn_row_pairs(const bnn_window *v, bnn_size row, bnn_size columns,
-                                   uint16_t *scratch)
-{
-    const bnn_size groups = v->kernel_h * v->kernel_w * bnn_groups(v->channels);
-    const bnn_size count = (columns + 1u) / 2u;
-    const bnn_pairs pairs = {scratch, scratch + count * groups + BNN_NIBBLE_SLACK, count, groups};
-    for (bnn_size i = 0; i < count; ++i) {
-        bnn_window_codes(v, row, 2u * i, scratch + i * groups);
-    }
-    return pairs;
-}
-
-/* Counts the differing bits of all pixels, for the outputs of one or two tiles of weights w, which
- * are read once for all pixels. */
-BNN_INLINE void bnn_differing_tiles(const bnn_pairs *pairs, const bnn_word BNN_ROM *w, int two)
-{
-    const bnn_size apart = pairs->groups * BNN_NIBBLE_WORDS;
-    for (bnn_size i = 0; i < pairs->count * 2u * BNN_NIBBLE_STRIDE; ++i) {
-        pairs->sums[i] = 0;
-    }
-    for (bnn_size i = 0; i < pairs->groups; i += BNN_NIBBLE_LIMIT) {
-        const bnn_size left = pairs->groups - i;
-        const bnn_size groups = left < BNN_NIBBLE_LIMIT ? left : BNN_NIBBLE_LIMIT;
-        for (bnn_size p = 0; p < pairs->count; ++p) {
-            bnn_add_groups(pairs->codes + p * pairs->groups + i, w + i * BNN_NIBBLE_WORDS, apart, two,
-                           groups, pairs->sums + p * 2u * BNN_NIBBLE_STRIDE);
-        }
-    }
-    for (bnn_size i = 0; i < pairs->count * 2u * BNN_NIBBLE_STRIDE; i += BNN_NIBBLE_OUTS) {
-        bnn_order(pairs->sums + i);
-    }
-}
-
-/* How many outputs from output o on are counted at a time. */
-BNN_INLINE bnn_size bnn_outs_from(bnn_size outs, bnn_size o)
-{
-    return outs - o < BNN_NIBBLE_STRIDE ? outs - o : BNN_NIBBLE_STRIDE;
-}
-
-/* Counts the differing bits of all pixels, for the outputs from o on, a multiple of
- * BNN_NIBBLE_STRIDE. */
-BNN_INLINE void bnn_differing_outs(const bnn_pairs *pairs, const bnn_word BNN_ROM *w, bnn_size o,
-                                   bnn_size outs)
-{
-    const bnn_word BNN_ROM *const tile =
-        w + o / BNN_NIBBLE_OUTS * pairs->groups * BNN_NIBBLE_WORDS;
-    if (bnn_outs_from(outs, o) > BNN_NIBBLE_OUTS) {
-        bnn_differing_tiles(pairs, tile, 1);
-    } else {
-        bnn_differing_tiles(pairs, tile, 0);
-    }
-}
-
-/* The class of a pixel: see bnn_add_border.c; 0 where there are no tables of classes. */
-BNN_INLINE bnn_size bnn_class_of(const uint8_t BNN_ROM *row_class,
-                                 const uint8_t BNN_ROM *column_class, bnn_size classes,
-                                 bnn_size row, bnn_size column)
-{
-    if (row_class == NULL || column_class == NULL) {
-        return 0;
-    }
-    return bnn_rom_u8(row_class + row) * classes + bnn_rom_u8(column_class + column);
-}
 
 #endif

@@ -4,7 +4,7 @@
  * The last term is what padding adds to a pixel of class row_class[row] * classes +
  * column_class[column]; class 0, and where there are no classes every pixel, has none. */
 #include "bnn_kernels.h"
-#include "bnn_nibbles.h"
+#include "bnn_nibble_rows.h"
 
 BNN_KERNEL void bnn_sum_nibbles(
     const bnn_word *x, bnn_size height, bnn_size width, bnn_size channels, bnn_size kernel_h,
