@@ -10,7 +10,7 @@ import bnncompiler
 from bnncompiler.compiler import Compilation
 from tests.networks import cnn
 
-INT8 = {"input": "int8"}
+INT8: dict[str, Any] = {"input": "int8"}
 NETWORKS: dict[str, dict[str, Any]] = {
     "zero padding": {"channels": [3, 32, 70, 33], "size": (7, 6)},
     "padding by +1": {"channels": [3, 64, 64], "pad_value": 1.0},

@@ -21,7 +21,13 @@ from bnncompiler.map_calls import Index, PixelLoop
 from bnncompiler.nibble_calls import STRIDE, ConvolveNibbles, SumNibbles
 from bnncompiler.packing import words
 from bnncompiler.program import Buffer, Call, Table, Typed
-from bnncompiler.sliced_calls import DenseSliced, DenseSlicedBorder, DenseSlicedThreshold
+from bnncompiler.sliced_calls import (
+    ConvolveRowSliced,
+    DenseSliced,
+    DenseSlicedBorder,
+    DenseSlicedThreshold,
+    sliced_digits,
+)
 from bnncompiler.tiled_calls import DenseTiled, DenseTiledThreshold
 
 
@@ -86,6 +92,16 @@ def geometry(low: Lowering, conv: Convolution) -> tuple[object, ...]:
     return (conv.x.buffer, *window, None, None, 1)
 
 
+def _sliced(low: Lowering, conv: Convolution, line: Buffer) -> list[Buffer]:
+    weights = sliced.weights_by_column(low, conv.node, conv.rows, conv.window.kernel)
+    tables = weights, sliced.thresholds(low, conv.owner, conv.rows, conv.thresholds)
+    count, digits, columns = conv.thresholds.shape[2], sliced_digits(conv.rows.ins), conv.window.kernel[1]
+    size = ConvolveRowSliced.scratch_bytes(conv.rows.ins // columns, columns, digits)
+    scratch = Buffer(low.derived(conv.node, "scratch"), "int32_t", size // 4)
+    low.call(ConvolveRowSliced, conv.owner, 0, *geometry(low, conv), *tables, count, digits, scratch, line)
+    return [scratch]
+
+
 def _convolve_nibbles(low: Lowering, conv: Convolution, line: Buffer) -> list[Buffer]:
     w, scratch = _nibbles(low, conv)
     at = low.table(conv.owner, "limits", nibble_calls.limits(conv.thresholds, conv.rows.ins), "uint16_t", STRIDE)
@@ -113,5 +129,8 @@ def _nibbles(low: Lowering, conv: Convolution) -> tuple[Table, Buffer]:
 
 # Append a kernel's call on the input and the line of output bits, or of sums, and return the scratch that it takes.
 Builder = Callable[[Lowering, Convolution, Buffer], list[Buffer]]
-BUILDERS: Mapping[type[ConvolveRow], Builder] = {ConvolveNibbles: _convolve_nibbles}
+BUILDERS: Mapping[type[ConvolveRow], Builder] = {
+    ConvolveRowSliced: _sliced,
+    ConvolveNibbles: _convolve_nibbles,
+}
 SUM_BUILDERS: Mapping[type[SumRow], Builder] = {SumNibbles: _sum_nibbles}
