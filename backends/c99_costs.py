@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from bnncompiler import calls
 from bnncompiler.costs import Cost, Work
+from bnncompiler.limb_calls import GROUP, DenseLimbs
 from bnncompiler.packing import words
 from bnncompiler.program import Call
 from bnncompiler.tiled_calls import TILE, DenseTiled, DenseTiledThreshold
@@ -27,7 +28,8 @@ BY_WORD: dict[type[Call], tuple[float, int]] = {
     calls.DenseTernary: (10, 2),
 }
 # Cycles for an integer and a weight.
-BY_WEIGHT: dict[type[Call], float] = {calls.DenseInteger: 2.5, calls.DenseColumns: 0.6}
+BY_WEIGHT: dict[type[Call], float] = {calls.DenseInteger: 2.5, calls.DenseColumns: 0.6, calls.DenseWide: 2.5}
+BY_LIMB = 0.3  # cycles for a product of limbs
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,9 @@ class WideCosts:
             return Cost(outs * (row_words * work.planes * cycles + OUTPUT), rows * outs * row_words * word_bits // 8)
         if kernel in BY_WEIGHT:
             return Cost(outs * (work.ins * BY_WEIGHT[kernel] + OUTPUT), outs * work.ins)
+        if kernel is DenseLimbs and work.limbs:
+            outs = -(-work.outs // GROUP) * GROUP
+            return Cost(outs * (work.ins * work.limbs * BY_LIMB + OUTPUT), 2 * outs * work.ins * work.limbs)
         return None
 
 

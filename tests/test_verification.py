@@ -370,5 +370,4 @@ def test_decode_is_the_inverse_of_packing() -> None:
     np.testing.assert_array_equal(compare.decode(stored, raw, 21), 2 * codes - 7)
     signed = Stored(Buffer("b", "bnn_word", raw.shape[1]), 3, True)
     np.testing.assert_array_equal(compare.decode(signed, raw, 21), np.where(codes > 3, codes - 8, codes))
-    np.testing.assert_array_equal(
-        compare.decode(stored, raw, 21), np.stack([stored.decode(r, 21) for r in raw]))
+    np.testing.assert_array_equal(compare.decode(stored, raw, 21), np.stack([stored.decode(r, 21) for r in raw]))

@@ -1,8 +1,9 @@
 /* The kernels: their prototypes are the interface between compiler and C.
  *
  * Parameters are, in order, the fields of the class of the same name in bnncompiler/calls.py,
- * convolution_calls.py, map_calls.py, move_calls.py, row_calls.py, sliced_calls.py or
- * tiled_calls.py, whose `run` is the kernel's meaning in numpy. Each kernel's file says in full what it computes.
+ * convolution_calls.py, limb_calls.py, map_calls.py, move_calls.py, row_calls.py, sliced_calls.py
+ * or tiled_calls.py, whose `run` is the kernel's meaning in numpy. Each kernel's file says in full
+ * what it computes.
  *
  * x, y                     working memory: bits packed into words, or integers
  * const void *x, x_type    integers of any type of bnn_type
@@ -86,6 +87,10 @@ BNN_KERNEL void bnn_dense_columns(const void *x, bnn_type x_type, const void BNN
 BNN_KERNEL void bnn_dense_wide(const void *x, bnn_type x_type, const void BNN_ROM *w,
                                bnn_type w_type, bnn_size n, bnn_size outs, unsigned shift,
                                int32_t *y);
+BNN_KERNEL void bnn_dense_limbs(const void *x, bnn_type x_type, const int16_t BNN_ROM *w,
+                                unsigned x_limbs, unsigned w_limbs, bnn_size most, bnn_size n,
+                                bnn_size outs, bnn_size pixels, unsigned shift, int16_t *scratch,
+                                int32_t *y);
 
 /* From integers to integers. */
 BNN_KERNEL void bnn_requantize(const void *x, bnn_type x_type, bnn_size n,
@@ -120,6 +125,12 @@ BNN_KERNEL void bnn_gather_integers(const void *x, bnn_type x_type, bnn_size hei
                                     bnn_size stride_w, bnn_size dilation_h, bnn_size dilation_w,
                                     bnn_size before_h, bnn_size before_w, int32_t fill,
                                     bnn_size row, bnn_size column, void *y, bnn_type y_type);
+BNN_KERNEL void bnn_gather_row(const void *x, bnn_type x_type, bnn_size height, bnn_size width,
+                               bnn_size channels, bnn_size kernel_h, bnn_size kernel_w,
+                               bnn_size stride_h, bnn_size stride_w, bnn_size dilation_h,
+                               bnn_size dilation_w, bnn_size before_h, bnn_size before_w,
+                               int32_t fill, bnn_size row, bnn_size columns, void *y,
+                               bnn_type y_type);
 BNN_KERNEL void bnn_put_bits(const bnn_word *x, unsigned planes, bnn_size n, bnn_size total,
                              bnn_size columns, bnn_size row, bnn_size column, bnn_word *y);
 BNN_KERNEL void bnn_put_integers(const void *x, bnn_type x_type, bnn_size n, bnn_size columns,

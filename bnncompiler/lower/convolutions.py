@@ -15,7 +15,7 @@ import numpy as np
 from bnncompiler import calls, map_calls, ops
 from bnncompiler.convolution_calls import ConvolveRow
 from bnncompiler.ir import Node, per_element
-from bnncompiler.lower import functions, layers, row_convolutions, sliced
+from bnncompiler.lower import functions, integer_rows, layers, row_convolutions, sliced
 from bnncompiler.lower.rows import Layer
 from bnncompiler.lower.storage import LIMITS, SIGNED, Lowering, Stored, smallest_ctype
 from bnncompiler.lower.windows import Convolution, convolution
@@ -34,6 +34,8 @@ def loop(low: Lowering, node: Layer) -> None:
         row_convolutions.loop(low, kernel, conv, y)
     elif kernel is not calls.DenseXnor:
         _threshold_loop(low, conv, y)
+    elif (limbs := integer_rows.chosen(low, conv)) is not None:
+        integer_rows.loop(low, conv, limbs, y)
     else:
         stored = _sum_loop(low, conv, y, stored)
     if conv.pool is not None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from bnncompiler import calls, map_calls
+from bnncompiler import calls, map_calls, ops
 from bnncompiler.convolution_calls import ConvolveRow, PoolRow
-from bnncompiler.lower import sliced
+from bnncompiler.lower import functions, sliced
 from bnncompiler.lower.storage import Lowering
 from bnncompiler.lower.windows import Convolution
 from bnncompiler.map_calls import Index, PixelLoop
@@ -35,22 +35,21 @@ def choose(low: Lowering, conv: Convolution) -> type[Call]:
 
 def loop(low: Lowering, kernel: type[ConvolveRow], conv: Convolution, y: Buffer) -> None:
     """Append the convolution as a loop over rows around ``kernel``, pooled where it is to be, into ``y``."""
-    height, width = conv.size
-    n = width * conv.outs
-    line = low.packed(low.derived(conv.node, "line"), n)
+    line = low.packed(low.derived(conv.node, "line"), conv.size[1] * conv.outs)
     with low.collecting() as body:
-        scratch = [line, *BUILDERS[kernel](low, conv, line)]
-        if conv.pool is None:
-            low.call(map_calls.PutBits, conv.owner, 0, line, 1, n, height * n, 1, Index.ROW, 0, y)
-        else:
-            scratch += _put_pooled(low, conv, line, y)
+        scratch = [line, *BUILDERS[kernel](low, conv, line), *put(low, conv, line, y)]
     about = low.names[conv.owner], low.origin(conv.owner), conv.macs
-    low.calls.append(PixelLoop(*about, height, 1, 1, tuple(body), (), tuple(scratch), conv.x.buffer, y))
+    low.calls.append(PixelLoop(*about, conv.size[0], 1, 1, tuple(body), (), tuple(scratch), conv.x.buffer, y))
 
 
-def _put_pooled(low: Lowering, conv: Convolution, line: Buffer, y: Buffer) -> list[Buffer]:
-    """Append what puts a row into a map of pools; returns the scratch that it takes."""
-    assert conv.pool is not None
+def put(low: Lowering, conv: Convolution, line: Buffer, y: Buffer) -> list[Buffer]:
+    """Append what puts a row of bits into the map, or into a map of pools; returns the scratch that it takes."""
+    assert isinstance(conv.act, ops.Steps)
+    n = conv.size[1] * conv.outs
+    if conv.pool is None:
+        planes = functions.code_planes(conv.act)
+        low.call(map_calls.PutBits, conv.owner, 0, line, planes, n, conv.size[0] * n, 1, Index.ROW, 0, y)
+        return []
     down, across = conv.pool.window.kernel
     n = conv.pool.type.shape[1] * conv.outs
     pooled = Buffer(low.derived(conv.node, "pooled"), "bnn_word", words(n, low.word_bits))

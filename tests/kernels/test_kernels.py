@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bnncompiler import convolution_calls, map_calls, overlap, row_calls
+from bnncompiler import convolution_calls, limb_calls, map_calls, overlap, row_calls
 from bnncompiler.calls import (
     Argmax,
     DenseBipolar,
@@ -34,10 +34,12 @@ from bnncompiler.calls import (
 )
 from bnncompiler.convolution_calls import PoolRow
 from bnncompiler.ir import Array
+from bnncompiler.limb_calls import DenseLimbs
 from bnncompiler.map_calls import (
     AddBorder,
     GatherBits,
     GatherIntegers,
+    GatherRow,
     MaxPoolBits,
     MaxPoolIntegers,
     PutBits,
@@ -300,6 +302,24 @@ def dense_wide(rng: np.random.Generator, n: int, word_bits: int, memory: Memory)
     return DenseWide(*ABOUT, x, w, n, outs, int(rng.integers(0, 63)), Buffer("y", "int32_t", outs))
 
 
+def dense_limbs(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    """Inputs and weights of so many bits that they need one limb or two, at the edges of what they can be."""
+    outs, pixels, x_bits = int(rng.integers(1, 40)), int(rng.integers(1, 10)), int(rng.choice([7, 8, 15, 16, 24, 28]))
+    largest, most = (1 << x_bits) - 1, (1 << int(rng.choice([7, 11, 12, 15, 23]))) - 1
+    ctype = next(c for c in ("uint8_t", "int16_t", "uint16_t", "int32_t") if largest <= limits(c)[1])
+    lo = max(-largest, limits(ctype)[0])
+    memory["x"] = np.clip(integers(rng, "int32_t", pixels * n), lo, largest)
+    w = np.clip(integers(rng, "int32_t", outs * n), -most, most).reshape(outs, n)
+    shift = int(rng.integers(0, limb_calls.MOST_SHIFT + 1))
+    found = limb_calls.limbs(largest, w, shift)
+    assert found is not None
+    values = table(limb_calls.weight_limbs(w, found.w), "int16_t")
+    memory["scratch"] = np.zeros(limb_calls.ROWS * (n + n % 2), np.int16)
+    scratch, y = Buffer("scratch", "int16_t", len(memory["scratch"])), Buffer("y", "int32_t", pixels * outs)
+    x = Typed(Buffer("x", ctype, pixels * n))
+    return DenseLimbs(*ABOUT, x, values, found.x, found.w, found.most, n, outs, pixels, shift, scratch, y)
+
+
 def top_indices(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     x, k = few(rng, n, memory), int(rng.integers(1, n + 1))
     return TopIndices(*ABOUT, x, n, k, Buffer("y", "int32_t", k))
@@ -398,6 +418,16 @@ def gather_integers(rng: np.random.Generator, n: int, word_bits: int, memory: Me
     y = Typed(Buffer("y", ctype, window.kernel[0] * window.kernel[1] * count))
     fill, place = int(integers(rng, ctype, 1)[0]), a_place(rng, window, height, width)
     return GatherIntegers(*ABOUT, x, height, width, n, group, count, *geometry(window), fill, *place, y)
+
+
+def gather_row(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    height, width = map(int, rng.integers(1, 6, 2))
+    x, ctype = source(rng, height * width * n, memory)
+    window = a_window(rng, height, width)
+    rows, columns = window.positions((height, width, n))
+    y = Typed(Buffer("y", ctype, columns * window.kernel[0] * window.kernel[1] * n))
+    fill, row = int(integers(rng, ctype, 1)[0]), int(rng.integers(rows))
+    return GatherRow(*ABOUT, x, height, width, n, *geometry(window), fill, row, columns, y)
 
 
 def put_bits(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
@@ -551,12 +581,12 @@ MAKERS: dict[type[Call], Callable[[np.random.Generator, int, int, Memory], Call]
     DenseSelect: dense_select, DenseTiled: dense_tiled, DenseTiledThreshold: dense_tiled_threshold,
     DenseSliced: dense_sliced, DenseSlicedThreshold: dense_sliced_threshold,
     DenseSlicedBorder: dense_sliced_border, DenseSlicedPlanes: dense_sliced_planes,
-    DenseTernary: dense_ternary, DenseThreshold: dense_threshold, DenseWide: dense_wide,
+    DenseLimbs: dense_limbs, DenseTernary: dense_ternary, DenseThreshold: dense_threshold, DenseWide: dense_wide,
     DenseXnor: dense_xnor, LoadBits: load_bits,
     Lookup: lookup, Requantize: requantize, Scale: scale, Slice: slice_, Steps: steps, Threshold: threshold,
     TopIndices: top_indices, TopValues: top_values,
     Unpack: unpack, AddBorder: add_border, GatherBits: gather_bits, GatherIntegers: gather_integers,
-    PoolRow: pool_row, PutPooled: put_pooled, SlideBits: slide_bits, SlideIntegers: slide_integers,
+    GatherRow: gather_row, PoolRow: pool_row, PutPooled: put_pooled, SlideBits: slide_bits, SlideIntegers: slide_integers,
     MaxPoolBits: max_pool_bits, MaxPoolIntegers: max_pool_integers, PutBits: put_bits, PutIntegers: put_integers,
     AddIntegers: elementwise(AddIntegers), MulIntegers: elementwise(MulIntegers), ConcatBits: concat_bits,
     ConcatIntegers: concat_integers, PermuteBits: permute_bits, PermuteIntegers: permute_integers,
@@ -595,7 +625,7 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Harness:
     return build(tmp_path_factory.mktemp("vectors"), need("gcc"), 64, "-O3", "-march=native")
 
 
-@pytest.mark.parametrize("kind", [DenseTiled, DenseTiledThreshold, DenseColumns, Threshold], ids=lambda c: c.kernel())
+@pytest.mark.parametrize("kind", CALLS, ids=lambda c: c.kernel())
 def test_vector_instructions_compute_the_same(vectors: Harness, kind: type[Call]) -> None:
     vectors.check(list(cases(kind, 64)))
 
