@@ -65,12 +65,13 @@ BNN_KERNEL void bnn_dense_limbs(const void *x, bnn_type x_type, const int16_t BN
 {
     const bnn_size stride = n + n % 2u;
     const uint64_t half = (uint64_t)1 << shift >> 1;
+    bnn_s16 *const split = (bnn_s16 *)(void *)scratch;
     for (bnn_size first = 0; first < pixels; first += BNN_ROWS / x_limbs) {
-        bnn_split(x, x_type, x_limbs, n, pixels, first, stride, scratch);
+        bnn_split(x, x_type, x_limbs, n, pixels, first, stride, split);
         for (bnn_size o = 0; o < outs; o += BNN_GROUP) {
             const bnn_size lanes = outs - o < BNN_GROUP ? outs - o : BNN_GROUP;
             uint64_t total[BNN_ROWS][BNN_GROUP];
-            bnn_limb_sums(scratch, w + o * w_limbs * stride, w_limbs, most, stride, total);
+            bnn_limb_sums(split, w + o * w_limbs * stride, w_limbs, most, stride, total);
             for (bnn_size r = 0; r < BNN_ROWS && first + r / x_limbs < pixels; r += x_limbs) {
                 uint32_t shifted[BNN_GROUP];
                 for (bnn_size j = 0; j < BNN_GROUP; ++j) {

@@ -62,7 +62,7 @@ from bnncompiler.sliced_calls import (
 from bnncompiler.tiled_calls import DenseTiled, DenseTiledThreshold, tiles
 from bnncompiler.window import Window
 from tests.conftest import SANITIZERS, need
-from tests.kernels.harness import CALLS, KERNELS, TYPES, Harness, build, limits, table
+from tests.kernels.harness import CALLS, KERNELS, TYPES, Harness, build, check_constant, limits, table
 
 WIDTHS = [*range(1, 131), 191, 192, 193, 784]
 CHANNELS = range(1, 71)
@@ -586,7 +586,8 @@ MAKERS: dict[type[Call], Callable[[np.random.Generator, int, int, Memory], Call]
     Lookup: lookup, Requantize: requantize, Scale: scale, Slice: slice_, Steps: steps, Threshold: threshold,
     TopIndices: top_indices, TopValues: top_values,
     Unpack: unpack, AddBorder: add_border, GatherBits: gather_bits, GatherIntegers: gather_integers,
-    GatherRow: gather_row, PoolRow: pool_row, PutPooled: put_pooled, SlideBits: slide_bits, SlideIntegers: slide_integers,
+    GatherRow: gather_row, PoolRow: pool_row, PutPooled: put_pooled,
+    SlideBits: slide_bits, SlideIntegers: slide_integers,
     MaxPoolBits: max_pool_bits, MaxPoolIntegers: max_pool_integers, PutBits: put_bits, PutIntegers: put_integers,
     AddIntegers: elementwise(AddIntegers), MulIntegers: elementwise(MulIntegers), ConcatBits: concat_bits,
     ConcatIntegers: concat_integers, PermuteBits: permute_bits, PermuteIntegers: permute_integers,
@@ -628,6 +629,26 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Harness:
 @pytest.mark.parametrize("kind", CALLS, ids=lambda c: c.kernel())
 def test_vector_instructions_compute_the_same(vectors: Harness, kind: type[Call]) -> None:
     vectors.check(list(cases(kind, 64)))
+
+
+@pytest.mark.parametrize("kind", [Requantize, Threshold, Steps, Scale, Lookup, DenseLimbs], ids=lambda c: c.kernel())
+def test_kernel_is_the_same_with_constant_arguments(kind: type[Call], tmp_path: Path) -> None:
+    """As generated code calls it: compilers vectorize a kernel whose types and sizes they know in other ways."""
+    chosen = [c for c in cases(kind, 64) if sum(b.count for b in c[0].buffers.values()) > 100][::9]
+    assert len(chosen) > 5
+    check_constant(tmp_path, need("gcc"), chosen, "-O3", "-march=native")
+
+
+@pytest.mark.parametrize("start", [[0], [-7, 900]])
+def test_a_relu_on_a_stream_with_constant_arguments(start: list[int], tmp_path: Path) -> None:
+    """Gcc 12.2 made other results of a table that is read at an index which is a truth value."""
+    x = np.random.default_rng(0).integers(-(2**23), 2**23, 1000).astype(np.int32)
+    pieces = len(start) + 1
+    tables = (start, [0, 1046472964, 31415926][:pieces], [2**29] * pieces)
+    pointers = (Typed(Table(f"t{i}", "int32_t", np.array(t))) for i, t in enumerate(tables))
+    numbers = 1, pieces, 30, 0, 2**23 - 1, Typed(Buffer("y", "int32_t", len(x)))
+    call = Requantize(*ABOUT, Typed(Buffer("x", "int32_t", len(x))), len(x), *pointers, *numbers)
+    check_constant(tmp_path, need("gcc"), [(call, {"x": x})], "-O3", "-march=native")
 
 
 @pytest.fixture(scope="module")
