@@ -45,7 +45,7 @@ def loop(low: Lowering, conv: Convolution, limbs: Limbs, y: Buffer) -> None:
 
 def _sums(low: Lowering, conv: Convolution, limbs: Limbs, sums: Buffer) -> list[Buffer]:
     """Append the gathering and the product of a row; returns the scratch that they take."""
-    (height, width), (ins, outs) = conv.size, (conv.rows.ins, conv.outs)
+    width, ins, outs = conv.size[1], conv.rows.ins, conv.outs
     patches = Buffer(low.derived(conv.node, "patches"), conv.x.buffer.ctype, width * ins)
     split = Buffer(low.derived(conv.node, "limbs"), "int16_t", limb_calls.ROWS * (ins + ins % 2))
     window = *conv.shape, *map_calls.geometry(conv.window), conv.fill
