@@ -18,6 +18,7 @@ from bnncompiler.machines.base import Machine
 from bnncompiler.machines.simavr import FAR, GPIOR, GPIOR_TINY, SimAvr
 from bnncompiler.program import Call, Program
 from bnncompiler.sliced_calls import DenseSliced, DenseSlicedThreshold
+from bnncompiler.widths import COMPACT
 
 KB = 1024
 NEAR = 60 * KB  # of tables within the first 64 KB of flash; interrupt vectors and tables of others are there, too
@@ -61,7 +62,7 @@ class AvrCosts:
 
 def _part(name: str, flash: int, ram: int, megahertz: int = 16) -> Target:
     costs = AvrCosts(strips=ram >= 3 * STRIP)
-    return Target(name, 8, 1, 16, flash * KB, ram, megahertz * MHZ, costs, LARGEST, AvrSizes())
+    return Target(name, 8, 1, 16, flash * KB, ram, megahertz * MHZ, costs, LARGEST, AvrSizes(), COMPACT)
 
 
 # Kinds of projects, and where in them the generated files go.

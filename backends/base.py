@@ -15,6 +15,7 @@ from bnncompiler.errors import UsageError
 from bnncompiler.fit import Sizes
 from bnncompiler.machines.base import Machine
 from bnncompiler.program import Program
+from bnncompiler.widths import PRECISE
 
 Files = dict[str, str]
 
@@ -34,6 +35,7 @@ class Target:
         costs: what its kernels cost, for choosing between them.
         largest_table: the most bytes that an object can have, None where there is no such limit.
         sizes: what its compiler makes of a program, None where nothing is known of it.
+        stream_bits: the usual width of hidden fixed-point values.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Target:
     costs: Costs = UNPRICED
     largest_table: int | None = None
     sizes: Sizes | None = None
+    stream_bits: int = PRECISE
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,19 @@ from bnncompiler.backends import c_writer, cmsis_projects
 from bnncompiler.backends.base import About, Backend, Files, Target, pick_target
 from bnncompiler.backends.cmsis_targets import CHIPS, CORES, core_of
 from bnncompiler.calls import DenseBipolar, DenseThreshold, DenseXnor
-from bnncompiler.costs import Cost, Work
+from bnncompiler.costs import Cost, Span, Work
 from bnncompiler.machines.base import Machine
 from bnncompiler.machines.qemu import CortexM
 from bnncompiler.program import Call, Program
-from bnncompiler.sliced_calls import DenseSliced, DenseSlicedBorder, DenseSlicedPlanes, DenseSlicedThreshold
+from bnncompiler.sliced_calls import (
+    ConvolveRowSliced,
+    DenseSliced,
+    DenseSlicedBorder,
+    DenseSlicedPlanes,
+    DenseSlicedThreshold,
+    sliced_digits,
+)
+from bnncompiler.widths import COMPACT
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,11 @@ class CortexMCosts:
         listed: of listing an input that is 1, once for 128 outputs.
         compared: of comparing 32 bit-sliced outputs with a threshold.
         numbers: of making 32 bit-sliced outputs numbers.
+        pixel: of a pixel of a convolution that is gathered and put, beside the kernel.
+        tap: of an input of it.
+        kept: of an input that is 1 in a list that several windows have.
+        column: of the lists of a column of a window, for 32 outputs.
+        window: of a window beside that.
         reach: bytes of weights by input that 16-bit offsets reach.
     """
 
@@ -41,34 +54,63 @@ class CortexMCosts:
     listed: float
     compared: float
     numbers: float
+    pixel: float
+    tap: float
+    kept: float
+    column: float
+    window: float
     reach: int
 
     def of(self, kernel: type[Call], work: Work, word_bits: int) -> Cost | None:
         """Instructions, flash and RAM of ``kernel`` for ``work``, at one input in two being 1."""
-        if kernel in COUNTING:
-            words = -(-work.ins // word_bits)
-            row = words // 8 * self.eight + words % 8 * self.word
-            return Cost(work.outs * (row * work.planes + self.output), work.outs * words * word_bits // 8)
         words = -(-work.outs // word_bits)
         table = (work.ins + 1) * words * word_bits // 8
+        if kernel in COUNTING:
+            return self._counting(work, word_bits)
         if kernel in SLICED and table <= self.reach:
             added = work.planes * work.ins / 2 * (self.row * words + self.listed * -(-words // 4))
             each = self.numbers if kernel in (DenseSliced, DenseSlicedPlanes) else self.compared * work.thresholds
-            return Cost(added + each * words, table, 1800, constant_time=False)
+            cycles = added + each * words + self._gathering(work)
+            return Cost(cycles, table, STRIP, constant_time=False, scratch=STRIP)
+        if kernel is ConvolveRowSliced and work.span is not None:
+            return self._by_row(work, work.span, words)
         return None
 
+    def _counting(self, work: Work, word_bits: int) -> Cost:
+        words = -(-work.ins // word_bits)
+        row = words // 8 * self.eight + words % 8 * self.word
+        cycles = work.outs * (row * work.planes + self.output) + self._gathering(work)
+        return Cost(cycles, work.outs * words * word_bits // 8)
 
+    def _gathering(self, work: Work) -> float:
+        return 0 if work.span is None else self.pixel + self.tap * work.ins
+
+    def _by_row(self, work: Work, span: Span, words: int) -> Cost | None:
+        columns = span.window.kernel[1]
+        inputs = work.ins // columns
+        table = (work.ins + columns) * words * 4
+        if table > self.reach:
+            return None
+        listed = self.kept * inputs / 2 * min(columns, span.window.stride[1])
+        added = words * (self.row * work.ins / 2 + self.column * columns + self.compared * work.thresholds)
+        scratch = ConvolveRowSliced.scratch_bytes(inputs, columns, sliced_digits(work.ins))
+        return Cost(listed + added + self.window, table, scratch, constant_time=False, scratch=scratch)
+
+
+STRIP = 1768  # bytes of an arm_bnn_strip
 COUNTING = (DenseXnor, DenseThreshold, DenseBipolar)
 SLICED = (DenseSliced, DenseSlicedThreshold, DenseSlicedBorder, DenseSlicedPlanes)
 
-THUMB1 = CortexMCosts(155, 22, 100, 8.5, 9, 140, 1300, 65535)
-THUMB2 = CortexMCosts(92, 14, 58, 7.8, 5.6, 110, 1050, 4 * 65535)
-MVE = CortexMCosts(92, 14, 58, 3, 5.6, 110, 1050, 4 * 65535)
+THUMB1 = CortexMCosts(155, 22, 100, 8.5, 9, 140, 1300, 450, 1, 12.9, 206, 125, 65535)
+THUMB2 = CortexMCosts(92, 14, 58, 7.8, 5.6, 110, 1050, 280, 0.6, 6.9, 140, 123, 4 * 65535)
+MVE = CortexMCosts(92, 14, 58, 2.4, 5.6, 110, 1050, 720, 0, 5.1, 84, 517, 4 * 65535)
 
 
 def _targets() -> tuple[Target, ...]:
-    cores = tuple(Target(c.name, word_bits=32, align=4, costs=_costs(c.name)) for c in CORES)
-    chips = tuple(Target(c.name, 32, 4, 32, c.flash, c.ram, c.hertz, _costs(c.core)) for c in CHIPS)
+    cores = tuple(Target(c.name, 32, 4, costs=_costs(c.name), stream_bits=COMPACT) for c in CORES)
+    chips = tuple(
+        Target(c.name, 32, 4, 32, c.flash, c.ram, c.hertz, _costs(c.core), stream_bits=COMPACT) for c in CHIPS
+    )
     return (*cores, *chips)
 
 

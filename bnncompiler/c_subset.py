@@ -173,6 +173,8 @@ def is_bounded(expression: c_ast.Node, known: set[str]) -> bool:
             return name in known
         case c_ast.StructRef(name=c_ast.ID(name=name), type="->"):
             return f"{name}->" in known
+        case c_ast.StructRef(name=c_ast.StructRef() as whole, type="."):
+            return is_bounded(whole, known)
         case c_ast.UnaryOp(op="sizeof"):
             return True
         case c_ast.UnaryOp(op="-" | "+" | "~" | "!", expr=inner) | c_ast.Cast(expr=inner):

@@ -22,6 +22,7 @@ from bnncompiler.costs import GOALS
 from bnncompiler.errors import CompileError, DoesNotFit, UsageError, VerificationError
 from bnncompiler.output import check_folder, write_files
 from bnncompiler.version import VERSION
+from bnncompiler.widths import PRECISE
 
 if TYPE_CHECKING:
     from bnncompiler.backends.base import Target
@@ -77,16 +78,15 @@ def parser() -> argparse.ArgumentParser:
     )
     numbers.add_argument(
         "--stream-bits",
-        type=_bits(4, 24),
-        default=24,
-        metavar="4..24",
-        help="bits of a real-valued hidden activation (default: 24)",
+        type=_bits(4, PRECISE),
+        metavar=f"4..{PRECISE}",
+        help="bits of a real-valued hidden activation (default: what --list-targets says)",
     )
     numbers.add_argument(
         "--compare-bits",
         type=_widths,
         metavar="LIST",
-        help="what these --stream-bits would cost, measured on the samples (with --verify FILE.npz, 8,12,16 unless "
+        help="what these --stream-bits would cost, measured on the samples (with --verify FILE.npz, 8,12,16,28 unless "
         "the network is large)",
     )
     numbers.add_argument("--strict", action="store_true", help="refuse a model whose outputs are not exact")
@@ -194,7 +194,8 @@ def show_targets() -> int:
         for target in map(backend.target, backend.targets()):
             sizes = (("flash", target.flash), ("RAM", target.ram))
             limits = "".join(f", {size:,} B of {what}" for what, size in sizes if size is not None)
-            print(f"--backend {name} --target {target.name:16} {target.word_bits}-bit words{limits}")
+            widths = f"{target.word_bits}-bit words, {target.stream_bits}-bit streams"
+            print(f"--backend {name} --target {target.name:16} {widths}{limits}")
     return 0
 
 

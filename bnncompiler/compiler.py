@@ -29,6 +29,7 @@ from bnncompiler.passes.quantize_weights import USUAL
 from bnncompiler.program import Program
 from bnncompiler.ranges import Ranges
 from bnncompiler.version import VERSION
+from bnncompiler.widths import PRECISE
 
 Model = str | os.PathLike[str] | bytes | onnx.ModelProto
 Number = grid.Number
@@ -45,7 +46,7 @@ class Options:
         name: the model's C name; None takes the file's.
         grid: the input grid as far as it is given.
         weight_bits: bits of a real-valued weight, 2 to 24; None for 16, or 24 where errors would grow.
-        stream_bits: bits of a real-valued hidden activation, 4 to 24.
+        stream_bits: bits of a real-valued hidden activation, 4 to 28; None for what the target has.
         verify_each: run the interpreter before and after each pass and compare.
         strict: refuse a model whose outputs are not exact.
         optimize: what is made small where there is a choice: "speed" (time), "size" (flash) or "ram".
@@ -57,7 +58,7 @@ class Options:
     name: str | None = None
     grid: grid.GridOptions = field(default_factory=grid.GridOptions)
     weight_bits: int | None = None
-    stream_bits: int = 24
+    stream_bits: int | None = None
     verify_each: bool = False
     strict: bool = False
     optimize: str = "speed"
@@ -66,8 +67,10 @@ class Options:
     def __post_init__(self) -> None:
         if self.optimize not in costs.GOALS:
             raise UsageError(f"optimize is {self.optimize!r}; it can be {', '.join(costs.GOALS)}")
-        if not 2 <= (self.weight_bits or USUAL) <= 24 or not 4 <= self.stream_bits <= 24:
-            raise UsageError("weight_bits must be 2 to 24 and stream_bits 4 to 24: what they stand for is float32")
+        if not 2 <= (self.weight_bits or USUAL) <= 24:
+            raise UsageError("weight_bits must be 2 to 24: what they stand for is float32")
+        if not 4 <= (self.stream_bits or PRECISE) <= PRECISE:
+            raise UsageError(f"stream_bits must be 4 to {PRECISE}: sums of some such streams must fit 32 bits")
 
     def __str__(self) -> str:
         shown = {
@@ -119,6 +122,11 @@ class Compilation:
     notes: tuple[str, ...] = ()
 
     @property
+    def stream_bits(self) -> int:
+        """The width of hidden fixed-point values."""
+        return self.options.stream_bits or self.target.stream_bits
+
+    @property
     def error_bound(self) -> float:
         """The stated bound on any output's difference from the reference, for inputs that touch no undecided point."""
         return error_bound(self.graph)
@@ -166,7 +174,7 @@ def compile(
     std: Number | None = None,
     calibrate: data.Source | None = None,
     weight_bits: int | None = None,
-    stream_bits: int = 24,
+    stream_bits: int | None = None,
     verify_each: bool = False,
     strict: bool = False,
     optimize: str = "speed",
@@ -187,7 +195,7 @@ def compile(
         std: what the difference is divided by.
         calibrate: samples (an .npz file or arrays by input name) for the input grid, where nothing else gives it.
         weight_bits: bits of a real-valued weight; None for 16, or 24 where errors would grow.
-        stream_bits: bits of a real-valued hidden activation.
+        stream_bits: bits of a real-valued hidden activation; None for what the target has.
         verify_each: compare the graph before and after each pass.
         strict: refuse a model whose outputs are not exact.
         optimize: what is made small where there is a choice: "speed" (time), "size" (flash) or "ram".
@@ -207,6 +215,7 @@ def run(model: Model, options: Options, calibrate: data.Source | None = None) ->
     chosen = backends.find(options.backend)
     target = chosen.target(options.target)
     name = identifier(options.name or Path(_file(model)).stem)
+    options = replace(options, stream_bits=options.stream_bits or target.stream_bits)
     imported = frontend.load(model, name)
     samples = None if calibrate is None else data.load(calibrate, imported)
     grids = grid.choose(imported, options.grid, samples)
@@ -246,7 +255,7 @@ def _middle(
     target: Target,
 ) -> tuple[Graph, Lowered, Program]:
     """From the graph that was read to the planned program."""
-    pipeline = passes.pipeline(options.weight_bits, options.stream_bits, observed)
+    pipeline = passes.pipeline(options.weight_bits, options.stream_bits or target.stream_bits, observed)
     graph = passes.run_pipeline(source, pipeline, _checker(source, options))
     sources = {g.name: g.source for g in grids}
 

@@ -85,7 +85,7 @@ class ConvolveRow(Call):
         x = unpack_bits(memory[self.x.name], self.height * self.width * self.channels).astype(np.int64)
         rows, columns = np.broadcast_arrays(np.asarray(self.row)[..., None], np.arange(self.columns))
         patches = taps_at(self, x.reshape(self.height, self.width, self.channels), rows, columns, 0)
-        sums = product(2 * patches - 1, (2 * self.weights().astype(np.int64) - 1).T)
+        sums = product(2 * patches - 1, 2 * self.weights().astype(np.int64) - 1)
         reached = (sums[..., None] >= self.thresholds()[self._class_of(rows, columns)]).sum(axis=-1)
         bits = (reached & 1).reshape(*reached.shape[:-2], -1)
         memory[self.buffers["y"].name] = pack_bits(bits, word_bits)

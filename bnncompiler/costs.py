@@ -68,12 +68,14 @@ class Cost:
         flash: bytes of its tables, and of its code as far as others do not need it.
         ram: bytes of working memory that it needs beyond input and output.
         constant_time: whether the time is the same for all inputs.
+        scratch: how many of the bytes of working memory are in the arena; the others are on the stack.
     """
 
     cycles: float
     flash: int
     ram: int = 0
     constant_time: bool = True
+    scratch: int = 0
 
 
 class Costs(Protocol):

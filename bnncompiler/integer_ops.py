@@ -92,7 +92,8 @@ class IntegerConv(Node):
     def type(self) -> TensorType:
         shape = conv_shape(self.name, self.x.type, self.weight, self.window, self.group)
         x = accumulator.readable(self.x.type.domain, unit_input=self.unit_input)
-        if x is None or x.rows > self.x.type.channels:
+        x = None if x is None else x.by_channel(self.x.type.channels)
+        if x is None:
             return TensorType(shape, self.dtype)
         weights = accumulator.Weights(self.weight, self.scale, self.weight_error, self.bias)
         pad = self.pad_q if self.is_padded and self.pad_code is None else None

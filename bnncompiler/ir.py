@@ -109,6 +109,19 @@ class Domain:
         )
         return Domain(scale, offset, lo, hi, self.step, error)
 
+    def by_channel(self, channels: int) -> Domain | None:
+        """The domain with a row for each channel: where limits or errors differ from pixel to pixel, the widest.
+
+        None where the scale or the offset does.
+        """
+        if self.rows <= channels:
+            return self
+        if not self.is_uniform:
+            return None
+        lo, hi, error = (per_element(a, self.rows).reshape(-1, channels) for a in (self.lo, self.hi, self.error))
+        step = 1 if ((lo - lo[0, 0]) % self.step).any() else self.step
+        return Domain(self.scale, self.offset, lo.min(axis=0), hi.max(axis=0), step, error.max(axis=0))
+
     def repeated(self, times: int) -> Domain:
         """The domain of ``times`` such values, one after the other."""
         return self.at(np.tile(np.arange(self.rows), times)) if self.rows > 1 else self

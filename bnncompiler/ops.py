@@ -251,12 +251,9 @@ class Permute(Node):
     def type(self) -> TensorType:
         domain = self.x.type.domain
         if domain is not None and domain.rows > 1:
-            size = self.x.type.size
-            scale, offset, lo, hi, error = (
-                per_element(a, size)[self.index.reshape(-1)]
-                for a in (domain.scale, domain.offset, domain.lo, domain.hi, domain.error)
-            )
-            domain = Domain(scale, offset, lo, hi, domain.step, error)
+            row = self.index.reshape(-1) % domain.rows
+            by_pixel = row.reshape(-1, self.index.shape[-1])
+            domain = domain.at(by_pixel[0] if (by_pixel == by_pixel[0]).all() else row)
         return TensorType(self.index.shape, self.x.type.dtype, domain)
 
 
@@ -272,9 +269,8 @@ class Concat(Node):
         if any(p.type.shape[:-1] != first.shape[:-1] or p.type.dtype != first.dtype for p in self.parts):
             raise IRError(f"{self.name}: Concat of {', '.join(str(p.type) for p in self.parts)}")
         shape = (*first.shape[:-1], sum(p.type.channels for p in self.parts))
-        known = [
-            p.type.domain for p in self.parts if p.type.domain is not None and p.type.domain.rows <= p.type.channels
-        ]
+        domains = [None if p.type.domain is None else p.type.domain.by_channel(p.type.channels) for p in self.parts]
+        known = [d for d in domains if d is not None]
         if len(known) < len(self.parts):
             return TensorType(shape, first.dtype)
         return TensorType(shape, first.dtype, Domain.concatenate(known, [p.type.channels for p in self.parts]))

@@ -1,4 +1,4 @@
-"""What fewer bits of hidden streams would cost, and save: the same network compiled with them, and run.
+"""What other widths of hidden streams would cost, and save: the same network compiled with them, and run.
 
 Nothing here is estimated. For each width the graph is made anew on the ranges that the compilation had, lowered and
 planned, so that flash and arena are real, and run on samples, so that the agreement with onnxruntime is, too. The
@@ -18,8 +18,9 @@ from bnncompiler.errors import CompileError
 from bnncompiler.ir import Node
 from bnncompiler.ops import IntegerAdd, IntegerMul, Lookup, Requantize
 from bnncompiler.reference import Reference
+from bnncompiler.widths import COMPACT, PRECISE
 
-BITS = (8, 12, 16)
+BITS = (8, 12, COMPACT, PRECISE)
 AFFORDABLE = 1 << 19  # values of a network for which this is done without being asked for
 SAMPLES = 64
 
@@ -55,7 +56,8 @@ class Choice:
 def choices(compilation: Compilation, source: data.Source, bits: Sequence[int] | None = None) -> tuple[Choice, ...]:
     """What each of ``bits`` (by default, `BITS`, of networks that are not large) would cost on the first samples.
 
-    Nothing where no stream is wider than that. A width that the network cannot be compiled with is left out.
+    A width that changes nothing is left out: one above all streams, where these are narrower than they could be. So is
+    one that the network cannot be compiled with.
 
     Raises:
         UsageError: the samples do not fit the model.
@@ -64,7 +66,8 @@ def choices(compilation: Compilation, source: data.Source, bits: Sequence[int] |
     if bits is None:
         bits = BITS if sum(n.type.size for n in graph.nodes()) <= AFFORDABLE else ()
     widest = max((_bits(n) for n in graph.nodes() if n not in graph.outputs), default=0)
-    bits = [b for b in bits if b < min(compilation.options.stream_bits, widest)]
+    own = compilation.stream_bits
+    bits = [b for b in bits if b < min(own, widest) or (own < b and own <= widest)]
     if not bits:
         return ()
     samples = data.load(source, compilation.imported).first(SAMPLES)

@@ -89,8 +89,8 @@ class VerifyFacts:
 class Report:
     """Everything that is known about one compiled model; ``error_bound`` is on the outputs' real values.
 
-    ``plan`` draws the arena, a line for each buffer. ``precision`` is what fewer bits of hidden streams would cost,
-    where that was measured.
+    ``plan`` draws the arena, a line for each buffer. ``precision`` is what other widths of hidden streams would
+    cost, where that was measured.
     """
 
     model: str

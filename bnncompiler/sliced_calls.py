@@ -1,4 +1,4 @@
-"""Kernel calls on bit-sliced counters: dense layers whose outputs are the lanes of words.
+"""Kernel calls on bit-sliced counters: layers whose outputs are the lanes of words.
 
 Weights are stored by input. Only inputs that are 1 are looked at, each by adding a row of bits to counters that have a
 binary digit in each word (`backends/kernels/bnn_sliced.h`), so that there is no popcount, and outputs come out packed.
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bnncompiler.calls import product
+from bnncompiler.convolution_calls import ConvolveRow
+from bnncompiler.costs import Work
 from bnncompiler.ir import Array
 from bnncompiler.map_calls import Index
 from bnncompiler.packing import pack_bits, unpack_bits, unpack_planes, words
@@ -33,7 +35,8 @@ class DenseSliced(Call):
     """Bipolar by bipolar dense layer, bit-sliced: ``y[o] = 2 v - offset[o]``, ``v = n - ones(x) + 2 popcount(x & w)``.
 
     Row ``i`` of ``w`` has the bits of all outputs for input ``i``, row ``n`` is 0, and ``offset[o]`` is
-    ``n + 2 popcount(w[:, o])``. Counters have ``digits`` binary digits (`sliced_digits`).
+    ``n + 2 popcount(w[:, o])``. Counters have ``digits`` binary digits (`sliced_digits`). Here and below,
+    ``scratch`` is for ports whose kernels want working memory in the arena (`bnncompiler.costs.Cost`).
     """
 
     x: Buffer
@@ -42,6 +45,7 @@ class DenseSliced(Call):
     digits: int
     n: int
     outs: int
+    scratch: Buffer | None
     y: Buffer
 
     def run(self, memory: Memory, word_bits: int) -> None:
@@ -64,12 +68,12 @@ class DenseSlicedThreshold(Call):
     digits: int
     n: int
     outs: int
+    scratch: Buffer | None
     y: Buffer
 
     def run(self, memory: Memory, word_bits: int) -> None:
         v = _sliced(memory[self.x.name], self.w, self.n, self.outs)
-        digits = unpack_bits(self.at.values.reshape(self.count, self.digits, -1), self.outs).astype(np.int64)
-        at = (digits << np.arange(self.digits)[:, None]).sum(axis=1)
+        (at,) = _numbers(self.at, self.count, self.digits, self.outs)
         reached = (v[..., None, :] >= at).sum(axis=-2)
         memory[self.y.name] = pack_bits(reached & 1, word_bits)
 
@@ -94,6 +98,7 @@ class DenseSlicedBorder(Call):
     classes: int
     row: int | Index
     column: int | Index
+    scratch: Buffer | None
     y: Buffer
 
     def kernels(self) -> list[str]:
@@ -102,11 +107,65 @@ class DenseSlicedBorder(Call):
 
     def run(self, memory: Memory, word_bits: int) -> None:
         v = _sliced(memory[self.x.name], self.w, self.n, self.outs)
-        packed = self.at.values.reshape(-1, self.count, self.digits, words(self.outs, word_bits))
-        at = (unpack_bits(packed, self.outs).astype(np.int64) << np.arange(self.digits)[:, None]).sum(axis=2)
+        at = _numbers(self.at, self.count, self.digits, self.outs)
         row, column = np.asarray(self.row), np.asarray(self.column)
         border = self.row_class.values[row].astype(np.int64) * self.classes + self.column_class.values[column]
         memory[self.y.name] = pack_bits((v[..., None, :] >= at[border]).sum(axis=-2) & 1, word_bits)
+
+
+@dataclass(frozen=True, eq=False)
+class ConvolveRowSliced(ConvolveRow):
+    """One row of a bipolar convolution, bit-sliced: bit ``o`` of a pixel is the parity of the thresholds ``v`` reaches.
+
+    ``v`` is that of `DenseSliced`. The inputs that are 1 under a column of the window are listed once, for all windows
+    that have the column. Weights are stored by column: for each column of the window a row of bits for each of its
+    ``kernel_h * channels`` inputs, and a row of zeros. Class after class of pixels, ``at`` is that of
+    `DenseSlicedThreshold`. ``scratch`` has the lists, and what kernels add up from them.
+    """
+
+    w: Table
+    at: Table
+    count: int
+    digits: int
+    scratch: Buffer
+    y: Buffer
+
+    @classmethod
+    def accepts(cls, work: Work, word_bits: int) -> bool:
+        """Columns of a window must be neighbours, and counters and entries of lists hold the inputs."""
+        span = work.span
+        return (
+            span is not None
+            and span.window.dilation[1] == 1
+            and sliced_digits(work.ins) <= DIGITS
+            and work.ins // span.window.kernel[1] < 2**16
+        )
+
+    @staticmethod
+    def scratch_bytes(ins: int, kernel_w: int, digits: int) -> int:
+        """How large ``scratch`` is, for a window of ``kernel_w`` columns of ``ins`` inputs each.
+
+        The kernels for Cortex-M need this much (``arm_bnn_windows_size``): for each column a list of 16-bit numbers,
+        room for 32 more of them, and a carry of 32 bits for every 8; words of 32 bits for each of the counters' digits.
+        """
+        lists = 2 * kernel_w * (ins // 2 * 2 + 10 + 32) + 64
+        return lists + 4 * (kernel_w * 4 * (ins // 32 + 1) + 12) + 32 * max(digits, 8)
+
+    @property
+    def by_column(self) -> int:
+        """How many inputs there are under a column of the window."""
+        return self.kernel_h * self.channels
+
+    def weights(self) -> Array:
+        by_column = self.w.values.reshape(self.kernel_w, self.by_column + 1, -1)[:, :-1]
+        shape = self.kernel_w, self.kernel_h, self.channels, self.outs
+        return unpack_bits(by_column, self.outs).reshape(shape).transpose(3, 1, 0, 2).reshape(self.outs, -1)
+
+    def thresholds(self) -> Array:
+        """``v >= at`` as ``sum >= 2 at - taps - 2 ones of the weights``."""
+        on_v = _numbers(self.at, self.count, self.digits, self.outs).swapaxes(1, 2)
+        ones = self.weights().astype(np.int64).sum(axis=1)
+        return np.asarray(2 * on_v - self.taps - 2 * ones[:, None])
 
 
 def planes_digits(n: int, planes: int) -> int:
@@ -128,12 +187,20 @@ class DenseSlicedPlanes(Call):
     digits: int
     n: int
     outs: int
+    scratch: Buffer | None
     y: Buffer
 
     def run(self, memory: Memory, word_bits: int) -> None:
         codes = unpack_planes(memory[self.x.name], self.planes, self.n, signed=False)
         signs = 2 * unpack_bits(self.w.values.reshape(self.n + 1, -1)[: self.n], self.outs).astype(np.int64) - 1
         memory[self.y.name] = product(codes, signs.T).astype(np.int32)
+
+
+def _numbers(at: Table, count: int, digits: int, outs: int) -> Array:
+    """Bit-sliced thresholds as numbers: ``[classes, count, outs]``."""
+    lanes = 8 * at.values.dtype.itemsize
+    packed = at.values.reshape(-1, count, digits, words(outs, lanes))
+    return np.asarray((unpack_bits(packed, outs).astype(np.int64) << np.arange(digits)[:, None]).sum(axis=2))
 
 
 def _sliced(x: Array, w: Table, n: int, outs: int) -> Array:

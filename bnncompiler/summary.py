@@ -28,7 +28,7 @@ def text(report: Report, notes: Sequence[str] = (), verified: Sequence[str] = ()
             _label("outputs", exact_line(report)),
         ],
         [_label("" if i else "verify", line) for i, line in enumerate(verified)],
-        [_label("" if i else "fewer", str(choice)) for i, choice in enumerate(report.precision)],
+        [_label("" if i else "instead", str(choice)) for i, choice in enumerate(report.precision)],
     ]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
@@ -120,7 +120,7 @@ def html(report: Report, notes: Sequence[str] = (), verified: Sequence[str] = ()
     totals = _list([memory_line(report), *report.fit, f"Outputs: {exact_line(report)}"])
     verification = f"<h2>Verification</h2>\n{_list(verified)}" if verified else ""
     if report.precision:
-        verification += f"<h2>Fewer bits</h2>\n{_list(str(choice) for choice in report.precision)}"
+        verification += f"<h2>Other widths of streams</h2>\n{_list(str(choice) for choice in report.precision)}"
     title = escape(f"{report.model}: {report.backend}, target {report.target}")
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style></head><body>

@@ -8,12 +8,14 @@ from bnncompiler.passes.binarize_weights import BinarizeWeights
 from bnncompiler.passes.canonicalize import Canonicalize
 from bnncompiler.passes.fold_thresholds import FoldThresholds
 from bnncompiler.passes.narrow_streams import NarrowStreams
-from bnncompiler.passes.quantize_activations import STREAM_BITS, QuantizeActivations
+from bnncompiler.passes.quantize_activations import QuantizeActivations
 from bnncompiler.passes.quantize_joins import QuantizeJoins
 from bnncompiler.passes.quantize_weights import QuantizeWeights
 from bnncompiler.passes.refine_borders import RefineBorders
 from bnncompiler.passes.sink_max_pool import SinkMaxPool
+from bnncompiler.passes.split_joins import SplitJoins
 from bnncompiler.ranges import UNKNOWN, Ranges
+from bnncompiler.widths import COMPACT, PRECISE
 
 __all__ = [
     "AbsorbPolarity",
@@ -27,16 +29,14 @@ __all__ = [
     "QuantizeWeights",
     "RefineBorders",
     "SinkMaxPool",
+    "SplitJoins",
     "check_equivalence",
     "pipeline",
     "run_pipeline",
 ]
 
 
-INT16 = 16  # streams of so many bits are asked for where accumulators have 32
-
-
-def pipeline(weight_bits: int | None = None, stream_bits: int = STREAM_BITS, ranges: Ranges = UNKNOWN) -> Passes:
+def pipeline(weight_bits: int | None = None, stream_bits: int = PRECISE, ranges: Ranges = UNKNOWN) -> Passes:
     """The passes in order; a group in brackets is repeated until it finds nothing more to do.
 
     Weights that are integers by nature need nothing but themselves, so they come first. Then grids spread from the
@@ -46,6 +46,7 @@ def pipeline(weight_bits: int | None = None, stream_bits: int = STREAM_BITS, ran
     """
     return (
         Canonicalize(),
+        SplitJoins(),
         BinarizeWeights(),
         (
             (
@@ -53,7 +54,7 @@ def pipeline(weight_bits: int | None = None, stream_bits: int = STREAM_BITS, ran
                 QuantizeActivations(stream_bits, ranges),
             ),
             NarrowStreams(stream_bits, ranges),
-            QuantizeWeights(weight_bits, wide=stream_bits > INT16),
+            QuantizeWeights(weight_bits, wide=stream_bits > COMPACT),
         ),
         AbsorbPolarity(),
     )

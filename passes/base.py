@@ -13,9 +13,9 @@ from typing import Protocol, TypeAlias, Union
 import numpy as np
 
 from bnncompiler import interpreter
-from bnncompiler.errors import VerificationError
+from bnncompiler.errors import IRError, VerificationError
 from bnncompiler.ir import Array, Graph, Node
-from bnncompiler.ops import Elementwise
+from bnncompiler.ops import Constant, Elementwise
 from bnncompiler.oracle import sources
 
 
@@ -32,25 +32,37 @@ class Pass(Protocol):
 
 Passes: TypeAlias = Sequence[Union[Pass, "Passes"]]
 FLOAT_NOISE = 1e-5  # relative: what numpy's float32 makes of a long sum
+ROUNDS = 1000  # a round or two for each layer of the deepest networks
 FEW = 0.25  # of the samples, where float32 rounding decides signs
 
 After = Callable[[Pass, Graph, Graph], None]
 
 
 def run_pipeline(graph: Graph, passes: Passes, after: After | None = None) -> Graph:
-    """Run ``passes`` in order; a nested sequence is repeated until none of its passes changes the graph."""
+    """Run ``passes`` in order; a nested sequence is repeated until none of its passes changes the graph.
+
+    Raises:
+        IRError: that does not happen.
+    """
     for item in passes:
         if isinstance(item, Sequence):
-            before = None
-            while before is not graph:
-                before = graph
-                graph = run_pipeline(graph, item, after)
-        else:
-            changed = item(graph)
-            if after is not None and changed is not graph:
-                after(item, graph, changed)
-            graph = changed
+            graph = _fixed_point(graph, item, after)
+            continue
+        changed = item(graph)
+        if after is not None and changed is not graph:
+            after(item, graph, changed)
+        graph = changed
     return graph
+
+
+def _fixed_point(graph: Graph, passes: Passes, after: After | None) -> Graph:
+    for _ in range(ROUNDS):
+        changed = run_pipeline(graph, passes, after)
+        if changed is graph:
+            return graph
+        graph = changed
+    left = [n.name for n in graph.nodes() if n.type.domain is None and not isinstance(n, Constant)]
+    raise IRError(f"the passes come to no end; not compiled to integers are {', '.join(left) or 'none'}")
 
 
 def rewrite_sinks(graph: Graph, rule: Callable[[Node, Node], Node | None]) -> Graph:

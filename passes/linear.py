@@ -12,9 +12,9 @@ import numpy as np
 
 from bnncompiler.ir import Array, Node, per_element
 from bnncompiler.ops import Conv, Dense, IntegerAdd, IntegerConv, IntegerDense, IntegerMul, MaxPool
+from bnncompiler.widths import COMPACT
 
 WIDEST_STREAM = 2**19  # integers below this leave a 32-bit accumulator room for thousands of inputs
-WORTH_64 = 16  # streams of more bits than this ask for a precision that real weights in 32-bit sums have not
 
 Real = Dense | Conv
 Integer = IntegerDense | IntegerConv
@@ -81,7 +81,7 @@ def stream_width(bits: int, readers: list[Node]) -> int:
     A reader with real weights takes half of the room of 32 bits for them, or adds streams of more than 16 bits in 64.
     """
     for reader in readers:
-        if isinstance(reader, Dense | Conv) and not (bits > WORTH_64 and may_be_wide(reader)):
+        if isinstance(reader, Dense | Conv) and not (bits > COMPACT and may_be_wide(reader)):
             bits = min(bits, (30 - max(0, reader.weight[0].size - 1).bit_length()) // 2 + 1)
         elif isinstance(reader, IntegerDense | IntegerConv):
             bits = min(bits, 31 - int(np.abs(weight_rows(reader)).sum(axis=1, dtype=np.int64).max()).bit_length())

@@ -14,8 +14,9 @@ from bnncompiler.ir import Graph, Node
 from bnncompiler.ops import Conv, Dense, IntegerConv, IntegerDense, MaxPool
 from bnncompiler.oracle import ChannelFunction
 from bnncompiler.passes.linear import is_real, is_wide, stream_width
-from bnncompiler.passes.quantize_activations import STREAM_BITS, Precision, quantize
+from bnncompiler.passes.quantize_activations import Precision, quantize
 from bnncompiler.ranges import UNKNOWN, Ranges
+from bnncompiler.widths import PRECISE
 
 READERS = Dense | Conv | IntegerDense | IntegerConv | MaxPool
 
@@ -29,7 +30,7 @@ class NarrowStreams:
         ranges: what samples showed of the streams.
     """
 
-    stream_bits: int = STREAM_BITS
+    stream_bits: int = PRECISE
     ranges: Ranges = UNKNOWN
     name: str = "narrow-streams"
 

@@ -46,8 +46,8 @@ from bnncompiler.passes.base import rewrite_sinks
 from bnncompiler.passes.linear import stream_width
 from bnncompiler.ranges import UNKNOWN, Interval, Ranges
 from bnncompiler.sampling import NotPiecewiseError, bounds, pieces, size
+from bnncompiler.widths import PRECISE
 
-STREAM_BITS = 24  # integers above 16 bits have 32 in memory, so more precision costs nothing there
 LOOKUP_LIMIT = 1 << 14
 CURVE_BITS = 12
 SWEEP = 4096
@@ -63,7 +63,7 @@ class QuantizeActivations:
         ranges: what samples showed of them.
     """
 
-    stream_bits: int = STREAM_BITS
+    stream_bits: int = PRECISE
     ranges: Ranges = UNKNOWN
     name: str = "quantize-activations"
 

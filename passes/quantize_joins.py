@@ -20,8 +20,9 @@ from dataclasses import dataclass, replace
 from bnncompiler.ir import Domain, Graph, Node
 from bnncompiler.ops import Concat, Constant, Elementwise, IntegerAdd, IntegerMul, Lookup, Requantize
 from bnncompiler.oracle import ChannelFunction, sources
-from bnncompiler.passes.quantize_activations import STREAM_BITS, Precision, is_ready, quantize, real_range
+from bnncompiler.passes.quantize_activations import Precision, is_ready, quantize, real_range
 from bnncompiler.ranges import UNKNOWN, Ranges
+from bnncompiler.widths import PRECISE
 
 OPERATORS = ("Add", "Mul", "Sub", "Sum")
 FINEST = 2.0**-14  # of the scale that the sum needs: a stream this fine is kept as it is
@@ -38,7 +39,7 @@ class QuantizeJoins:
         ranges: what samples showed of the sides.
     """
 
-    stream_bits: int = STREAM_BITS
+    stream_bits: int = PRECISE
     ranges: Ranges = UNKNOWN
     name: str = "quantize-joins"
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bnncompiler.ir import Array, Graph, Node, per_element
+from bnncompiler.ir import Array, Domain, Graph, Node, per_element
 from bnncompiler.ops import Conv, Dense, IntegerConv, IntegerDense
 from bnncompiler.passes.binarize_weights import integer_rows
 from bnncompiler.passes.linear import (
@@ -61,17 +61,19 @@ class QuantizeWeights:
         def rule(node: Node) -> Node | None:
             finest = FINEST if next(originals) in inner else USUAL
             match node:
-                case Dense() | Conv() if node.x.type.domain is not None and not is_wide(node.x):
+                case Dense() | Conv() if _is_ready(node):
                     return self._quantize(node, np.asarray(weight_rows(node), np.float64), 0.0, finest)
-                case IntegerDense() | IntegerConv() if is_real(node) and node.x.type.domain and not is_wide(node.x):
+                case IntegerDense() | IntegerConv() if is_real(node) and _is_ready(node):
                     real = weight_rows(node) * per_element(node.scale, len(node.weight))[:, None]
-                    return self._quantize(node, real, float(node.weight_error.max()), finest)
+                    layer = self._quantize(node, real, float(node.weight_error.max()), finest)
+                    return None if is_real(layer) else layer
             return None
 
         return graph.rewrite(rule)
 
     def _quantize(self, node: Real | Integer, weight: Array, error: float, finest: int) -> Integer:
-        domain, bias = node.x.domain, node.bias
+        domain, bias = _input(node), node.bias
+        assert domain is not None
         if not domain.is_uniform:
             offset = (weight * input_rows(node, domain.offset)).sum(axis=1)
             bias = offset if bias is None else bias + offset
@@ -92,6 +94,17 @@ class QuantizeWeights:
             pad_q = (layer.pad_value - domain.offset) / np.where(domain.scale == 0, np.inf, domain.scale)
             layer = replace(layer, pad_value=pad_q)
         return layer
+
+
+def _input(node: Real | Integer) -> Domain | None:
+    """The domain of the layer's input by element or channel; None where there is none that weights can take up."""
+    known = node.x.type.domain
+    return known if known is None or isinstance(node, Dense | IntegerDense) else known.by_channel(node.x.type.channels)
+
+
+def _is_ready(node: Real | Integer) -> bool:
+    """Whether the layer reads integers that leave room for sums."""
+    return _input(node) is not None and not is_wide(node.x)
 
 
 def _inner(graph: Graph) -> set[Node]:

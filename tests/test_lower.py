@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnncompiler import calls, interpreter, memory, ops, sliced_calls
+from bnncompiler.convolution_calls import ConvolveRow
 from bnncompiler.costs import FIRST, Cost, Selection, Work
 from bnncompiler.errors import CompileError, LoweringError, UsageError
-from bnncompiler.ir import Array, Domain, Graph, TensorType, bipolar, rows
-from bnncompiler.lower import lower
+from bnncompiler.ir import Array, Domain, Graph, Node, TensorType, bipolar, rows
+from bnncompiler.lower import lower, row_convolutions
 from bnncompiler.passes import pipeline, run_pipeline
 from bnncompiler.program import Buffer, Call, Program
 from bnncompiler.window import Window
@@ -33,6 +34,16 @@ class Prefers:
 
 
 SLICED = Selection(Prefers())
+
+
+@dataclass(frozen=True)
+class PrefersRows:
+    """A cost model in which a kernel for rows is cheaper than those for pixels."""
+
+    kernel: type[ConvolveRow]
+
+    def of(self, kernel: type[Call], work: Work, word_bits: int) -> Cost:
+        return Cost(1 if kernel is self.kernel else 2, 1)
 
 
 def check(graph: Graph, q: Array, word_bits: int, selection: Selection = FIRST) -> Program:
@@ -146,6 +157,25 @@ def test_bit_sliced_convolutions_in_groups() -> None:
     graph = run_pipeline(Graph("g", (x,), (graphs.chain(conv, ("Add", (0.5,)), ("Sign", ())),)), pipeline())
     program = check(graph, rng.choice([-1, 1], (4, 5, 4, 6)), 8, SLICED)
     assert any("bnn_dense_sliced" in c.kernels() for c in program.calls)
+
+
+@pytest.mark.parametrize("kernel", row_convolutions.BUILDERS, ids=lambda kernel: kernel.__name__)
+@pytest.mark.parametrize("pool", [None, (2, 2), (1, 3)], ids=str)
+@pytest.mark.parametrize("pads", [(0, 0), (1, 1), (2, 0)], ids=str)
+def test_convolutions_by_row(kernel: type[ConvolveRow], pool: tuple[int, int] | None, pads: tuple[int, int]) -> None:
+    """Zeros around the map, windows that overlap or leave gaps, and pools of what a row gives."""
+    rng = np.random.default_rng(6)
+    x = ops.Input("x", TensorType((7, 13, 8), "float32", bipolar()))
+    for stride, outs in (((1, 1), 8), ((2, 1), 21), ((1, 4), 3)):
+        weight = rng.choice([-1.0, 1.0], (outs, 3, 3, 8)).astype(np.float32)
+        conv = ops.Conv("conv", x, weight, None, Window((3, 3), stride, pads, pads))
+        y: Node = graphs.chain(conv, ("Add", (rng.integers(-9, 9, outs) + 0.5,)), ("Sign", ()))
+        if pool is not None:
+            y = ops.MaxPool("pool", y, Window(pool, pool))
+        graph = run_pipeline(Graph("g", (x,), (y,)), pipeline())
+        for word_bits in (8, 64):
+            program = check(graph, rng.choice([-1, 1], (3, 7, 13, 8)), word_bits, Selection(PrefersRows(kernel)))
+            assert any(kernel.kernel() in c.kernels() for c in program.calls)
 
 
 def test_weights_that_all_groups_share_are_stored_once() -> None:

@@ -98,6 +98,7 @@ ALLOWED = [
     "void tiny_f(int n) { const int m = n / 2; for (int i = 0; i < m; i += 2) { for (int j = i; j < n - i; ++j) {} } }",
     "void tiny_f(int n) { for (int i = n; i >= 0; --i) { } }",
     "void tiny_f(int n, int x) { for (int i = 0; i < n && x != 0; ++i) { x &= x - 1; } }",
+    "struct s { struct { int n; } of; }; void tiny_f(const struct s *x) { for (int i = 0; i < x->of.n; ++i) { } }",
     "static const int size = 3; static const int *const p = 0;",
     "enum { N = 4 }; void tiny_f(void) { int x[N + sizeof(int)]; x[0] = 1; }",
     "static int a(int n) { return n; } int tiny_f(void) { return a(a(1)); }",

@@ -5,9 +5,10 @@
 
 BNN_KERNEL void bnn_dense_sliced(const bnn_word *x, const bnn_word BNN_ROM *w,
                                  const void BNN_ROM *offset, bnn_type offset_type, unsigned digits,
-                                 bnn_size n, bnn_size outs, int32_t *y)
+                                 bnn_size n, bnn_size outs, void *scratch, int32_t *y)
 {
     const bnn_size columns = bnn_words(outs);
+    (void)scratch;
     for (bnn_size column = 0; column < columns; ++column) {
         const bnn_size first = column * BNN_WORD_BITS;
         const bnn_size lanes = bnn_lanes(outs, first);

@@ -8,11 +8,12 @@
 
 BNN_KERNEL void bnn_dense_sliced_planes(const bnn_word *x, unsigned planes,
                                         const bnn_word BNN_ROM *w, unsigned digits, bnn_size n,
-                                        bnn_size outs, int32_t *y)
+                                        bnn_size outs, void *scratch, int32_t *y)
 {
     const bnn_size columns = bnn_words(outs);
     const bnn_size x_words = bnn_words(n);
     uint32_t all = 0;
+    (void)scratch;
     for (unsigned p = 0; p < planes; ++p) {
         all += (uint32_t)bnn_ones(x + p * x_words, n) << p;
     }

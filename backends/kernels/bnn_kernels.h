@@ -1,9 +1,8 @@
 /* The kernels: their prototypes are the interface between compiler and C.
  *
- * Parameters are, in order, the fields of the class of the same name in bnncompiler/calls.py,
- * convolution_calls.py, limb_calls.py, map_calls.py, move_calls.py, row_calls.py, sliced_calls.py
- * or tiled_calls.py, whose `run` is the kernel's meaning in numpy. Each kernel's file says in full
- * what it computes.
+ * Parameters are, in order, the fields of the class of the same name in bnncompiler/calls.py or
+ * one of the modules *_calls.py beside it, whose `run` is the kernel's meaning in numpy. Each
+ * kernel's file says in full what it computes.
  *
  * x, y                     working memory: bits packed into words, or integers
  * const void *x, x_type    integers of any type of bnn_type
@@ -15,6 +14,7 @@
  * bias                     may be NULL: all zero
  * height, width, channels  of the map that is read: element i is channel i % channels of pixel
  *                          i / channels, pixels row by row
+ * scratch                  working memory, in no particular state; NULL for ports that want none
  * kernel_*, stride_*, dilation_*, before_*
  *                          the window: tap t of position p is at p * stride + t * dilation - before
  *
@@ -48,18 +48,20 @@ BNN_KERNEL void bnn_dense_threshold(const bnn_word *x, const bnn_word BNN_ROM *w
                                     bnn_size count, bnn_size n, bnn_size outs, bnn_word *y);
 BNN_KERNEL void bnn_dense_sliced_threshold(const bnn_word *x, const bnn_word BNN_ROM *w,
                                            const bnn_word BNN_ROM *at, bnn_size count,
-                                           unsigned digits, bnn_size n, bnn_size outs, bnn_word *y);
+                                           unsigned digits, bnn_size n, bnn_size outs,
+                                           void *scratch, bnn_word *y);
 BNN_KERNEL void bnn_dense_sliced_border(const bnn_word *x, const bnn_word BNN_ROM *w,
                                         const bnn_word BNN_ROM *at, bnn_size count, unsigned digits,
                                         bnn_size n, bnn_size outs, const uint8_t BNN_ROM *row_class,
                                         const uint8_t BNN_ROM *column_class, bnn_size classes,
-                                        bnn_size row, bnn_size column, bnn_word *y);
+                                        bnn_size row, bnn_size column, void *scratch,
+                                        bnn_word *y);
 BNN_KERNEL void bnn_dense_sliced_planes(const bnn_word *x, unsigned planes,
                                         const bnn_word BNN_ROM *w, unsigned digits, bnn_size n,
-                                        bnn_size outs, int32_t *y);
+                                        bnn_size outs, void *scratch, int32_t *y);
 BNN_KERNEL void bnn_dense_sliced(const bnn_word *x, const bnn_word BNN_ROM *w,
                                  const void BNN_ROM *offset, bnn_type offset_type, unsigned digits,
-                                 bnn_size n, bnn_size outs, int32_t *y);
+                                 bnn_size n, bnn_size outs, void *scratch, int32_t *y);
 BNN_KERNEL void bnn_dense_tiled_threshold(const bnn_word *x, const bnn_word BNN_ROM *w,
                                           const void BNN_ROM *at, bnn_type at_type, bnn_size count,
                                           bnn_size n, bnn_size outs, bnn_word *y);
@@ -137,6 +139,13 @@ BNN_KERNEL void bnn_put_integers(const void *x, bnn_type x_type, bnn_size n, bnn
                                  bnn_size row, bnn_size column, void *y, bnn_type y_type);
 BNN_KERNEL void bnn_put_pooled(const bnn_word *x, bnn_size n, bnn_size columns, bnn_size pool_h,
                                bnn_size pool_w, bnn_size row, bnn_size column, bnn_word *y);
+BNN_KERNEL void bnn_convolve_row_sliced(
+    const bnn_word *x, bnn_size height, bnn_size width, bnn_size channels, bnn_size kernel_h,
+    bnn_size kernel_w, bnn_size stride_h, bnn_size stride_w, bnn_size dilation_h,
+    bnn_size dilation_w, bnn_size before_h, bnn_size before_w, bnn_size row, bnn_size columns,
+    bnn_size outs, const uint8_t BNN_ROM *row_class, const uint8_t BNN_ROM *column_class,
+    bnn_size classes, const bnn_word BNN_ROM *w, const bnn_word BNN_ROM *at, bnn_size count,
+    unsigned digits, void *scratch, bnn_word *y);
 BNN_KERNEL void bnn_pool_row(const bnn_word *x, bnn_size columns, bnn_size n, bnn_size pool_w,
                              bnn_word *y);
 BNN_KERNEL void bnn_add_border(const uint8_t BNN_ROM *row_class,

@@ -87,14 +87,37 @@ BNN_INLINE bnn_size bnn_ones(const bnn_word *x, bnn_size n)
     return ones;
 }
 
+/* Counters begin with a number, the same in all lanes. */
+BNN_INLINE void bnn_begin_sliced(bnn_word *v, unsigned digits, bnn_size number)
+{
+    for (unsigned d = 0; d < digits; ++d) {
+        v[d] = number >> d & 1u ? (bnn_word)~(bnn_word)0 : (bnn_word)0;
+    }
+}
+
+/* Where v reaches an odd number of `count` thresholds. Digit d of threshold k is word
+ * (k * digits + d) * columns of `at`. Comparing goes from the lowest digit up: a number reaches
+ * another if its digit is larger, or equal and the digits below reach. */
+BNN_INLINE bnn_word bnn_reached_sliced(const bnn_word *v, const bnn_word BNN_ROM *at,
+                                       bnn_size count, unsigned digits, bnn_size columns)
+{
+    bnn_word odd = 0;
+    for (bnn_size k = 0; k < count; ++k) {
+        bnn_word reached = (bnn_word)~(bnn_word)0;
+        for (unsigned d = 0; d < digits; ++d) {
+            const bnn_word t = bnn_rom_word(at + (k * digits + d) * columns);
+            reached = (bnn_word)((v[d] & (bnn_word)~t) | ((bnn_word)~(v[d] ^ t) & reached));
+        }
+        odd = (bnn_word)(odd ^ reached);
+    }
+    return odd;
+}
+
 /* The digits of v for the word of outputs that begins in column `column` of the rows w. */
 BNN_INLINE void bnn_count_sliced(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size n,
                                  bnn_size columns, bnn_size column, unsigned digits, bnn_word *v)
 {
-    const bnn_size zeros = n - bnn_ones(x, n);
-    for (unsigned d = 0; d < digits; ++d) {
-        v[d] = zeros >> d & 1u ? (bnn_word)~(bnn_word)0 : (bnn_word)0;
-    }
+    bnn_begin_sliced(v, digits, n - bnn_ones(x, n));
     bnn_add_ones(x, w, n, columns, column, digits, v);
 }
 

@@ -3,6 +3,7 @@
 #define BNN_TYPES_H
 
 #include "bnn_port.h"
+#include "bnn_rom.h"
 
 /* The element type of an argument pair `const void *x, bnn_type x_type`. It is a constant in
  * every call, so that the switches below fold away where the compiler sees kernel and call

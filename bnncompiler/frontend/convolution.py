@@ -12,7 +12,7 @@ import numpy as np
 from onnx import NodeProto
 
 from bnncompiler.errors import ModelError, UnsupportedModel
-from bnncompiler.frontend.maps import FeatureMap, feature_map
+from bnncompiler.frontend.maps import FeatureMap, feature_map, runs_over_channels
 from bnncompiler.frontend.nodes import attribute, label
 from bnncompiler.frontend.scope import Scope, Tensor
 from bnncompiler.frontend.windows import kernel_shape, window
@@ -79,10 +79,37 @@ def global_average_pool(scope: Scope, node: NodeProto) -> list[Tensor]:
 
 
 def reduce_linear(scope: Scope, node: NodeProto) -> list[Tensor]:
-    """Import ReduceMean or ReduceSum over height, width or both as a depthwise convolution."""
+    """Import ReduceMean or ReduceSum over height, width or both as a depthwise convolution, over channels as 1x1."""
+    across = _over_channels(scope, node)
+    if across is not None:
+        return [across]
     x, kernel, axes = reduced_map(scope, node)
     y = _pooled(scope, node, x, Window(kernel), kernel[0] * kernel[1] if node.op_type == "ReduceMean" else 1)
     return [y if attribute(node, "keepdims", 1) else Tensor(y.base, y.index.squeeze(axes))]
+
+
+def _over_channels(scope: Scope, node: NodeProto) -> Tensor | None:
+    """A reduction over the channels of a map alone; None for any other."""
+    axes = reduced_axes(scope, node)
+    value = scope.tensor(node)
+    if len(axes) != 1 or not runs_over_channels(scope, value, axes[0]):
+        return None
+    x = feature_map(scope, node, set(range(1, value.index.ndim)) - set(axes))
+    channels, kind = x.node.type.channels, np.dtype(x.node.type.dtype)
+    divisor = channels if node.op_type == "ReduceMean" else 1
+    weight = np.full((1, channels, 1, 1), kind.type(1) / kind.type(divisor), kind)
+    y = _convolved(scope, node, x, weight, None, Window((1, 1)), 1)
+    return y if attribute(node, "keepdims", 1) else Tensor(y.base, y.index.squeeze(axes))
+
+
+def reduced_axes(scope: Scope, node: NodeProto) -> tuple[int, ...]:
+    """The axes that a reduction runs over, ascending; all where none are given."""
+    given = scope.operand(node, 1)
+    if isinstance(given, Tensor):
+        raise UnsupportedModel(f"{label(node)}: its axes are not constant; export with constant axes")
+    rank = scope.tensor(node).index.ndim
+    listed = attribute(node, "axes", ()) if given is None else given.tolist()
+    return tuple(sorted({a % rank for a in listed})) or tuple(range(rank))
 
 
 def reduced_map(scope: Scope, node: NodeProto) -> tuple[FeatureMap, tuple[int, int], tuple[int, ...]]:
@@ -91,12 +118,7 @@ def reduced_map(scope: Scope, node: NodeProto) -> tuple[FeatureMap, tuple[int, i
     Raises:
         UnsupportedModel: it runs over the channels or the batch.
     """
-    given = scope.operand(node, 1)
-    if isinstance(given, Tensor):
-        raise UnsupportedModel(f"{label(node)}: its axes are not constant; export with constant axes")
-    rank = scope.tensor(node).index.ndim
-    listed = attribute(node, "axes", ()) if given is None else given.tolist()
-    axes = tuple(sorted({a % rank for a in listed})) or tuple(range(rank))
+    axes = reduced_axes(scope, node)
     x = feature_map(scope, node, axes)
     lengths = [n if a in axes else 1 for a, n in zip(x.spatial, x.sizes, strict=True)]
     height, width = (1, *lengths)[-2:]

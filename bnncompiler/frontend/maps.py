@@ -146,6 +146,14 @@ def is_undecided(scope: Scope, base: Node) -> bool:
     return bool(inputs) and scope.layouts.keys().isdisjoint(inputs)
 
 
+def runs_over_channels(scope: Scope, x: Tensor, axis: int) -> bool:
+    """Whether ``axis`` of the ONNX value is known to be the channels of a map."""
+    local = per_sample(x.index, x.base.type.size, scope.batch)
+    if local is None or is_undecided(scope, x.base):
+        return False
+    return axis in channel_axes(local, x.base.type.channels)
+
+
 def _in_place(base: Node, order: Array) -> bool:
     return base.type.shape == order.shape and bool((order.reshape(-1) == np.arange(order.size)).all())
 

@@ -14,10 +14,10 @@ from onnx import NodeProto
 from bnncompiler.errors import ModelError, UnsupportedModel
 from bnncompiler.frontend.convolution import reduced_map
 from bnncompiler.frontend.joins import constant, join
-from bnncompiler.frontend.maps import LARGEST, FeatureMap, channel_axes, feature_map, is_undecided
+from bnncompiler.frontend.maps import LARGEST, FeatureMap, feature_map, runs_over_channels
 from bnncompiler.frontend.nodes import attribute, label
 from bnncompiler.frontend.scope import Scope, Tensor
-from bnncompiler.frontend.views import move, per_sample
+from bnncompiler.frontend.views import move
 from bnncompiler.frontend.windows import kernel_shape, window
 from bnncompiler.ops import MaxPool, Pad
 from bnncompiler.window import Window
@@ -70,19 +70,12 @@ def pad(scope: Scope, node: NodeProto) -> list[Tensor] | list[Tensor | None]:
         value = scope.tensor(node)
         return [Tensor(value.base, value.index, (*value.origin, scope.origin(node)))]
     value = scope.tensor(node)
-    if len(axes) == 1 and (rank not in (3, 4) or _runs_over_channels(scope, value, axes[0])):
+    if len(axes) == 1 and (rank not in (3, 4) or runs_over_channels(scope, value, axes[0])):
         return [_surrounded(scope, node, value, axes[0], (before[axes[0]], after[axes[0]]))]
     x = feature_map(scope, node, axes)
     top, left = (0, *(before[a] for a in x.spatial))[-2:]
     bottom, right = (0, *(after[a] for a in x.spatial))[-2:]
     return [x.like(scope, Pad(scope.record(node), x.node, (top, left), (bottom, right), _value(scope, node)))]
-
-
-def _runs_over_channels(scope: Scope, x: Tensor, axis: int) -> bool:
-    local = per_sample(x.index, x.base.type.size, scope.batch)
-    if local is None or is_undecided(scope, x.base):
-        return False
-    return axis in channel_axes(local, x.base.type.channels)
 
 
 def _surrounded(scope: Scope, node: NodeProto, x: Tensor, axis: int, pads: tuple[int, int]) -> Tensor:

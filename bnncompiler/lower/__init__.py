@@ -180,6 +180,8 @@ def _why_not(node: Node) -> str:
     what = f"{node.name}: {node.op} could not be compiled to integers"
     inputs: Iterator[Node] = (o for o in node.operands if not isinstance(o, ops.Constant))
     kinds = ", ".join(f"{o.name} is {o.type}" for o in inputs)
+    if isinstance(node, ops.Conv | ops.IntegerConv) and (x := node.x.type.domain) and x.rows > node.x.type.channels:
+        return f"{what} ({kinds}): the scale of its input differs from pixel to pixel; scale by channel instead"
     if isinstance(node, ops.IntegerDense | ops.IntegerConv) and node.x.type.domain is not None:
         return f"{what} ({kinds}): its sums leave 32 bits; use fewer --stream-bits or --weight-bits"
     if node.type.domain is not None:

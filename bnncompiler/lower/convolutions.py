@@ -63,7 +63,8 @@ def _with_border(low: Lowering, conv: Convolution, border: sliced.Border, patch:
     tables = sliced.weights(low, conv.node, rows), sliced.thresholds(low, conv.owner, rows, at)
     numbers = at.shape[2], sliced_digits(rows.ins), rows.ins, rows.outs
     where = (*border.tables(low, conv.node), border.columns, Index.ROW, Index.COLUMN)
-    low.call(DenseSlicedBorder, conv.owner, 0, patch, *tables, *numbers, *where, pixel)
+    scratch = low.scratch(conv.owner, DenseSlicedBorder, conv.work)
+    low.call(DenseSlicedBorder, conv.owner, 0, patch, *tables, *numbers, *where, scratch, pixel)
 
 
 def _sum_loop(low: Lowering, conv: Convolution, y: Buffer, stored: Stored) -> Stored:
@@ -87,9 +88,8 @@ def _append_loop(
 ) -> None:
     about = low.names[conv.owner], low.origin(conv.owner), conv.macs
     inner = tuple(body), tuple(tail)
-    low.calls.append(
-        map_calls.PixelLoop(*about, *conv.size, conv.rows.groups, *inner, tuple(scratch), conv.x.buffer, y)
-    )
+    within = (*scratch, *(c.buffers["scratch"] for c in (*body, *tail) if "scratch" in c.buffers))
+    low.calls.append(map_calls.PixelLoop(*about, *conv.size, conv.rows.groups, *inner, within, conv.x.buffer, y))
 
 
 def _result(low: Lowering, conv: Convolution) -> tuple[Buffer, Stored]:

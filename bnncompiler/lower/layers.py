@@ -105,7 +105,7 @@ def with_threshold(low: Lowering, node: ops.Steps, layer: Layer, rows: Rows, x: 
     if kernel is DenseSlicedThreshold:
         tables = sliced.weights(low, layer, rows), sliced.thresholds(low, node, rows, at)
         numbers = at.shape[1], sliced_digits(rows.ins), rows.ins, rows.outs
-        low.call(kernel, node, macs, x, *tables, *numbers, y)
+        low.call(kernel, node, macs, x, *tables, *numbers, low.scratch(node, kernel, work), y)
     else:
         table = Typed(low.table(node, "at", at, None, at.shape[1]))
         w = _rows(low, layer, rows, tiled=kernel is DenseTiledThreshold)
@@ -132,7 +132,8 @@ def product(low: Lowering, node: Layer, rows: Rows, x: Stored, y: Buffer) -> Sto
         if kernel is DenseSliced:
             by_input = part(sliced.weights(low, node, kept), (ins + 1) * words(outs, low.word_bits))
             offset = Typed(part(sliced.offsets(low, node, kept), outs))
-            low.call(DenseSliced, node, macs, x.buffer, by_input, offset, sliced_digits(ins), ins, outs, sums)
+            numbers = sliced_digits(ins), ins, outs
+            low.call(kernel, node, macs, x.buffer, by_input, offset, *numbers, low.scratch(node, kernel, work), sums)
             return Stored(y)
         w = part(_rows(low, node, kept, tiled=kernel is DenseTiled), outs * row_words)
         low.call(kernel, node, macs, x.buffer, w, ins, outs, sums)
@@ -157,7 +158,8 @@ def product(low: Lowering, node: Layer, rows: Rows, x: Stored, y: Buffer) -> Sto
     if rows.kinds <= {-1, 1} and low.choose(on_bits, work) is DenseSlicedPlanes:
         by_input = part(sliced.weights(low, node, kept), (ins + 1) * words(outs, low.word_bits))
         numbers = planes_digits(ins, x.planes), ins, outs
-        low.call(DenseSlicedPlanes, node, macs, x.buffer, x.planes, by_input, *numbers, sums)
+        scratch = low.scratch(node, DenseSlicedPlanes, work)
+        low.call(DenseSlicedPlanes, node, macs, x.buffer, x.planes, by_input, *numbers, scratch, sums)
     elif rows.kinds <= {-1, 1}:
         low.call(calls.DenseBipolar, node, macs, *plane, bits("weights", kept.weight > 0), None, ins, outs, sums)
     elif rows.wants_planes:

@@ -17,7 +17,7 @@ from bnncompiler.lower.windows import Convolution
 from bnncompiler.map_calls import Index, PixelLoop
 from bnncompiler.packing import words
 from bnncompiler.program import Buffer, Call
-from bnncompiler.sliced_calls import DenseSlicedBorder, DenseSlicedThreshold
+from bnncompiler.sliced_calls import ConvolveRowSliced, DenseSlicedBorder, DenseSlicedThreshold, sliced_digits
 from bnncompiler.tiled_calls import DenseTiledThreshold
 
 
@@ -66,6 +66,16 @@ def geometry(low: Lowering, conv: Convolution) -> tuple[object, ...]:
     return (conv.x.buffer, *window, None, None, 1)
 
 
+def _sliced(low: Lowering, conv: Convolution, line: Buffer) -> list[Buffer]:
+    weights = sliced.weights_by_column(low, conv.node, conv.rows, conv.window.kernel)
+    tables = weights, sliced.thresholds(low, conv.owner, conv.rows, conv.thresholds)
+    count, digits, columns = conv.thresholds.shape[2], sliced_digits(conv.rows.ins), conv.window.kernel[1]
+    size = ConvolveRowSliced.scratch_bytes(conv.rows.ins // columns, columns, digits)
+    scratch = Buffer(low.derived(conv.node, "scratch"), "int32_t", size // 4)
+    low.call(ConvolveRowSliced, conv.owner, 0, *geometry(low, conv), *tables, count, digits, scratch, line)
+    return [scratch]
+
+
 # Append a kernel's call on the input and the line of output bits, and return the scratch that it takes.
 Builder = Callable[[Lowering, Convolution, Buffer], list[Buffer]]
-BUILDERS: Mapping[type[ConvolveRow], Builder] = {}
+BUILDERS: Mapping[type[ConvolveRow], Builder] = {ConvolveRowSliced: _sliced}

@@ -60,6 +60,16 @@ def weights(low: Lowering, node: Layer, rows: Rows) -> Table:
     return low.bit_table(node, "weights", np.pad(by_input, ((0, 0), (0, 1), (0, 0))))
 
 
+def weights_by_column(low: Lowering, node: Layer, rows: Rows, kernel: tuple[int, int]) -> Table:
+    """The weights by column of the window: a row of bits for each of its inputs, from the top, and a row of zeros.
+
+    ``kernel`` is the window's height and width.
+    """
+    by_tap = (rows.weight > 0).reshape(rows.outs, *kernel, -1)
+    by_column = by_tap.transpose(2, 1, 3, 0).reshape(kernel[1], -1, rows.outs)
+    return low.bit_table(node, "weights", np.pad(by_column, ((0, 0), (0, 1), (0, 0))))
+
+
 def offsets(low: Lowering, node: Layer, rows: Rows) -> Table:
     """What is taken from ``2 v`` for the sum of each output."""
     return low.table(node, "offset", rows.ins + 2 * _ones(rows))

@@ -140,8 +140,15 @@ class Lowering:
         """The kernel for ``work`` that is the cheapest on the target."""
         chosen = self.selection.choose(kernels, work, self.word_bits)
         cost = self.selection.costs.of(chosen, work, self.word_bits)
-        self.stack = max(self.stack, 0 if cost is None else cost.ram)
+        self.stack = max(self.stack, 0 if cost is None else cost.ram - cost.scratch)
         return chosen
+
+    def scratch(self, node: Node, kernel: type[Call], work: Work) -> Buffer | None:
+        """A new buffer for the working memory that ``kernel`` wants in the arena on this target; None for none."""
+        cost = self.selection.costs.of(kernel, work, self.word_bits)
+        if cost is None or not cost.scratch:
+            return None
+        return Buffer(self.derived(node, "scratch"), "int32_t", -(-cost.scratch // 4))
 
     @contextmanager
     def collecting(self) -> Iterator[list[Call]]:

@@ -65,7 +65,7 @@ def sign(x: Tensor, threshold: Tensor | None = None, derivative: Derivative = ha
     if torch.onnx.is_in_onnx_export():  # what both exporters write as two nodes
         return torch.where(x >= (0 if threshold is None else threshold), 1.0, -1.0)
     if not (x.requires_grad or (threshold is not None and threshold.requires_grad)):
-        return _signs(x if threshold is None else x - threshold)
+        return _signs(x) if threshold is None else _without_zeros((x - threshold).sign_())
     if threshold is None and derivative is identity:
         return _SignOfWeight.apply(x)  # type: ignore[no-any-return, no-untyped-call]
     return _Sign.apply(x, threshold, derivative)  # type: ignore[no-any-return, no-untyped-call]
@@ -73,7 +73,22 @@ def sign(x: Tensor, threshold: Tensor | None = None, derivative: Derivative = ha
 
 def _signs(x: Tensor) -> Tensor:
     """The signs of ``x``, 0 having +1: several times as fast as ``torch.where``."""
-    return torch.sign(x).add_(0.5).sign_()
+    return _without_zeros(torch.sign(x))
+
+
+def _without_zeros(signs: Tensor) -> Tensor:
+    """``signs`` themselves, of which those that are 0 become +1."""
+    return signs.add_(0.5).sign_()
+
+
+def _signs_of_weight(x: Tensor) -> Tensor:
+    """`_signs` for numbers of which hardly any is 0: the number of those that are not is one fast product."""
+    signs = torch.sign(x)
+    if signs.dtype is torch.float32 and signs.device.type == "cpu" and signs.is_contiguous() and signs.numel() < 2**24:
+        flat = signs.view(-1)
+        if float(flat.dot(flat)) == len(flat):  # float32 counts that far
+            return signs
+    return _without_zeros(signs)
 
 
 class _Sign(torch.autograd.Function):
@@ -98,7 +113,7 @@ class _SignOfWeight(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        return _signs(x)
+        return _signs_of_weight(x)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:

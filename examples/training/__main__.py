@@ -12,6 +12,7 @@ from examples.training import tables
 from examples.training.datasets import ROOT, MissingDataset
 from examples.training.deploy import deploy
 from examples.training.experiments import EXPERIMENTS
+from examples.training.fit import CHOSEN_BY, CURVES
 from examples.training.run import run
 
 TUTORIAL = ROOT / "examples" / "README.md"
@@ -23,6 +24,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m examples.training", description=__doc__)
     parser.add_argument("experiments", nargs="*", metavar="NAME", help=", ".join(known))
     parser.add_argument("--seeds", type=int, help="how many runs (default: as in the results)")
+    parser.add_argument("--choose", action="store_true", help="set aside a twelfth of the images to choose by")
     parser.add_argument("--results", type=Path, default=tables.RESULTS, help="where the figures go")
     parser.add_argument("--build", type=Path, default=ROOT / "build" / "training", help="where the networks go")
     parser.add_argument("--only-deploy", action="store_true", help="compile what was trained before")
@@ -34,7 +36,7 @@ def main() -> int:
     try:
         for name in options.experiments:
             if not options.only_deploy:
-                run(name, options.results, options.build, options.seeds)
+                run(name, options.results, options.build, options.seeds, CHOSEN_BY if options.choose else CURVES)
             file = options.results / f"{name}.json"
             found = {**json.loads(file.read_text()), "deployed": deploy(options.build / name)}
             file.write_text(json.dumps(found, indent=1) + "\n")

@@ -18,7 +18,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from examples.training.datasets import Array, Dataset
 
-VALIDATION = 1 / 12  # of the training images: 5,000 of MNIST's
+CHOSEN_BY = 1 / 12  # of the training images, 5,000 of MNIST's, to choose recipes by
+CURVES = 1 / 60  # what is set aside when all is chosen, for the curves of the run that counts
 TURN = 100  # batches
 EVALUATED = 1000  # images at a time
 
@@ -78,11 +79,11 @@ def images(data: Dataset, part: tuple[Array, Array]) -> Images:
     return Images((x / data.largest - data.mean) / data.std, torch.tensor(part[1]))
 
 
-def split(data: Dataset) -> tuple[Images, Images]:
-    """The training images, less those that choices are made by, and these. Always the same."""
+def split(data: Dataset, share: float = CHOSEN_BY) -> tuple[Images, Images]:
+    """The training images less a share of them, and these: always the same ones, a smaller share among a larger."""
     whole = images(data, data.train)
     order = torch.randperm(len(whole.x), generator=torch.Generator().manual_seed(0))
-    held = round(len(order) * VALIDATION)
+    held = round(len(order) * share)
     train, validation = order[held:], order[:held]
     return Images(whole.x[train], whole.y[train]), Images(whole.x[validation], whole.y[validation])
 

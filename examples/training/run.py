@@ -19,12 +19,14 @@ from bnncompiler import torch as binary
 from examples.training import datasets
 from examples.training.datasets import Dataset
 from examples.training.experiments import EXPERIMENTS, FLOAT, Experiment
-from examples.training.fit import Trained, evaluate, fit, images, split
+from examples.training.fit import CURVES, Trained, evaluate, fit, images, split
 
 DIGITS = 4  # decimals that are written
 
 
-def run(name: str, results: Path, build: Path, seeds: int | None = None) -> dict[str, Any]:
+def run(
+    name: str, results: Path, build: Path, seeds: int | None = None, validation_share: float = CURVES
+) -> dict[str, Any]:
     """Run the experiment ``name``.
 
     Args:
@@ -32,6 +34,7 @@ def run(name: str, results: Path, build: Path, seeds: int | None = None) -> dict
         results: where ``NAME.json`` and ``NAME.svg`` go.
         build: where the exported network and the test images go, in a folder called as the experiment.
         seeds: how many runs; by default as many as the experiment says.
+        validation_share: of the training images, how many are set aside.
 
     Returns:
         What was written to ``NAME.json``.
@@ -40,7 +43,7 @@ def run(name: str, results: Path, build: Path, seeds: int | None = None) -> dict
 
     experiment = EXPERIMENTS[name]
     data = datasets.load(experiment.data)
-    train, validation = split(data)
+    train, validation = split(data, validation_share)
     tell = partial(print, flush=True)
     size = {"epochs": experiment.epochs, "batch": experiment.batch}
     runs = [

@@ -24,7 +24,13 @@ from bnncompiler.machines.simavr import FAR, STRICT, SimAvr
 from bnncompiler.memory import plan
 from bnncompiler.packing import pack_bits, words
 from bnncompiler.program import Buffer, Call, Port, Program, Table, Typed
-from bnncompiler.sliced_calls import DenseSlicedBorder, DenseSlicedPlanes, DenseSlicedThreshold, sliced_digits
+from bnncompiler.sliced_calls import (
+    ConvolveRowSliced,
+    DenseSlicedBorder,
+    DenseSlicedPlanes,
+    DenseSlicedThreshold,
+    sliced_digits,
+)
 from tests.backends.programs import about
 from tests.corpus import ROOT, SELECTION, Exported
 from tests.networks import Builder, cnn, mlp
@@ -135,7 +141,7 @@ def dense(kernel: type[Call] | None, n: int, outs: int) -> Program:
             Table("w", "bnn_word", pack_bits(np.vstack([w.T, np.zeros(outs, int)]), 8).reshape(-1), words(outs, 8)),
             Table("at", "bnn_word", pack_bits(bits, 8).reshape(-1), words(outs, 8)),
         )
-        calls.append(DenseSlicedThreshold("dense", (), n * outs, packed, *tables, 1, digits, n, outs, y))
+        calls.append(DenseSlicedThreshold("dense", (), n * outs, packed, *tables, 1, digits, n, outs, None, y))
     calls.append(Unpack("out", (), 0, last, outs, 1, 0, 1, Typed(out)))
     port = Port("x", x, TensorType((n,), "float32", bipolar()))
     bit = Domain(rows(1), rows(0), rows(0), rows(1))
@@ -278,7 +284,7 @@ def test_what_does_not_fit_exits_with_4_before_anything_is_built(
 # --- the port's kernels alone
 
 
-NOT_ON_AVR: tuple[type[Call], ...] = (DenseSlicedBorder, DenseSlicedPlanes)
+NOT_ON_AVR: tuple[type[Call], ...] = (ConvolveRowSliced, DenseSlicedBorder, DenseSlicedPlanes)
 
 
 @pytest.mark.parametrize(

@@ -6,24 +6,28 @@
 #define BNN_WORD_BITS 16
 #define BNN_KERNEL static
 
+/* Attributes that GNU compilers need to hear; none changes what the code means.
+ * BNN_MAY_ALIAS: the arena holds words at one time and integers at another, in the same bytes.
+ * BNN_INLINE: helpers vanish into the kernels, so that constant arguments fold; some programs use
+ * only a few of them.
+ * BNN_OWN: a function that stays one, of use to some kernels only. */
+
+#if defined(__GNUC__)
+#define BNN_MAY_ALIAS __attribute__((__may_alias__))
+#define BNN_INLINE static inline __attribute__((__always_inline__, __unused__))
+#define BNN_OWN static __attribute__((__unused__))
+#else
+#define BNN_MAY_ALIAS
+#define BNN_INLINE static inline
+#define BNN_OWN static
+#endif
+
 /* Port for any C99 compiler. A port is what differs between machines: the word that bits are
  * packed into, the type of sizes, and where constant tables live and how they are read. Other
  * ports replace this file and nothing else. */
 
 #include <stddef.h>
 #include <stdint.h>
-
-/* Attributes that GNU compilers need to hear; none changes what the code means.
- * BNN_MAY_ALIAS: the arena holds words at one time and integers at another, in the same bytes.
- * BNN_INLINE: helpers vanish into the kernels, so that constant arguments fold; some programs use
- * only a few of them. */
-#if defined(__GNUC__)
-#define BNN_MAY_ALIAS __attribute__((__may_alias__))
-#define BNN_INLINE static inline __attribute__((__always_inline__, __unused__))
-#else
-#define BNN_MAY_ALIAS
-#define BNN_INLINE static inline
-#endif
 
 /* The word: BNN_WORD_BITS is 8, 16, 32 or 64. */
 #ifndef BNN_WORD_BITS
@@ -45,9 +49,14 @@ typedef uint64_t BNN_MAY_ALIAS bnn_word;
 typedef size_t bnn_size;
 
 /* BNN_TABLE stands in the definition of a table, BNN_ROM in the type of a pointer to one. Every
- * read of a table goes through the functions below: here they are plain reads. */
+ * read of a table goes through the functions of bnn_rom.h: here they are plain reads. */
 #define BNN_TABLE
 #define BNN_ROM
+
+/* Reads of constant tables, where they lie in the same memory as all else. A port for a machine
+ * with a memory of its own for them has its own functions, and defines BNN_READ. */
+
+#if !defined(BNN_READ)
 
 BNN_INLINE bnn_word bnn_rom_word(const bnn_word BNN_ROM *p)
 {
@@ -83,6 +92,8 @@ BNN_INLINE int64_t bnn_rom_s64(const int64_t BNN_ROM *p)
 {
     return *p;
 }
+
+#endif
 
 /* Integers of any type by index, packed bits, and arithmetic that is the same on every machine. */
 

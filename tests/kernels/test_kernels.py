@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from bnncompiler import convolution_calls, limb_calls, map_calls, overlap, row_calls
+from bnncompiler.backends.cmsis import STRIP
 from bnncompiler.calls import (
     Argmax,
     DenseBipolar,
@@ -32,7 +34,7 @@ from bnncompiler.calls import (
     TopValues,
     Unpack,
 )
-from bnncompiler.convolution_calls import PoolRow
+from bnncompiler.convolution_calls import ConvolveRow, PoolRow
 from bnncompiler.ir import Array
 from bnncompiler.limb_calls import DenseLimbs
 from bnncompiler.map_calls import (
@@ -52,6 +54,7 @@ from bnncompiler.packing import pack_bits, pack_planes, words
 from bnncompiler.program import Buffer, Call, Memory, Table, Typed
 from bnncompiler.row_calls import SlideBits, SlideIntegers
 from bnncompiler.sliced_calls import (
+    ConvolveRowSliced,
     DenseSliced,
     DenseSlicedBorder,
     DenseSlicedPlanes,
@@ -65,7 +68,7 @@ from tests.conftest import SANITIZERS, need
 from tests.kernels.harness import CALLS, KERNELS, TYPES, Harness, build, check_constant, limits, table
 
 WIDTHS = [*range(1, 131), 191, 192, 193, 784]
-CHANNELS = range(1, 71)
+CHANNELS = [*range(1, 71), 96, 128]
 Case = tuple[Call, Memory]
 ABOUT = ("layer", (), 0)
 
@@ -201,11 +204,18 @@ def by_input(rng: np.random.Generator, n: int, outs: int, word_bits: int) -> Tab
     return table(np.concatenate([rows, np.zeros_like(rows[:1])]), "bnn_word")
 
 
+def a_strip(rng: np.random.Generator, memory: Memory) -> Buffer:
+    """Working memory of the bit-sliced kernels for Cortex-M; the others take none."""
+    memory["scratch"] = rng.integers(-(2**31), 2**31, STRIP // 4)
+    return Buffer("scratch", "int32_t", STRIP // 4)
+
+
 def dense_sliced(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     x, outs, ctype = bipolar_input(rng, n, word_bits, memory), int(rng.integers(1, 140)), any_type(rng)
     w, lo = by_input(rng, n, outs, word_bits), max(limits(ctype)[0], -(2**24))
     offset = Typed(table(rng.integers(lo, min(limits(ctype)[1], 2**24), outs), ctype))
-    return DenseSliced(*ABOUT, x, w, offset, sliced_digits(n), n, outs, Buffer("y", "int32_t", outs))
+    y = Buffer("y", "int32_t", outs)
+    return DenseSliced(*ABOUT, x, w, offset, sliced_digits(n), n, outs, a_strip(rng, memory), y)
 
 
 def dense_sliced_threshold(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> DenseSlicedThreshold:
@@ -213,14 +223,13 @@ def dense_sliced_threshold(rng: np.random.Generator, n: int, word_bits: int, mem
     x, outs, digits = bipolar_input(rng, n, word_bits, memory), int(rng.integers(1, 140)), sliced_digits(n)
     w, count = by_input(rng, n, outs, word_bits), int(rng.choice([1, 1, 2, 3]))
     probe, zero = {"x": memory["x"]}, Typed(table(np.zeros(outs), "int8_t"))
-    DenseSliced(*ABOUT, x, w, zero, digits, n, outs, Buffer("y", "int32_t", outs)).run(probe, word_bits)
+    DenseSliced(*ABOUT, x, w, zero, digits, n, outs, None, Buffer("y", "int32_t", outs)).run(probe, word_bits)
     at = np.full((count, words(outs, word_bits) * word_bits), 2**digits - 1)
     at[:, :outs] = np.clip(probe["y"] // 2 + rng.integers(-1, 2, (count, outs)), 0, 2**digits - 1)
     bits_of_at = at[:, None, :] >> np.arange(digits)[:, None] & 1
     y = Buffer("y", "bnn_word", words(outs, word_bits))
-    return DenseSlicedThreshold(
-        *ABOUT, x, w, table(pack_bits(bits_of_at, word_bits), "bnn_word"), count, digits, n, outs, y
-    )
+    tables = w, table(pack_bits(bits_of_at, word_bits), "bnn_word")
+    return DenseSlicedThreshold(*ABOUT, x, *tables, count, digits, n, outs, a_strip(rng, memory), y)
 
 
 def dense_tiled(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
@@ -240,7 +249,8 @@ def dense_sliced_planes(rng: np.random.Generator, n: int, word_bits: int, memory
     planes, outs = int(rng.integers(1, 9)), int(rng.integers(1, 140))
     memory["x"] = pack_planes(rng.integers(0, 2**planes, n), planes, word_bits)
     x, w = Buffer("x", "bnn_word", planes * words(n, word_bits)), by_input(rng, n, outs, word_bits)
-    return DenseSlicedPlanes(*ABOUT, x, planes, w, planes_digits(n, planes), n, outs, Buffer("y", "int32_t", outs))
+    y = Buffer("y", "int32_t", outs)
+    return DenseSlicedPlanes(*ABOUT, x, planes, w, planes_digits(n, planes), n, outs, a_strip(rng, memory), y)
 
 
 def dense_sliced_border(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
@@ -251,7 +261,36 @@ def dense_sliced_border(rng: np.random.Generator, n: int, word_bits: int, memory
     rows, columns = (table(rng.integers(0, bound, 5), "uint8_t") for bound in (3, 2))
     row, column = (int(i) for i in rng.integers(0, 5, 2))
     numbers = one.count, one.digits, n, one.outs
-    return DenseSlicedBorder(*ABOUT, one.x, one.w, at, *numbers, rows, columns, 2, row, column, one.y)
+    return DenseSlicedBorder(*ABOUT, one.x, one.w, at, *numbers, rows, columns, 2, row, column, one.scratch, one.y)
+
+
+def convolve_row_sliced(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    """Thresholds lie near the sums; the pixels are of several classes, or of one."""
+    height, width, outs, count = map(int, rng.integers(1, [6, 8, 140, 4]))
+    memory["x"] = pack_bits(bits(rng, height * width * n), word_bits)
+    x = Buffer("x", "bnn_word", words(height * width * n, word_bits))
+    window = a_window(rng, height, width)
+    window = replace(window, dilation=(window.dilation[0], 1))
+    rows, columns = window.positions((height, width))
+    down, across = map(int, rng.integers(1, 4, 2))
+    alike = bool(rng.random() < 0.3)
+    by_row, by_column = (table(rng.integers(0, k, m), "uint8_t") for m, k in ((rows, down), (columns, across)))
+    classes = (None, None, 1) if alike else (by_row, by_column, across)
+    kernel_w, ins = window.kernel[1], window.kernel[0] * n
+    digits = sliced_digits(kernel_w * ins)
+    where = height, width, n, *geometry(window), int(rng.integers(rows)), columns, outs, *classes
+    lanes = words(outs, word_bits) * word_bits
+    on_v = np.full((1 if alike else down * across, count, lanes), 2**digits - 1)
+    near = kernel_w * ins + np.rint(rng.normal(0, 1 + (kernel_w * ins) ** 0.5, (*on_v.shape[:2], outs)))
+    on_v[..., :outs] = np.clip(near, 0, 2**digits - 1)
+    weight = np.zeros((kernel_w, ins + 1, outs), bool)
+    weight[:, :-1] = bits(rng, kernel_w, ins, outs)
+    w = table(pack_bits(weight, word_bits), "bnn_word")
+    at = table(pack_bits(on_v[..., None, :] >> np.arange(digits)[:, None] & 1, word_bits), "bnn_word")
+    scratch = Buffer("scratch", "int32_t", ConvolveRowSliced.scratch_bytes(ins, kernel_w, digits) // 4)
+    memory["scratch"] = rng.integers(-(2**31), 2**31, scratch.count)
+    y = Buffer("y", "bnn_word", words(columns * outs, word_bits))
+    return ConvolveRowSliced(*ABOUT, x, *where, w, at, count, digits, scratch, y)  # type: ignore[call-arg]
 
 
 def dense_bipolar(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
@@ -586,6 +625,7 @@ MAKERS: dict[type[Call], Callable[[np.random.Generator, int, int, Memory], Call]
     Lookup: lookup, Requantize: requantize, Scale: scale, Slice: slice_, Steps: steps, Threshold: threshold,
     TopIndices: top_indices, TopValues: top_values,
     Unpack: unpack, AddBorder: add_border, GatherBits: gather_bits, GatherIntegers: gather_integers,
+    ConvolveRowSliced: convolve_row_sliced,
     GatherRow: gather_row, PoolRow: pool_row, PutPooled: put_pooled,
     SlideBits: slide_bits, SlideIntegers: slide_integers,
     MaxPoolBits: max_pool_bits, MaxPoolIntegers: max_pool_integers, PutBits: put_bits, PutIntegers: put_integers,
@@ -601,7 +641,8 @@ IN_PLACE = (AddIntegers, Argmax, Lookup, MaxPoolBits, MaxPoolIntegers, MulIntege
 def cases(kind: type[Call], word_bits: int) -> Iterator[Case]:
     rng = np.random.default_rng(CALLS.index(kind))
     by_channels = (convolution_calls, map_calls, row_calls)
-    for n in CHANNELS if kind.__module__ in [m.__name__ for m in by_channels] else WIDTHS:
+    on_maps = issubclass(kind, ConvolveRow) or kind.__module__ in [m.__name__ for m in by_channels]
+    for n in CHANNELS if on_maps else WIDTHS:
         for _ in range(2):
             memory: Memory = {}
             call = MAKERS[kind](rng, n, word_bits, memory)

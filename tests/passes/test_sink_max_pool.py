@@ -29,7 +29,7 @@ def pooled(rng: np.random.Generator) -> Graph:
 @pytest.mark.parametrize("seed", range(5))
 def test_thresholds_folded_before_the_pool_got_its_turn(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    graph = run_pipeline(pooled(rng), pipeline()[:2])
+    graph = run_pipeline(pooled(rng), pipeline()[:3])
     folded = FoldThresholds()(graph)  # one sweep folds both: the pool's sums have a domain as soon as the first is
     (pool,) = (n for n in folded.nodes() if isinstance(n, ops.MaxPool))
     assert any(isinstance(n, ops.Steps) and n.x is pool for n in folded.nodes())

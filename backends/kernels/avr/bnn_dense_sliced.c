@@ -5,10 +5,11 @@
 
 BNN_KERNEL void bnn_dense_sliced(const bnn_word *x, const bnn_word BNN_ROM *w,
                                  const void BNN_ROM *offset, bnn_type offset_type, unsigned digits,
-                                 bnn_size n, bnn_size outs, int32_t *y)
+                                 bnn_size n, bnn_size outs, void *scratch, int32_t *y)
 {
     const bnn_size columns = bnn_words(outs);
     bnn_strip strip;
+    (void)scratch;
     for (bnn_size first = 0; first < columns; first += BNN_STRIP) {
         const uint8_t words = bnn_strip_words(columns, first);
         const bnn_size rest = n - bnn_count_strip(&strip, x, w + first, n, columns, words);

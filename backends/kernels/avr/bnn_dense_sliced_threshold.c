@@ -9,10 +9,12 @@
 
 BNN_KERNEL void bnn_dense_sliced_threshold(const bnn_word *x, const bnn_word BNN_ROM *w,
                                            const bnn_word BNN_ROM *at, bnn_size count,
-                                           unsigned digits, bnn_size n, bnn_size outs, bnn_word *y)
+                                           unsigned digits, bnn_size n, bnn_size outs,
+                                           void *scratch, bnn_word *y)
 {
     const bnn_size columns = bnn_words(outs);
     bnn_strip strip;
+    (void)scratch;
     for (bnn_size first = 0; first < columns; first += BNN_STRIP) {
         const uint8_t words = bnn_strip_words(columns, first);
         const bnn_size rest = n - bnn_count_strip(&strip, x, w + first, n, columns, words);

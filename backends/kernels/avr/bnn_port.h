@@ -10,15 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(__GNUC__)
-#define BNN_MAY_ALIAS __attribute__((__may_alias__))
-#define BNN_INLINE static inline __attribute__((__always_inline__, __unused__))
-#define BNN_OWN static __attribute__((__unused__)) /* of use to some kernels */
-#else
-#define BNN_MAY_ALIAS
-#define BNN_INLINE static inline
-#define BNN_OWN static
-#endif
+#include "bnn_attributes.h"
 
 /* The word is the register: 8 bits. */
 #ifndef BNN_WORD_BITS
@@ -39,7 +31,7 @@ typedef size_t bnn_size;
 #endif
 
 /* BNN_TABLE stands in the definition of a table, BNN_ROM in the type of a pointer to one. Every
- * read of a table goes through the functions below. */
+ * read of a table goes through functions: those of bnn_rom.h on other machines. */
 #if defined(__AVR__)
 #include <avr/pgmspace.h>
 #if defined(BNN_FAR)
@@ -47,18 +39,17 @@ typedef size_t bnn_size;
  * `lpm` stay in the first 64 KB. */
 #define BNN_TABLE __memx __attribute__((__section__(".text.bnn_tables")))
 #define BNN_ROM __memx
-#define BNN_READ(kind, bits, p) ((kind)pgm_read_##bits##_far((uint_farptr_t)(__uint24)(p)))
+#define BNN_READ(kind, width, p) ((kind)pgm_read_##width##_far((uint_farptr_t)(__uint24)(p)))
 #else
 #define BNN_TABLE PROGMEM
 #define BNN_ROM
-#define BNN_READ(kind, bits, p) ((kind)pgm_read_##bits(p))
-#endif
-#else
-#define BNN_TABLE
-#define BNN_ROM
+#define BNN_READ(kind, width, p) ((kind)pgm_read_##width(p))
 #endif
 
-#if defined(__AVR__)
+BNN_INLINE bnn_word bnn_rom_word(const bnn_word BNN_ROM *p)
+{
+    return BNN_READ(bnn_word, byte, p);
+}
 
 BNN_INLINE uint8_t bnn_rom_u8(const uint8_t BNN_ROM *p)
 {
@@ -87,54 +78,14 @@ BNN_INLINE int32_t bnn_rom_s32(const int32_t BNN_ROM *p)
 
 BNN_INLINE int64_t bnn_rom_s64(const int64_t BNN_ROM *p)
 {
-    const int32_t BNN_ROM *const halves = (const int32_t BNN_ROM *)p;
-    const uint64_t low = (uint32_t)bnn_rom_s32(halves);
-    const uint64_t high = (uint32_t)bnn_rom_s32(halves + 1);
-    return (int64_t)(high << 32 | low);
-}
-
-BNN_INLINE bnn_word bnn_rom_word(const bnn_word BNN_ROM *p)
-{
-    return BNN_READ(bnn_word, byte, p);
+    const uint32_t BNN_ROM *const halves = (const uint32_t BNN_ROM *)p;
+    const uint64_t high = BNN_READ(uint32_t, dword, halves + 1);
+    return (int64_t)(high << 32 | BNN_READ(uint32_t, dword, halves));
 }
 
 #else
-
-BNN_INLINE uint8_t bnn_rom_u8(const uint8_t *p)
-{
-    return *p;
-}
-
-BNN_INLINE int8_t bnn_rom_s8(const int8_t *p)
-{
-    return *p;
-}
-
-BNN_INLINE uint16_t bnn_rom_u16(const uint16_t *p)
-{
-    return *p;
-}
-
-BNN_INLINE int16_t bnn_rom_s16(const int16_t *p)
-{
-    return *p;
-}
-
-BNN_INLINE int32_t bnn_rom_s32(const int32_t *p)
-{
-    return *p;
-}
-
-BNN_INLINE int64_t bnn_rom_s64(const int64_t *p)
-{
-    return *p;
-}
-
-BNN_INLINE bnn_word bnn_rom_word(const bnn_word *p)
-{
-    return *p;
-}
-
+#define BNN_TABLE
+#define BNN_ROM
 #endif
 
 #endif

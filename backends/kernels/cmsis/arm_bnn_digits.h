@@ -27,10 +27,10 @@
 /* The state of a strip: counters of each word of outputs, and what they are made from. `row` has
  * room for what a word's inputs write beyond a batch. */
 typedef struct arm_bnn_strip {
-    uint32_t digit[ARM_BNN_STRIP][ARM_BNN_PLACES];
-    uint32_t carry[ARM_BNN_BATCH / 8u + 16u];
-    uint16_t row[ARM_BNN_BATCH + 36u];
-} arm_bnn_strip;
+    bnn_word digit[ARM_BNN_STRIP][ARM_BNN_PLACES];
+    bnn_word carry[ARM_BNN_BATCH / 8u + 16u];
+    bnn_u16 row[ARM_BNN_BATCH + 36u];
+} BNN_MAY_ALIAS arm_bnn_strip;
 
 /* All bits of the word are bit `d` of `number`. */
 BNN_INLINE uint32_t arm_bnn_spread(uint32_t number, unsigned d)

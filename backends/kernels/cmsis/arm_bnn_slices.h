@@ -10,82 +10,7 @@
 
 #include <string.h>
 #include "arm_bnn_digits.h"
-
-/* Lists, from `end` on, the rows of the ones among 32 inputs, not all of which are 0: the first has
- * its row at `offset`, and rows are `stride` apart. Returns where the list ends now; what lies
- * behind is overwritten, by up to 3 entries. */
-#if ARM_BNN_THUMB1
-/* Each bit is shifted out, and skips the store if it is 0. */
-#define ARM_BNN_LIST                     \
-    "lsrs %[bits], %[bits], #1\n\t"      \
-    "bcc 1f\n\t"                         \
-    "strh %[offset], [%[end]]\n\t"       \
-    "adds %[end], %[end], #2\n"          \
-    "1:\n\t"                             \
-    "adds %[offset], %[offset], %[stride]\n\t"
-#define ARM_BNN_LIST4 ARM_BNN_LIST ARM_BNN_LIST ARM_BNN_LIST ARM_BNN_LIST
-
-BNN_INLINE uint16_t *arm_bnn_list(uint32_t bits, uint32_t offset, uint32_t stride, uint16_t *end)
-{
-    for (uint32_t half = 0; half < 2u; ++half) {
-        __asm__ volatile(".syntax unified\n\t"
-                         ARM_BNN_LIST4 ARM_BNN_LIST4 ARM_BNN_LIST4 ARM_BNN_LIST4
-                         : [bits] "+l"(bits), [offset] "+l"(offset), [end] "+l"(end)
-                         : [stride] "l"(stride)
-                         : "cc", "memory");
-    }
-    return end;
-}
-#elif ARM_BNN_THUMB2
-/* Four bits at a time: which of them are 1, two numbers a word, and how many bytes that is. */
-static const struct {
-    uint32_t place[16][2];
-    uint8_t bytes[16];
-} arm_bnn_ones = {
-    {{0, 0}, {0, 0}, {1, 0}, {0x10000, 0}, {2, 0}, {0x20000, 0}, {0x20001, 0}, {0x10000, 2},
-     {3, 0}, {0x30000, 0}, {0x30001, 0}, {0x10000, 3}, {0x30002, 0}, {0x20000, 3}, {0x20001, 3},
-     {0x10000, 0x30002}},
-    {0, 2, 2, 4, 2, 4, 4, 6, 2, 4, 4, 6, 4, 6, 6, 8},
-};
-
-#define ARM_BNN_LIST(at)                                    \
-    "ubfx %[which], %[bits], #" at ", #4\n\t"               \
-    "add %[high], %[ones], %[which], lsl #3\n\t"           \
-    "ldrd %[low], %[high], [%[high]]\n\t"                  \
-    "ldrb %[which], [%[bytes], %[which]]\n\t"              \
-    "mla %[low], %[low], %[stride], %[offset]\n\t"         \
-    "mla %[high], %[high], %[stride], %[offset]\n\t"       \
-    "str %[low], [%[end]]\n\t"                             \
-    "str %[high], [%[end], #4]\n\t"                        \
-    "add %[offset], %[offset], %[four]\n\t"                \
-    "add %[end], %[end], %[which]\n\t"
-
-BNN_INLINE uint16_t *arm_bnn_list(uint32_t bits, uint32_t offset, uint32_t stride, uint16_t *end)
-{
-    uint32_t both = offset | offset << 16; /* the offset, once for each number of a word */
-    uint32_t which, low, high;
-    __asm__ volatile(ARM_BNN_LIST("0") ARM_BNN_LIST("4") ARM_BNN_LIST("8") ARM_BNN_LIST("12")
-                     ARM_BNN_LIST("16") ARM_BNN_LIST("20") ARM_BNN_LIST("24") ARM_BNN_LIST("28")
-                     : [offset] "+r"(both), [end] "+r"(end), [which] "=&r"(which), [low] "=&r"(low),
-                       [high] "=&r"(high)
-                     : [bits] "r"(bits), [stride] "r"(stride), [four] "r"(stride * 0x40004u),
-                       [ones] "r"(arm_bnn_ones.place), [bytes] "r"(arm_bnn_ones.bytes)
-                     : "memory");
-    return end;
-}
-#else
-BNN_INLINE uint16_t *arm_bnn_list(uint32_t bits, uint32_t offset, uint32_t stride, uint16_t *end)
-{
-    for (uint32_t lane = 0; lane < 32u && bits != 0; ++lane) {
-        if ((bits & 1u) != 0) {
-            *end++ = (uint16_t)offset;
-        }
-        offset += stride;
-        bits >>= 1;
-    }
-    return end;
-}
-#endif
+#include "arm_bnn_lists.h"
 
 #if ARM_BNN_MVE
 /* Each lane of a vector adds rows of its own for the same 32 outputs; the lanes' counters are added
@@ -121,8 +46,8 @@ BNN_INLINE arm_bnn_vector arm_bnn_full_add_vector(arm_bnn_vector *sum, arm_bnn_v
     "veor %q[" sum "], %q[" sum "], %q[" b "]\n\t"        \
     "veor %q[" a "], %q[" a "], %q[" sum "]\n\t"
 
-BNN_INLINE void arm_bnn_add_rows(const bnn_word *w, const uint16_t *row, bnn_size groups,
-                                 arm_bnn_vector *sum, uint32_t *carry)
+BNN_INLINE void arm_bnn_add_rows(const bnn_word *w, const bnn_u16 *row, bnn_size groups,
+                                 arm_bnn_vector *sum, bnn_word *carry)
 {
     arm_bnn_vector one = sum[0], two = sum[1], four = sum[2], a, b, c, d, at;
     __asm__ volatile("1:\n\t"
@@ -148,9 +73,9 @@ BNN_INLINE void arm_bnn_add_rows(const bnn_word *w, const uint16_t *row, bnn_siz
 
 /* Adds groups of 32 rows to a counter, from its digit for one row on. */
 ARM_BNN_SHARED void arm_bnn_add_groups(arm_bnn_strip *strip, const bnn_word *w, bnn_size groups,
-                                       uint32_t *digit)
+                                       bnn_word *digit)
 {
-    uint32_t *carry = strip->carry;
+    bnn_word *carry = strip->carry;
     arm_bnn_vector sum[8], a, b;
     uint32_t low = 0, high = 0; /* carries of the lower and of the upper half */
     for (unsigned d = 0; d < 8u; ++d) {
@@ -206,8 +131,8 @@ BNN_INLINE uint32_t arm_bnn_row(const bnn_word *w, uint32_t offset)
     "eors " a ", " sum "\n\t"
 
 __attribute__((naked, noinline, used)) static void arm_bnn_add_rows(
-    const bnn_word *w ARM_BNN_UNUSED, const uint16_t *row ARM_BNN_UNUSED,
-    bnn_size groups ARM_BNN_UNUSED, uint32_t *digit ARM_BNN_UNUSED, uint32_t *carry ARM_BNN_UNUSED)
+    const bnn_word *w ARM_BNN_UNUSED, const bnn_u16 *row ARM_BNN_UNUSED,
+    bnn_size groups ARM_BNN_UNUSED, bnn_word *digit ARM_BNN_UNUSED, bnn_word *carry ARM_BNN_UNUSED)
 {
     /* r0 w, r1 row, r2 and r3 the lower digits, r8 the third, r9 carry, r10 where the rows end,
      * r11 digit */
@@ -255,8 +180,8 @@ __attribute__((naked, noinline, used)) static void arm_bnn_add_rows(
             "pop {r4-r7, pc}");
 }
 #else
-ARM_BNN_SHARED void arm_bnn_add_rows(const bnn_word *w, const uint16_t *row, bnn_size groups,
-                                     uint32_t *digit, uint32_t *carry)
+ARM_BNN_SHARED void arm_bnn_add_rows(const bnn_word *w, const bnn_u16 *row, bnn_size groups,
+                                     bnn_word *digit, bnn_word *carry)
 {
     uint32_t one = digit[0], two = digit[1], four = digit[2];
     for (bnn_size g = 0; g < groups; ++g) {
@@ -282,7 +207,7 @@ ARM_BNN_SHARED void arm_bnn_add_rows(const bnn_word *w, const uint16_t *row, bnn
 
 /* Adds the carries of `groups` groups to the digits from that of eight rows on. `carry` has room
  * for three more words; digits beyond those of a counter are there and stay 0. */
-ARM_BNN_SHARED void arm_bnn_add_carries(uint32_t *carry, bnn_size groups, uint32_t *digit)
+ARM_BNN_SHARED void arm_bnn_add_carries(bnn_word *carry, bnn_size groups, bnn_word *digit)
 {
     uint32_t eight = digit[0], sixteen = digit[1], thirty_two = digit[2], sixty_four = digit[3];
     carry[groups] = 0;
@@ -313,7 +238,7 @@ ARM_BNN_SHARED void arm_bnn_add_carries(uint32_t *carry, bnn_size groups, uint32
 
 /* Adds groups of eight rows to a counter, from its digit for one row on. */
 BNN_INLINE void arm_bnn_add_groups(arm_bnn_strip *strip, const bnn_word *w, bnn_size groups,
-                                   uint32_t *digit)
+                                   bnn_word *digit)
 {
     arm_bnn_add_rows(w, strip->row, groups, digit, strip->carry);
     arm_bnn_add_carries(strip->carry, groups, digit + 3);
@@ -330,14 +255,25 @@ ARM_BNN_SHARED void arm_bnn_add_batch(arm_bnn_strip *strip, const bnn_word *w, b
     }
 }
 
-/* Counters begin with a number, the same for all outputs. */
+/* A counter begins with a number, the same for all outputs. It has nine digits at least, so that
+ * rows can be added to it in groups; those beyond its last are 0. */
+BNN_INLINE void arm_bnn_begin_digits(bnn_word *digit, unsigned digits, uint32_t number)
+{
+    for (unsigned d = 0; d < (digits < 9u ? 9u : digits); d += 4u) {
+        digit[d] = arm_bnn_spread(number, 0);
+        digit[d + 1u] = arm_bnn_spread(number, 1);
+        digit[d + 2u] = arm_bnn_spread(number, 2);
+        digit[d + 3u] = arm_bnn_spread(number, 3);
+        number >>= 4;
+    }
+}
+
+/* The counters of a strip begin with a number. */
 BNN_INLINE void arm_bnn_begin(arm_bnn_strip *strip, bnn_size words, unsigned digits,
                               uint32_t number)
 {
     for (bnn_size i = 0; i < words; ++i) {
-        for (unsigned d = 0; d < (digits < 9u ? 9u : digits); ++d) {
-            strip->digit[i][d] = arm_bnn_spread(number, d);
-        }
+        arm_bnn_begin_digits(strip->digit[i], digits, number);
     }
 }
 
@@ -360,7 +296,7 @@ ARM_BNN_SHARED void arm_bnn_count(arm_bnn_strip *strip, const bnn_word *x, const
 {
     const uint32_t stride = (uint32_t)columns * ARM_BNN_UNIT;
     const bnn_size x_words = bnn_words(n);
-    uint16_t *end = strip->row;
+    bnn_u16 *end = strip->row;
     uint32_t offset = 0;
     bnn_size before = 0; /* ones in batches before the last one */
     bnn_size listed;
@@ -399,7 +335,7 @@ ARM_BNN_SHARED bnn_size arm_bnn_add_plane(arm_bnn_strip *strip, const bnn_word *
 {
     const uint32_t stride = (uint32_t)columns * ARM_BNN_UNIT;
     const bnn_size x_words = bnn_words(n);
-    uint16_t *end = strip->row;
+    bnn_u16 *end = strip->row;
     uint32_t offset = 0;
     bnn_size ones = 0;
     bnn_size listed;
@@ -425,7 +361,7 @@ ARM_BNN_SHARED bnn_size arm_bnn_add_plane(arm_bnn_strip *strip, const bnn_word *
 
 /* Makes a counter's digits the numbers of its 32 outputs, in place: a matrix of 32 by 32 bits is
  * turned over its diagonal (Warren, "Hacker's Delight", 7-3). Digits that are none are 0. */
-ARM_BNN_SHARED void arm_bnn_numbers(uint32_t *digit, unsigned digits)
+ARM_BNN_SHARED void arm_bnn_numbers(bnn_word *digit, unsigned digits)
 {
     uint32_t mask = UINT32_C(0x0000ffff);
     for (unsigned d = digits; d < 32u; ++d) {
@@ -434,7 +370,7 @@ ARM_BNN_SHARED void arm_bnn_numbers(uint32_t *digit, unsigned digits)
     for (unsigned step = 0; step < 5u; ++step) {
         const unsigned by = 16u >> step;
         for (unsigned k = 0; k < 16u; ++k) {
-            uint32_t *const a = digit + 2u * (k & ~(by - 1u)) + (k & (by - 1u));
+            bnn_word *const a = digit + 2u * (k & ~(by - 1u)) + (k & (by - 1u));
             const uint32_t differ = (a[0] >> by ^ a[by]) & mask;
             a[by] ^= differ;
             a[0] ^= differ << by;
@@ -445,7 +381,7 @@ ARM_BNN_SHARED void arm_bnn_numbers(uint32_t *digit, unsigned digits)
 
 /* Where the counter reaches the threshold whose digits are `columns` words apart: a number reaches
  * another if its digit is larger, or equal and the digits below reach. */
-BNN_INLINE uint32_t arm_bnn_reached(const uint32_t *digit, const bnn_word *at, bnn_size columns,
+BNN_INLINE uint32_t arm_bnn_reached(const bnn_word *digit, const bnn_word *at, bnn_size columns,
                                     unsigned digits)
 {
     uint32_t below = 0; /* where it does not */

@@ -31,4 +31,19 @@ typedef struct {
     int32_t digits;
 } arm_bnn_fc_params;
 
+typedef struct {
+    int32_t w;
+    int32_t h;
+} arm_bnn_tile;
+
+/* A convolution with thresholds. Tap (i, j) of output pixel (row, column) is input pixel
+ * (row * stride.h + i * dilation.h - padding.h, column * stride.w + j * dilation.w - padding.w). */
+typedef struct {
+    arm_bnn_tile stride;
+    arm_bnn_tile padding;
+    arm_bnn_tile dilation;
+    int32_t thresholds;
+    int32_t digits;
+} arm_bnn_conv_params;
+
 #endif

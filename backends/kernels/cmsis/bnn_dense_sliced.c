@@ -5,10 +5,9 @@
 
 BNN_KERNEL void bnn_dense_sliced(const bnn_word *x, const bnn_word BNN_ROM *w,
                                  const void BNN_ROM *offset, bnn_type offset_type, unsigned digits,
-                                 bnn_size n, bnn_size outs, int32_t *y)
+                                 bnn_size n, bnn_size outs, void *scratch, int32_t *y)
 {
-    arm_bnn_strip strip;
-    const arm_bnn_context ctx = {&strip, (int32_t)sizeof strip};
+    const arm_bnn_context ctx = {scratch, (int32_t)sizeof(arm_bnn_strip)};
     const arm_bnn_fc_params params = {0, (int32_t)digits};
     const arm_bnn_dims input_dims = {1, 1, 1, (int32_t)n};
     const arm_bnn_dims filter_dims = {(int32_t)n, 1, 1, (int32_t)outs};

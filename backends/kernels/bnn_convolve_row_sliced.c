@@ -1,0 +1,90 @@
+/* One row of a bipolar convolution with its thresholds, bit-sliced (bnn_sliced.h): bit o of a pixel
+ * is 1 where v of output o reaches an odd number of its thresholds.
+ *
+ * The inputs that are 1 under a column of the window are listed once, for all windows that have
+ * this column. So weights are stored by column: for each column of the window a row of bits for
+ * each of its kernel_h * channels inputs, and a row of zeros. Thresholds are those of
+ * bnn_dense_sliced_threshold, for each class of pixels. Columns of the window are neighbours:
+ * dilation_w is 1. */
+#include "bnn_kernels.h"
+#include "bnn_bits.h"
+#include "bnn_sliced.h"
+
+/* Lists which inputs are 1 in a column of the map, of those from the window's top to its bottom:
+ * first how many, then their numbers. */
+BNN_INLINE void bnn_list_column(const bnn_word *x, bnn_size height, bnn_size width,
+                                bnn_size channels, bnn_size kernel_h, bnn_size stride_h,
+                                bnn_size dilation_h, bnn_size before_h, bnn_size row,
+                                bnn_size column, bnn_u16 *list)
+{
+    bnn_size ones = 0;
+    for (bnn_size i = 0; i < kernel_h && column < width; ++i) {
+        const bnn_size h = bnn_tap(row, stride_h, i, dilation_h, before_h, height);
+        const bnn_size first = (h * width + column) * channels;
+        for (bnn_size c = 0; c < channels && h < height; ++c) {
+            const bnn_size at = first + c;
+            if (bnn_lane(x[at / BNN_WORD_BITS], at % BNN_WORD_BITS) != 0) {
+                list[++ones] = (bnn_u16)(i * channels + c);
+            }
+        }
+    }
+    list[0] = (bnn_u16)ones;
+}
+
+/* Adds the listed rows to v, for the word of outputs that w begins with; rows have `columns` words,
+ * and row `ins` is all zeros. */
+BNN_INLINE void bnn_add_listed(const bnn_u16 *list, const bnn_word BNN_ROM *w, bnn_size ins,
+                               bnn_size columns, unsigned digits, bnn_word *v)
+{
+    const bnn_size ones = list[0];
+    for (bnn_size i = 0; i < ones; i += 8u) {
+        bnn_word rows[8];
+        for (bnn_size k = 0; k < 8u; ++k) {
+            rows[k] = bnn_rom_word(w + (i + k < ones ? list[1u + i + k] : ins) * columns);
+        }
+        bnn_add_eight(v, digits, rows);
+    }
+}
+
+BNN_KERNEL void bnn_convolve_row_sliced(
+    const bnn_word *x, bnn_size height, bnn_size width, bnn_size channels, bnn_size kernel_h,
+    bnn_size kernel_w, bnn_size stride_h, bnn_size stride_w, bnn_size dilation_h,
+    bnn_size dilation_w, bnn_size before_h, bnn_size before_w, bnn_size row, bnn_size columns,
+    bnn_size outs, const uint8_t BNN_ROM *row_class, const uint8_t BNN_ROM *column_class,
+    bnn_size classes, const bnn_word BNN_ROM *w, const bnn_word BNN_ROM *at, bnn_size count,
+    unsigned digits, void *scratch, bnn_word *y)
+{
+    const bnn_size ins = kernel_h * channels;
+    const bnn_size words = bnn_words(outs);
+    bnn_size listed = 0; /* columns, counted from that under the first window's left */
+    (void)dilation_w;
+    for (bnn_size column = 0; column < columns; ++column) {
+        const bnn_size first = column * stride_w;
+        const bnn_size border = row_class == NULL ? 0
+                                                  : bnn_rom_u8(row_class + row) * classes +
+                                                        bnn_rom_u8(column_class + column);
+        bnn_size zeros = kernel_w * ins;
+        for (listed = listed < first ? first : listed; listed < first + kernel_w; ++listed) {
+            bnn_u16 *const list = (bnn_u16 *)scratch + listed % kernel_w * (ins + 1u);
+            const bnn_size here = listed < before_w ? width : listed - before_w;
+            bnn_list_column(x, height, width, channels, kernel_h, stride_h, dilation_h, before_h,
+                            row, here, list);
+        }
+        for (bnn_size j = 0; j < kernel_w; ++j) {
+            zeros -= ((const bnn_u16 *)scratch)[j * (ins + 1u)];
+        }
+        for (bnn_size o = 0; o < words; ++o) {
+            const bnn_size lanes = bnn_lanes(outs, o * BNN_WORD_BITS);
+            bnn_word v[BNN_DIGITS], bits;
+            bnn_begin_sliced(v, digits, zeros);
+            for (bnn_size j = 0; j < kernel_w; ++j) {
+                const bnn_u16 *const list =
+                    (const bnn_u16 *)scratch + (first + j) % kernel_w * (ins + 1u);
+                bnn_add_listed(list, w + j * (ins + 1u) * words + o, ins, words, digits, v);
+            }
+            bits = bnn_reached_sliced(v, at + border * count * digits * words + o, count, digits,
+                                      words);
+            bnn_append(y, column * outs + o * BNN_WORD_BITS, bits, lanes);
+        }
+    }
+}
