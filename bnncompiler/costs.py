@@ -47,6 +47,7 @@ class Work:
         thresholds: thresholds that each output is compared with; 0 where the sums themselves are wanted.
         times: how often it is computed for one sample: the pixels of a convolution.
         span: the convolution, where a kernel may compute a row of its pixels at once.
+        limbs: products of limbs (`bnncompiler.limb_calls`) that make one of an input and a weight; 0 where none do.
     """
 
     ins: int
@@ -55,6 +56,7 @@ class Work:
     thresholds: int = 0
     times: int = 1
     span: Span | None = None
+    limbs: int = 0
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,14 @@ import numpy as np
 
 from bnncompiler import calls, column_calls, map_calls, nibble_calls
 from bnncompiler.column_calls import ConvolveColumns
-from bnncompiler.convolution_calls import ConvolveRow, PoolRow, RowOfPixels, SumRow
+from bnncompiler.convolution_calls import ConvolveRow, RowOfPixels, SumRow
 from bnncompiler.ir import Array
-from bnncompiler.lower import sliced
+from bnncompiler.lower import results, sliced
+from bnncompiler.lower.results import Portion
 from bnncompiler.lower.sliced import Border
 from bnncompiler.lower.storage import SIGNED, Lowering, smallest_ctype
 from bnncompiler.lower.windows import Convolution
-from bnncompiler.map_calls import Index, PixelLoop
+from bnncompiler.map_calls import Index
 from bnncompiler.nibble_calls import STRIDE, ConvolveNibbles, SumNibbles
 from bnncompiler.packing import words
 from bnncompiler.program import Buffer, Call, Table, Typed
@@ -63,28 +64,11 @@ def _accepting(low: Lowering, conv: Convolution, kernels: Iterable[type[RowOfPix
 
 def loop(low: Lowering, kernel: type[ConvolveRow], conv: Convolution, y: Buffer) -> None:
     """Append the convolution as a loop over rows around ``kernel``, pooled where it is to be, into ``y``."""
-    height, width = conv.size
-    n = width * conv.outs
-    line = low.packed(low.derived(conv.node, "line"), n)
+    line = low.packed(low.derived(conv.node, "line"), conv.size[1] * conv.outs)
     with low.collecting() as body:
         scratch = [line, *BUILDERS[kernel](low, conv, line)]
-        if conv.pool is None:
-            low.call(map_calls.PutBits, conv.owner, 0, line, 1, n, height * n, 1, Index.ROW, 0, y)
-        else:
-            scratch += put_pooled(low, conv, line, y)
-    about = low.names[conv.owner], low.origin(conv.owner), conv.macs
-    low.calls.append(PixelLoop(*about, height, 1, 1, tuple(body), (), tuple(scratch), conv.x.buffer, y))
-
-
-def put_pooled(low: Lowering, conv: Convolution, line: Buffer, y: Buffer) -> list[Buffer]:
-    """Append what puts a row into a map of pools; returns the scratch that it takes."""
-    assert conv.pool is not None
-    down, across = conv.pool.window.kernel
-    n = conv.pool.type.shape[1] * conv.outs
-    pooled = Buffer(low.derived(conv.node, "pooled"), "bnn_word", words(n, low.word_bits))
-    low.call(PoolRow, conv.owner, 0, line, conv.size[1], conv.outs, across, pooled)
-    low.call(map_calls.PutPooled, conv.owner, 0, pooled, n, 1, down, 1, Index.ROW, 0, y)
-    return [pooled]
+        scratch += results.put_bits(low, conv, line, Portion.row(conv), y)
+    results.row_loop(low, conv, body, scratch, y)
 
 
 def window(conv: Convolution) -> tuple[object, ...]:
