@@ -23,7 +23,7 @@ from bnncompiler.program import Buffer, Call, Memory, Sliced, Table, Typed, data
 from bnncompiler.window import Window
 
 if TYPE_CHECKING:
-    from bnncompiler.convolution_calls import ConvolveRow
+    from bnncompiler.convolution_calls import RowOfPixels
 
 
 class Index(enum.Enum):
@@ -213,7 +213,7 @@ def _patch(call: GatherBits | GatherIntegers, codes: Array) -> Array:
     return taps_at(call, x, row, column, call.fill)
 
 
-def taps_at(call: GatherBits | GatherIntegers | ConvolveRow, x: Array, row: Array, column: Array, fill: int) -> Array:
+def taps_at(call: GatherBits | GatherIntegers | RowOfPixels, x: Array, row: Array, column: Array, fill: int) -> Array:
     """What lies under the windows of the pixels ``(row, column)``, in the order of the weights.
 
     Args:

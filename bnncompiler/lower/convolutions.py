@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bnncompiler import calls, map_calls, ops
-from bnncompiler.convolution_calls import ConvolveRow
+from bnncompiler.convolution_calls import ConvolveRow, SumRow
 from bnncompiler.ir import Node, per_element
 from bnncompiler.lower import functions, layers, row_convolutions, sliced
 from bnncompiler.lower.rows import Layer
@@ -29,9 +29,11 @@ def loop(low: Lowering, node: Layer) -> None:
     """Append a convolution (or a dense layer at several positions) with the activation, if that is its only reader."""
     conv = convolution(low, node)
     y, stored = _result(low, conv)
-    kernel = row_convolutions.choose(low, conv) if conv.is_binary else calls.DenseXnor
+    kernel = row_convolutions.choose(low, conv) if conv.is_binary else row_convolutions.choose_sums(low, conv)
     if issubclass(kernel, ConvolveRow):
         row_convolutions.loop(low, kernel, conv, y)
+    elif issubclass(kernel, SumRow):
+        _row_sum_loop(low, kernel, conv, y)
     elif kernel is not calls.DenseXnor:
         _threshold_loop(low, conv, y)
     else:
@@ -51,7 +53,7 @@ def _threshold_loop(low: Lowering, conv: Convolution, y: Buffer) -> None:
             layers.with_threshold(low, conv.act, conv.node, conv.rows, patch, pixel)
         else:
             _with_border(low, conv, conv.border, patch, pixel)
-        _put_bits(low, conv, pixel, 1, y)
+        _put_bits(low, conv, pixel, 1, (conv.outs, conv.size[1], Index.COLUMN), y)
     _append_loop(low, conv, body, [], [patch, pixel], y)
 
 
@@ -76,9 +78,21 @@ def _sum_loop(low: Lowering, conv: Convolution, y: Buffer, stored: Stored) -> St
         if conv.border is not None:
             sums = _as_integers(low, conv, sums)
             _add_border(low, conv, acc)
-        scratch = _activate(low, conv, sums, y)
+        scratch = _activate(low, conv, sums, (conv.outs, conv.size[1], Index.COLUMN), y)
     _append_loop(low, conv, body, tail, [patch, acc, *scratch], y)
     return stored if conv.act is not None else Stored(y, step=sums.step, base=sums.base)
+
+
+def _row_sum_loop(low: Lowering, kernel: type[SumRow], conv: Convolution, y: Buffer) -> None:
+    """Append the loop whose kernel computes the sums of a row of pixels, on which the activation follows."""
+    n = conv.size[1] * conv.outs
+    acc = Buffer(low.derived(conv.node, "acc"), "int32_t", n)
+    with low.collecting() as body:
+        scratch = row_convolutions.SUM_BUILDERS[kernel](low, conv, acc)
+        scratch += _activate(low, conv, Stored(acc), (n, 1, 0), y)
+    about = low.names[conv.owner], low.origin(conv.owner), conv.macs
+    scratch = [acc, *scratch]
+    low.calls.append(map_calls.PixelLoop(*about, conv.size[0], 1, 1, tuple(body), (), tuple(scratch), conv.x.buffer, y))
 
 
 def _append_loop(
@@ -142,32 +156,42 @@ def _add_border(low: Lowering, conv: Convolution, acc: Buffer) -> None:
     low.call(map_calls.AddBorder, conv.node, 0, *tables, *numbers, Index.ROW, Index.COLUMN, acc)
 
 
-def _activate(low: Lowering, conv: Convolution, sums: Stored, y: Buffer) -> list[Buffer]:
-    """Append the activation of one pixel and its way into the map; returns the scratch that this takes."""
-    act, outs = conv.act, conv.outs
-    where = outs, conv.size[1], Index.ROW, Index.COLUMN, Typed(y)
+# How many elements are computed at a time, how many times make a row of the map, and which time of a row this is.
+Portion = tuple[int, int, int | Index]
+
+
+def _activate(low: Lowering, conv: Convolution, sums: Stored, portion: Portion, y: Buffer) -> list[Buffer]:
+    """Append the activation of a pixel, or of a row, and its way into the map; returns the scratch that this takes."""
+    act, (n, columns, column) = conv.act, portion
+    where = n, columns, Index.ROW, column, Typed(y)
     if isinstance(act, ops.Steps):
         planes = functions.code_planes(act)
-        pixel = low.packed(low.derived(conv.node, "pixel"), outs, planes)
-        scratch = functions.steps(low, act, sums, outs, pixel)
-        _put_bits(low, conv, pixel, planes, y)
-        return [pixel, *scratch]
+        pixel = low.packed(low.derived(conv.node, "pixel"), n, planes)
+        scratch = functions.steps(low, act, sums, n, pixel)
+        return [pixel, *scratch, *_put_bits(low, conv, pixel, planes, portion, y)]
     if act is None:
         low.call(map_calls.PutIntegers, conv.node, 0, Typed(sums.buffer), *where)
         return []
-    pixel = Buffer(low.derived(conv.node, "pixel"), y.ctype, outs)
-    functions.requantize(low, act, sums, outs, pixel)
+    pixel = Buffer(low.derived(conv.node, "pixel"), y.ctype, n)
+    functions.requantize(low, act, sums, n, pixel)
     low.call(map_calls.PutIntegers, act, 0, Typed(pixel), *where)
     return [pixel]
 
 
-def _put_bits(low: Lowering, conv: Convolution, pixel: Buffer, planes: int, y: Buffer) -> None:
-    """Append the call that puts one pixel's bit planes into the map, or into a pool of it."""
+def _put_bits(
+    low: Lowering, conv: Convolution, pixel: Buffer, planes: int, portion: Portion, y: Buffer
+) -> list[Buffer]:
+    """Append the call that puts bit planes into the map, or into a pool of it; returns the scratch that it takes."""
+    n, columns, column = portion
+    if conv.pool is not None and n > conv.outs:
+        return row_convolutions.put_pooled(low, conv, pixel, y)
     if conv.pool is not None:
-        numbers = (conv.outs, conv.pool.type.shape[1], *conv.pool.window.kernel, Index.ROW, Index.COLUMN)
+        numbers = (n, conv.pool.type.shape[1], *conv.pool.window.kernel, Index.ROW, column)
         low.call(map_calls.PutPooled, conv.owner, 0, pixel, *numbers, y)
-        return
-    put_bits(low, conv.owner, pixel, planes, conv.outs, conv.size, y)
+        return []
+    total = conv.size[0] * columns * n
+    low.call(map_calls.PutBits, conv.owner, 0, pixel, planes, n, total, columns, Index.ROW, column, y)
+    return []
 
 
 def put_bits(low: Lowering, node: Node, x: Buffer, planes: int, n: int, size: tuple[int, int], y: Buffer) -> None:

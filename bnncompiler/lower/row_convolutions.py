@@ -1,29 +1,37 @@
 """Convolutions row by row: the kernels that see a whole row of pixels, and which one a target takes.
 
-A bipolar convolution whose bits come from thresholds can be computed a row at a time (`convolution_calls.ConvolveRow`).
-Each such kernel has a builder at the end of this module, which makes its tables. The cost model chooses between them
-and the kernels that `bnncompiler.lower.convolutions` calls for each pixel.
+A bipolar convolution can be computed a row at a time: its bits, where they come from thresholds
+(`convolution_calls.ConvolveRow`), or its sums (`convolution_calls.SumRow`). Each such kernel has a builder at the end
+of this module, which makes its tables. The cost model chooses between them and the kernels that
+`bnncompiler.lower.convolutions` calls for each pixel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from bnncompiler import calls, column_calls, map_calls
+from bnncompiler import calls, column_calls, map_calls, nibble_calls
 from bnncompiler.column_calls import ConvolveColumns
-from bnncompiler.convolution_calls import ConvolveRow, PoolRow
+from bnncompiler.convolution_calls import ConvolveRow, PoolRow, RowOfPixels, SumRow
 from bnncompiler.ir import Array
 from bnncompiler.lower import sliced
 from bnncompiler.lower.sliced import Border
-from bnncompiler.lower.storage import Lowering
+from bnncompiler.lower.storage import SIGNED, Lowering, smallest_ctype
 from bnncompiler.lower.windows import Convolution
 from bnncompiler.map_calls import Index, PixelLoop
+from bnncompiler.nibble_calls import STRIDE, ConvolveNibbles, SumNibbles
 from bnncompiler.packing import words
 from bnncompiler.program import Buffer, Call, Table, Typed
-from bnncompiler.sliced_calls import ConvolveRowSliced, DenseSlicedBorder, DenseSlicedThreshold, sliced_digits
-from bnncompiler.tiled_calls import DenseTiledThreshold
+from bnncompiler.sliced_calls import (
+    ConvolveRowSliced,
+    DenseSliced,
+    DenseSlicedBorder,
+    DenseSlicedThreshold,
+    sliced_digits,
+)
+from bnncompiler.tiled_calls import DenseTiled, DenseTiledThreshold
 
 
 def choose(low: Lowering, conv: Convolution) -> type[Call]:
@@ -35,7 +43,22 @@ def choose(low: Lowering, conv: Convolution) -> type[Call]:
     if conv.border is not None:
         by_pixel = [calls.DenseXnor, DenseSlicedBorder]
     fitting = by_pixel if sliced.fits(conv.rows) else by_pixel[:-1]
-    return low.choose((*fitting, *(k for k in BUILDERS if k.accepts(conv.work, low.word_bits))), conv.work)
+    return low.choose((*fitting, *_accepting(low, conv, BUILDERS)), conv.work)
+
+
+def choose_sums(low: Lowering, conv: Convolution) -> type[Call]:
+    """The kernel for the sums of a convolution: one for rows, or `calls.DenseXnor` for any that works by pixel."""
+    if not conv.is_bipolar:
+        return calls.DenseXnor
+    by_pixel = (calls.DenseXnor, DenseTiled, *([DenseSliced] if sliced.fits(conv.rows) else []))
+    chosen = low.choose((*by_pixel, *_accepting(low, conv, SUM_BUILDERS)), conv.work)
+    return chosen if issubclass(chosen, SumRow) else calls.DenseXnor
+
+
+def _accepting(low: Lowering, conv: Convolution, kernels: Iterable[type[RowOfPixels]]) -> list[type[Call]]:
+    """Those of ``kernels`` that can compute ``conv``."""
+    padding = [k for k in kernels if k.fills or conv.fill == 0]
+    return [k for k in padding if k.accepts(conv.work, low.word_bits)]
 
 
 def loop(low: Lowering, kernel: type[ConvolveRow], conv: Convolution, y: Buffer) -> None:
@@ -48,12 +71,12 @@ def loop(low: Lowering, kernel: type[ConvolveRow], conv: Convolution, y: Buffer)
         if conv.pool is None:
             low.call(map_calls.PutBits, conv.owner, 0, line, 1, n, height * n, 1, Index.ROW, 0, y)
         else:
-            scratch += _put_pooled(low, conv, line, y)
+            scratch += put_pooled(low, conv, line, y)
     about = low.names[conv.owner], low.origin(conv.owner), conv.macs
     low.calls.append(PixelLoop(*about, height, 1, 1, tuple(body), (), tuple(scratch), conv.x.buffer, y))
 
 
-def _put_pooled(low: Lowering, conv: Convolution, line: Buffer, y: Buffer) -> list[Buffer]:
+def put_pooled(low: Lowering, conv: Convolution, line: Buffer, y: Buffer) -> list[Buffer]:
     """Append what puts a row into a map of pools; returns the scratch that it takes."""
     assert conv.pool is not None
     down, across = conv.pool.window.kernel
@@ -114,6 +137,36 @@ def _sliced(low: Lowering, conv: Convolution, line: Buffer) -> list[Buffer]:
     return [scratch]
 
 
-# Append a kernel's call on the input and the line of output bits, and return the scratch that it takes.
+def _convolve_nibbles(low: Lowering, conv: Convolution, line: Buffer) -> list[Buffer]:
+    w, scratch = _nibbles(low, conv)
+    at = low.table(conv.owner, "limits", nibble_calls.limits(conv.thresholds, conv.rows.ins), "uint16_t", STRIDE)
+    numbers = conv.thresholds.shape[2], scratch, line
+    low.call(ConvolveNibbles, conv.owner, 0, *geometry(low, conv), conv.fill, w, at, *numbers)
+    return [scratch]
+
+
+def _sum_nibbles(low: Lowering, conv: Convolution, acc: Buffer) -> list[Buffer]:
+    w, scratch = _nibbles(low, conv)
+    added = np.zeros((0, conv.outs), np.int64) if conv.border is None else conv.border.values[1:]
+    border = low.table(conv.node, "border", added, smallest_ctype(added, SIGNED), conv.outs)
+    low.call(SumNibbles, conv.node, 0, *geometry(low, conv), conv.fill, w, Typed(border), scratch, acc)
+    return [scratch]
+
+
+def _nibbles(low: Lowering, conv: Convolution) -> tuple[Table, Buffer]:
+    """The table of weights of the kernels that look up, and what they work in."""
+    channels = conv.shape[2]
+    packed = nibble_calls.tiled_weights(conv.rows.weight > 0, channels, low.word_bits)
+    table = low.table(conv.node, "weights", packed, "bnn_word", words(8 * nibble_calls.OUTS, low.word_bits))
+    count = nibble_calls.scratch_count(conv.size[1], conv.rows.ins // channels, channels)
+    return table, Buffer(low.derived(conv.node, "scratch"), "uint16_t", count)
+
+
+# Append a kernel's call on the input and the line of output bits, or of sums, and return the scratch that it takes.
 Builder = Callable[[Lowering, Convolution, Buffer], list[Buffer]]
-BUILDERS: Mapping[type[ConvolveRow], Builder] = {ConvolveColumns: _columns, ConvolveRowSliced: _sliced}
+BUILDERS: Mapping[type[ConvolveRow], Builder] = {
+    ConvolveColumns: _columns,
+    ConvolveRowSliced: _sliced,
+    ConvolveNibbles: _convolve_nibbles,
+}
+SUM_BUILDERS: Mapping[type[SumRow], Builder] = {SumNibbles: _sum_nibbles}

@@ -60,9 +60,9 @@ static void *block(int64_t bytes)
 int main(void)
 {
     for (;;) {
-        void *b[24] = {0};
-        bnn_type t[24];
-        int64_t n[24];
+        void *b[32] = {0};
+        bnn_type t[32];
+        int64_t n[32];
         const int64_t kernel = number(), in_place = number(), count = number(), x = number(), y = number();
         int64_t written = 0, i;
         if (kernel < 0)

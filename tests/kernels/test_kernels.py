@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bnncompiler import convolution_calls, map_calls, overlap, row_calls
+from bnncompiler import convolution_calls, map_calls, nibble_calls, overlap, row_calls
 from bnncompiler.backends.cmsis import STRIP
 from bnncompiler.calls import (
     Argmax,
@@ -50,6 +50,8 @@ from bnncompiler.map_calls import (
     geometry,
 )
 from bnncompiler.move_calls import AddIntegers, ConcatBits, ConcatIntegers, MulIntegers, PermuteBits, PermuteIntegers
+from bnncompiler.nibble_calls import ConvolveNibbles, SumNibbles, scratch_count, tiled_weights
+from bnncompiler.nibble_calls import limits as nibble_limits
 from bnncompiler.packing import pack_bits, pack_planes, words
 from bnncompiler.program import Buffer, Call, Memory, Table, Typed
 from bnncompiler.row_calls import SlideBits, SlideIntegers
@@ -515,6 +517,49 @@ def a_run_each(rng: np.random.Generator, classes: int, columns: int) -> Array:
     return np.asarray(np.searchsorted(starts, np.arange(columns), side="right"))
 
 
+def rows_of_pixels(
+    rng: np.random.Generator, n: int, word_bits: int, memory: Memory
+) -> tuple[tuple[Any, ...], int, int, Array]:
+    """A window on a packed map of ``n`` channels and a row of its pixels; fill, number of classes, and weights."""
+    height, width, outs = int(rng.integers(1, 5)), int(rng.integers(1, 9)), int(rng.integers(1, 140))
+    memory["x"] = pack_bits(bits(rng, height * width * n), word_bits)
+    x = Buffer("x", "bnn_word", words(height * width * n, word_bits))
+    window = a_window(rng, height, width)
+    (rows, columns), (row, _) = window.positions((height, width)), a_place(rng, window, height, width)
+    by_class = [table(rng.integers(0, bound, size), "uint8_t") for bound, size in ((3, rows), (2, columns))]
+    border = (*by_class, 2) if rng.random() < 0.7 else (None, None, 1)
+    start = (x, height, width, n, *geometry(window), row, columns, outs, *border)
+    return start, int(rng.integers(2)), 6 if border[0] else 1, bits(rng, outs, window.kernel[0] * window.kernel[1] * n)
+
+
+def nibbles_scratch(start: tuple[Any, ...], memory: Memory) -> Buffer:
+    """Work memory that holds anything at first."""
+    count = scratch_count(start[13], start[4] * start[5], start[3])
+    memory["scratch"] = np.full(count, 0xA5A5)
+    return Buffer("scratch", "uint16_t", count)
+
+
+def convolve_nibbles(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    """Thresholds near the sums, and some that all or none reach."""
+    start, fill, classes, w = rows_of_pixels(rng, n, word_bits, memory)
+    columns, outs, taps, count = start[13], start[14], w.shape[1], int(rng.choice([1, 1, 2, 3]))
+    at = rng.integers(-min(taps, 9) - 2, min(taps, 9) + 3, (classes, outs, count))
+    at[rng.random(at.shape) < 0.1] = rng.choice([-taps - 9, taps + 9])
+    tables = table(tiled_weights(w, n, word_bits), "bnn_word"), table(nibble_limits(at, taps), "uint16_t")
+    y = Buffer("y", "bnn_word", words(columns * outs, word_bits))
+    return ConvolveNibbles(*ABOUT, *start, fill, *tables, count, nibbles_scratch(start, memory), y)  # type: ignore[call-arg]
+
+
+def sum_nibbles(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    start, fill, classes, w = rows_of_pixels(rng, n, word_bits, memory)
+    columns, outs, ctype = start[13], start[14], any_type(rng)
+    lo, hi = (max(lo, -(2**24)) if lo else lo for lo in limits(ctype))
+    border = Typed(table(rng.integers(lo, min(hi, 2**24), (classes - 1) * outs, endpoint=True), ctype))
+    tables = table(tiled_weights(w, n, word_bits), "bnn_word"), border
+    y = Buffer("y", "int32_t", columns * outs)
+    return SumNibbles(*ABOUT, *start, fill, *tables, nibbles_scratch(start, memory), y)  # type: ignore[call-arg]
+
+
 def slide_bits(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     rows, planes, per = map(int, rng.integers(1, [6, 5, 4]))
     codes = rng.integers(0, 2**planes, rows * n)
@@ -632,17 +677,18 @@ MAKERS: dict[type[Call], Callable[[np.random.Generator, int, int, Memory], Call]
     SlideBits: slide_bits, SlideIntegers: slide_integers,
     MaxPoolBits: max_pool_bits, MaxPoolIntegers: max_pool_integers, PutBits: put_bits, PutIntegers: put_integers,
     AddIntegers: elementwise(AddIntegers), MulIntegers: elementwise(MulIntegers), ConcatBits: concat_bits,
+    ConvolveNibbles: convolve_nibbles, SumNibbles: sum_nibbles,
     ConcatIntegers: concat_integers, PermuteBits: permute_bits, PermuteIntegers: permute_integers,
 }  # fmt: skip
 
 
-IN_PLACE = (AddIntegers, Argmax, Lookup, MaxPoolBits, MaxPoolIntegers, MulIntegers, Requantize, Scale, Slice,
-            Threshold, Unpack)  # fmt: skip
+IN_PLACE = (AddIntegers, Argmax, ConcatIntegers, Lookup, MaxPoolBits, MaxPoolIntegers, MulIntegers, Requantize,
+            Scale, Slice, Threshold, Unpack)  # fmt: skip
 
 
 def cases(kind: type[Call], word_bits: int) -> Iterator[Case]:
     rng = np.random.default_rng(CALLS.index(kind))
-    by_channels = (convolution_calls, map_calls, row_calls)
+    by_channels = (convolution_calls, map_calls, nibble_calls, row_calls)
     on_maps = issubclass(kind, ConvolveRow) or kind.__module__ in [m.__name__ for m in by_channels]
     for n in CHANNELS if on_maps else WIDTHS:
         for _ in range(2):
@@ -671,7 +717,11 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Harness:
     return build(tmp_path_factory.mktemp("vectors"), need("gcc"), 64, "-O3", "-march=native")
 
 
-@pytest.mark.parametrize("kind", [DenseTiled, DenseTiledThreshold, DenseColumns, Threshold], ids=lambda c: c.kernel())
+@pytest.mark.parametrize(
+    "kind",
+    [ConvolveNibbles, SumNibbles, DenseTiled, DenseTiledThreshold, DenseColumns, Threshold],
+    ids=lambda c: c.kernel(),
+)
 def test_vector_instructions_compute_the_same(vectors: Harness, kind: type[Call]) -> None:
     vectors.check(list(cases(kind, 64)))
 
