@@ -117,8 +117,10 @@ BNN_KERNEL void bnn_dense_signs(const void *x, bnn_type x_type, const bnn_word B
     const int is_signed = x_type == BNN_S8;
     const int32_t all = bnn_sum_of_all(bytes, is_signed, n);
     const int several = n > BNN_STRETCH_OF_SUMS;
-    for (bnn_size o = 0; several && o < outs; ++o) {
-        y[o] = -all;
+    if (several) {
+        for (bnn_size o = 0; o < outs; ++o) {
+            y[o] = -all;
+        }
     }
     for (bnn_size i = 0; i < n; i += BNN_STRETCH_OF_SUMS) {
         const bnn_size inputs = n - i < BNN_STRETCH_OF_SUMS ? n - i : BNN_STRETCH_OF_SUMS;
