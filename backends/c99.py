@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bnncompiler.backends import c_writer, projects
 from bnncompiler.backends.base import About, Backend, Files, Target, pick_target
-from bnncompiler.backends.c99_costs import WIDE
+from bnncompiler.backends.c99_costs import WIDE, WIDE_VECTORS
 from bnncompiler.machines.base import Machine
 from bnncompiler.machines.host import Host
 from bnncompiler.program import Program
@@ -21,8 +21,8 @@ from bnncompiler.program import Program
 TARGETS = (
     Target("host", word_bits=64, align=8, costs=WIDE),
     Target("64", word_bits=64, align=8, costs=WIDE),
-    Target("x86-64-v3", word_bits=64, align=8, costs=WIDE),
-    Target("native", word_bits=64, align=8, costs=WIDE),
+    Target("x86-64-v3", word_bits=64, align=8, costs=WIDE_VECTORS),
+    Target("native", word_bits=64, align=8, costs=WIDE_VECTORS),
     Target("32", word_bits=32, align=4),
     Target("16", word_bits=16, align=4, int_bits=16),
     Target("8", word_bits=8, align=4, int_bits=16),

@@ -1,8 +1,8 @@
 """What the portable kernels cost on a machine with 64-bit registers, in its cycles.
 
 The constants are rounded from `benchmarks/kernels.py` for code without machine-specific instructions; with them every
-kernel is faster, by factors that leave the order between them. Narrower words are for machines of which nothing is
-known here: they take the kernel with the smallest tables.
+kernel is faster, by factors that leave the order between most of them; bipolar products have figures of their own for
+AVX2. Narrower words are for machines of which nothing is known here: they take the kernel with the smallest tables.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bnncompiler import calls
-from bnncompiler.costs import Cost, Work
+from bnncompiler.costs import Cost, Span, Work
+from bnncompiler.limb_calls import GROUP, DenseLimbs
+from bnncompiler.nibble_calls import OUTS, STRIDE, ConvolveNibbles, SumNibbles, groups, scratch_count
 from bnncompiler.packing import words
 from bnncompiler.program import Call
 from bnncompiler.tiled_calls import TILE, DenseTiled, DenseTiledThreshold
@@ -26,25 +28,59 @@ BY_WORD: dict[type[Call], tuple[float, int]] = {
     calls.DenseBipolar: (5, 1),
     calls.DenseTernary: (10, 2),
 }
+# The same, where AVX2 instructions may be used.
+BY_WORD_VECTORS: dict[type[Call], tuple[float, int]] = BY_WORD | {
+    calls.DenseXnor: (1.5, 1),
+    calls.DenseThreshold: (1.5, 1),
+    DenseTiled: (0.7, 1),
+    DenseTiledThreshold: (0.7, 1),
+}
+# Cycles for a pixel and a group of four inputs: to find its code, and to look it up for a tile of outputs.
+LOOKED_UP, LOOKED_UP_VECTORS = (0.8, 6.0), (0.2, 0.6)
+LOOKED_UP_OUTPUT = 0.3
 # Cycles for an integer and a weight.
-BY_WEIGHT: dict[type[Call], float] = {calls.DenseInteger: 2.5, calls.DenseColumns: 0.6}
+BY_WEIGHT: dict[type[Call], float] = {calls.DenseInteger: 2.5, calls.DenseColumns: 0.6, calls.DenseWide: 2.5}
+BY_LIMB = 0.3  # cycles for a product of limbs
 
 
 @dataclass(frozen=True)
 class WideCosts:
-    """The cost model of ``--target host`` and ``64``."""
+    """The cost model of targets with 64-bit words.
+
+    Attributes:
+        vectors: whether the C compiler may use AVX2 instructions.
+    """
+
+    vectors: bool = False
 
     def of(self, kernel: type[Call], work: Work, word_bits: int) -> Cost | None:
         """Cycles, and bytes of weights."""
         tile = TILE if kernel in (DenseTiled, DenseTiledThreshold) else 1
         outs = -(-work.outs // tile) * tile
-        if kernel in BY_WORD:
-            cycles, rows = BY_WORD[kernel]
+        by_word = BY_WORD_VECTORS if self.vectors else BY_WORD
+        if kernel in by_word:
+            cycles, rows = by_word[kernel]
             row_words = words(work.ins, word_bits)
             return Cost(outs * (row_words * work.planes * cycles + OUTPUT), rows * outs * row_words * word_bits // 8)
         if kernel in BY_WEIGHT:
             return Cost(outs * (work.ins * BY_WEIGHT[kernel] + OUTPUT), outs * work.ins)
+        if kernel in (ConvolveNibbles, SumNibbles) and work.span is not None:
+            return self._looked_up(work, work.span)
+        if kernel is DenseLimbs and work.limbs:
+            outs = -(-work.outs // GROUP) * GROUP
+            return Cost(outs * (work.ins * work.limbs * BY_LIMB + OUTPUT), 2 * outs * work.ins * work.limbs)
         return None
+
+    def _looked_up(self, work: Work, span: Span) -> Cost:
+        """Per pixel: the cost of finding codes, and of each group of four inputs for each tile; pixels go in pairs."""
+        taps, tiles = work.ins // span.channels, -(-work.outs // OUTS)
+        count, pairs = groups(taps, span.channels), -(-span.columns // 2)
+        code, group = LOOKED_UP_VECTORS if self.vectors else LOOKED_UP
+        cycles = 2 * pairs / span.columns * count * (code + tiles * group) + work.outs * LOOKED_UP_OUTPUT
+        limits = 2 * span.classes * -(-work.outs // STRIDE) * STRIDE * work.thresholds
+        scratch = 2 * scratch_count(span.columns, taps, span.channels)
+        return Cost(cycles, tiles * OUTS * count + limits, scratch)
 
 
 WIDE = WideCosts()
+WIDE_VECTORS = WideCosts(vectors=True)

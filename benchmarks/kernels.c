@@ -1,28 +1,33 @@
-/* Kernels of dense layers on made-up bits, and the loop that everyone writes first, side by side. */
+/* Kernels of dense layers and of rows of convolutions on made-up bits, and the loop that everyone
+ * writes first, side by side. */
 #define _POSIX_C_SOURCE 199309L
 #define BNN_KERNEL static
 #include <stdlib.h>
 #include <time.h>
 
+#include "bnn_convolve_nibbles.c"
 #include "bnn_dense_columns.c"
 #include "bnn_dense_integer.c"
 #include "bnn_dense_sliced_threshold.c"
 #include "bnn_dense_threshold.c"
 #include "bnn_dense_tiled_threshold.c"
+#include "bnn_gather_bits.c"
+#include "bnn_sum_nibbles.c"
 
 enum { WORDS = 1 << 18, OUTS = 4096 };
 
 static bnn_word x[WORDS], w[WORDS], y[OUTS];
 static int16_t at[OUTS];
-static int32_t sums[OUTS];
+static int32_t sums[1 << 16];
+static uint16_t scratch[1 << 16];
 
-static void naive(bnn_size n, bnn_size outs)
+static void naive(const bnn_word *bits, bnn_size n, bnn_size outs)
 {
     const bnn_size words = bnn_words(n);
     for (bnn_size o = 0; o < outs; ++o) {
         int32_t differing = 0;
         for (bnn_size i = 0; i < words; ++i) {
-            differing += (int32_t)__builtin_popcountll(x[i] ^ w[o * words + i]);
+            differing += (int32_t)__builtin_popcountll(bits[i] ^ w[o * words + i]);
         }
         y[o / 64] = (y[o / 64] & ~((bnn_word)1 << o % 64)) |
                     (bnn_word)((int32_t)n - 2 * differing >= at[o]) << o % 64;
@@ -34,7 +39,7 @@ static void once(int which, bnn_size n, bnn_size outs)
 {
     switch (which) {
     case 0:
-        naive(n, outs);
+        naive(x, n, outs);
         break;
     case 1:
         bnn_dense_threshold(x, w, at, BNN_S16, 1, n, outs, y);
@@ -54,19 +59,67 @@ static void once(int which, bnn_size n, bnn_size outs)
     }
 }
 
-/* Seconds of one call, from so many. */
-double measure(int which, int n, int outs, int times)
+/* A row of `columns` pixels of a 3x3 convolution that is padded by -1. */
+static void row(int which, bnn_size columns, bnn_size channels, bnn_size outs)
 {
+    static bnn_word patch[OUTS];
+    switch (which) {
+    case 0:
+    case 1:
+        for (bnn_size column = 0; column < columns; ++column) {
+            bnn_gather_bits(x, 1, 3, columns, channels, 0, channels, 3, 3, 1, 1, 1, 1, 1, 1, 0, 1,
+                            column, patch);
+            if (which == 0) {
+                naive(patch, 9 * channels, outs);
+            } else {
+                bnn_dense_tiled_threshold(patch, w, at, BNN_S16, 1, 9 * channels, outs, y);
+            }
+        }
+        break;
+    case 2:
+        bnn_convolve_nibbles(x, 3, columns, channels, 3, 3, 1, 1, 1, 1, 1, 1, 1, columns, outs,
+                             NULL, NULL, 1, 0, w, (const uint16_t *)at, 1, scratch, y);
+        break;
+    default:
+        bnn_sum_nibbles(x, 3, columns, channels, 3, 3, 1, 1, 1, 1, 1, 1, 1, columns, outs, NULL,
+                        NULL, 1, 0, w, NULL, BNN_U8, scratch, sums);
+        break;
+    }
+}
+
+/* A hundred cycles, where the machine is known: additions that wait for each other. */
+static void hundred_cycles(void)
+{
+#if defined(__x86_64__)
+    unsigned long chain = 0;
+    __asm__ volatile(".rept 100\n\tadd $1, %0\n\t.endr" : "+r"(chain));
+#endif
+}
+
+/* Seconds of one call, from so many: of the clock where columns < 0, of a dense layer where they are
+ * 0, and else of a row of a convolution. */
+double measure(int which, int columns, int n, int outs, int times)
+{
+    static int filled;
     struct timespec begin, end;
-    for (int i = 0; i < WORDS && w[0] == 0; ++i) {
-        w[i] = (bnn_word)rand() << 33 ^ (bnn_word)rand() << 11 ^ (bnn_word)rand();
-        x[i] = w[i] * 5u;
+    for (; filled < WORDS; ++filled) {
+        w[filled] = (bnn_word)rand() << 33 ^ (bnn_word)rand() << 11 ^ (bnn_word)rand();
+        x[filled] = (bnn_word)rand() << 33 ^ (bnn_word)rand() << 11 ^ (bnn_word)rand();
     }
-    clock_gettime(CLOCK_MONOTONIC, &begin);
+    if (n % 64 != 0) {
+        x[n / 64] &= ((bnn_word)1 << n % 64) - 1u;
+    }
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
     for (int i = 0; i < times; ++i) {
-        x[i % 3] += 1u; /* no call is the same, so that none is left out */
-        once(which, (bnn_size)n, (bnn_size)outs);
+        x[i % 2] ^= 1u; /* no call is the same, so that none is left out */
+        if (columns < 0) {
+            hundred_cycles();
+        } else if (columns == 0) {
+            once(which, (bnn_size)n, (bnn_size)outs);
+        } else {
+            row(which, (bnn_size)columns, (bnn_size)n, (bnn_size)outs);
+        }
     }
-    clock_gettime(CLOCK_MONOTONIC, &end);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
     return ((double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec)) / times;
 }

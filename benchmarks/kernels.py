@@ -1,8 +1,14 @@
-"""Dense kernels alone, against the popcount loop that everyone writes first, with and without vector instructions."""
+"""Kernels alone, against the popcount loop that everyone writes first, with and without vector instructions.
+
+Inputs and weights are random bits, half of them 1, and time is that of the thread. Rows of 3x3 convolutions are
+compared with that loop on the patch of each pixel. Where the machine is known, its cycles are counted by additions that
+wait for each other, in the same rounds.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import platform
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -17,35 +23,39 @@ BINARY = ("naive popcount loop", "dense_threshold", "dense_tiled_threshold", "de
 INTEGER = ("dense_integer", "dense_columns")
 SIZES = ((120, 10), (288, 64), (576, 64), (784, 120), (1152, 128), (2304, 256), (1024, 1024))
 FIRST = ((9, 32), (27, 64), (147, 64), (784, 120))
+ROWS = ("naive popcount loop", "gather_bits, dense_tiled_threshold", "convolve_nibbles", "sum_nibbles")
+MAPS = ((56, 64, 64), (28, 128, 128), (14, 256, 256), (7, 512, 512), (56, 32, 32))  # columns, channels, outputs
 FLAGS = {"-O2": (), "-O2 -mpopcnt": ("-mpopcnt",), "-O3 -march=native": ("-O3", "-march=native")}
 
 
 def run() -> Iterator[dict[str, object]]:
-    """A record for each set of flags, size and kernel: multiplications a nanosecond, and their ratio to the first's."""
+    """A record for each set of flags, layer and kernel: multiplications a nanosecond, and the ratio to the first's."""
     for name, flags in FLAGS.items():
         with tempfile.TemporaryDirectory() as folder:
             library = _library(Path(folder), flags)
             for kernels, first, sizes in ((BINARY, 0, SIZES), (INTEGER, len(BINARY), FIRST)):
                 for n, outs in sizes:
-                    yield from _one(library, name, kernels, first, n, outs)
+                    for record in _one(library, kernels, first, (0, n, outs), n * outs):
+                        yield {"flags": name, "layer": f"{n} to {outs}", **record}
+            for columns, channels, outs in MAPS:
+                layer = f"3x3, {columns} pixels, {channels} to {outs}"
+                for record in _one(library, ROWS, 0, (columns, channels, outs), columns * channels * 9 * outs):
+                    yield {"flags": name, "layer": layer, **record}
 
 
 def _one(
-    library: ctypes.CDLL, flags: str, kernels: tuple[str, ...], first: int, n: int, outs: int
+    library: ctypes.CDLL, kernels: tuple[str, ...], first: int, layer: tuple[int, int, int], macs: int
 ) -> Iterator[dict[str, object]]:
-    candidates = {k: partial(library.measure, first + i, n, outs) for i, k in enumerate(kernels)}
-    taken = timing.rounds(candidates, count=7)
+    candidates = {k: partial(library.measure, first + i, *layer) for i, k in enumerate(kernels)}
+    clock = {"clock": partial(library.measure, 0, -1, 0, 0)} if platform.machine() == "x86_64" else {}
+    taken = timing.rounds(candidates | clock, count=7)
     for kernel in kernels:
         ratios = [a / b for a, b in zip(taken[kernels[0]], taken[kernel], strict=True)]
-        speed = [n * outs / t * 1e-9 for t in taken[kernel]]
-        yield {
-            "flags": flags,
-            "kernel": kernel,
-            "ins": n,
-            "outs": outs,
-            "macs_per_ns": timing.spread(speed),
-            "ratio": timing.spread(ratios),
-        }
+        record = {"kernel": kernel, "macs_per_ns": timing.spread([macs / t * 1e-9 for t in taken[kernel]])}
+        if clock:
+            by_cycle = [macs / t * c / 100 for t, c in zip(taken[kernel], taken["clock"], strict=True)]
+            record["macs_per_cycle"] = timing.spread(by_cycle)
+        yield {**record, "ratio": timing.spread(ratios)}
 
 
 def _library(folder: Path, flags: tuple[str, ...]) -> ctypes.CDLL:

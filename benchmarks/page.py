@@ -78,10 +78,17 @@ def targets(records: Sequence[dict[str, Any]]) -> str:
 def kernels(records: Sequence[dict[str, Any]]) -> str:
     """Kernels alone."""
     rows = [
-        (r["flags"], r["kernel"], f"{r['ins']} to {r['outs']}", _spread(r["macs_per_ns"]), _spread(r["ratio"]))
+        (
+            r["flags"],
+            r["kernel"],
+            r["layer"],
+            _spread(r["macs_per_ns"]),
+            _spread(r["macs_per_cycle"]) if "macs_per_cycle" in r else "",
+            _spread(r["ratio"]),
+        )
         for r in records
     ]
-    columns = ("flags", "kernel", "layer", "MAC / ns", "times the first")
+    columns = ("flags", "kernel", "layer", "MAC / ns", "MAC / cycle", "times the first")
     return "## Kernels\n\nThe first of each layer is what the others are compared with.\n\n" + _table(columns, rows)
 
 

@@ -112,9 +112,7 @@ def _function(function: c_ast.FuncDef, enumerators: set[str]) -> list[str]:
 
 def _is_constant_pointer(kind: c_ast.Node) -> bool:
     """Whether it is a pointer to what the function cannot change: dimensions in a structure, for instance."""
-    return (
-        isinstance(kind, c_ast.PtrDecl) and isinstance(kind.type, c_ast.TypeDecl) and "const" in kind.type.quals
-    )
+    return isinstance(kind, c_ast.PtrDecl) and isinstance(kind.type, c_ast.TypeDecl) and "const" in kind.type.quals
 
 
 def _nodes(root: c_ast.Node, where: str, enumerators: set[str]) -> list[str]:

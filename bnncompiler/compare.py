@@ -61,9 +61,7 @@ def merge(batches: Sequence[Sequence[Count]]) -> tuple[Count, ...]:
     return tuple(total.values())
 
 
-def c_against_graph(
-    program: Program, lowered: Lowered, graph: Graph, ran: Run, values: Values
-) -> tuple[Count, ...]:
+def c_against_graph(program: Program, lowered: Lowered, graph: Graph, ran: Run, values: Values) -> tuple[Count, ...]:
     """Everything that the program has in memory, and its outputs, against the interpreter."""
     calls = {memory.written(call).name: i for i, call in enumerate(program.calls)}
     counts = []

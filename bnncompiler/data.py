@@ -69,8 +69,10 @@ def load(source: Source | Samples, imported: Imported) -> Samples:
     names = [i.name for i in imported.graph.inputs]
     missing = [n for n in names if n not in found]
     if missing:
-        raise UsageError(f"{where}: no array {_quoted(missing)}; the model's inputs are {_expected(imported)}, "
-                         f"the file has {_contents(found)}; name the arrays after the inputs")
+        raise UsageError(
+            f"{where}: no array {_quoted(missing)}; the model's inputs are {_expected(imported)}, "
+            f"the file has {_contents(found)}; name the arrays after the inputs"
+        )
     arrays = {n: _batch(where, n, np.asarray(found[n]), imported) for n in names}
     counts = {n: len(a) for n, a in arrays.items()}
     if len(set(counts.values())) > 1:

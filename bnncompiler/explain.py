@@ -19,7 +19,7 @@ def is_exact(node: Node) -> bool:
 def node(node: Node, *, with_layer: bool = False) -> Words:
     """What ``node`` became, and why; ``with_layer``: together with the layer before it, in one loop."""
     match node:
-        case (ops.Steps(x=x) | ops.Requantize(x=x)) if with_layer and isinstance(x, Layer):
+        case ops.Steps(x=x) | ops.Requantize(x=x) if with_layer and isinstance(x, Layer):
             (layer, of), (kind, why) = _layer(x), _function(node)
             if isinstance(node, ops.Steps) and kind == "binary activation":
                 kind = "threshold"

@@ -291,6 +291,8 @@ def _parsed(node: Node, text: str) -> dict[str, object]:
     except ValueError:
         said = None
     if not isinstance(said, dict):
-        raise UsageError(f"input {node.name!r}: the metadata {METADATA}{node.name} hold {text!r}; write JSON like "
-                         '{"type": "uint8", "scale": "1/255"}')
+        raise UsageError(
+            f"input {node.name!r}: the metadata {METADATA}{node.name} hold {text!r}; write JSON like "
+            '{"type": "uint8", "scale": "1/255"}'
+        )
     return said

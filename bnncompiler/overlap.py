@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bnncompiler.calls import Argmax, Lookup, Requantize, Scale, Slice, Threshold, Unpack
-from bnncompiler.convolution_calls import ConvolveRow, Windowed
+from bnncompiler.convolution_calls import OfRow, Windowed
 from bnncompiler.ir import Array
 from bnncompiler.map_calls import (
     GatherBits,
@@ -98,7 +98,7 @@ def _loop(loop: PixelLoop, word_bits: int) -> Timeline | None:
     planes = {c.planes for c in (gather, put) if isinstance(c, GatherBits | PutBits)} | {1}
     if others or planes != {1}:
         return None
-    if isinstance(gather, ConvolveRow):
+    if isinstance(gather, OfRow):
         row = _last(_window(gather), 0, gather.height, loop.rows)
         read = np.repeat(row, gather.width * gather.channels)
     else:

@@ -23,6 +23,7 @@ NEVER = {
     ),
 }
 
+
 def names() -> list[str]:
     """Every model that is refused."""
     return [name for models in NEVER.values() for name in models]

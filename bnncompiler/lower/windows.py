@@ -60,10 +60,14 @@ class Convolution:
         return self.rows.weight.size * self.size[0] * self.size[1]
 
     @property
+    def is_bipolar(self) -> bool:
+        """Whether both of its operands are bipolar, and all outputs see all channels."""
+        return self.rows.groups == 1 and layers.is_xnor(self.x, self.rows)
+
+    @property
     def is_binary(self) -> bool:
         """Whether it is bipolar by bipolar and its sums are wanted for their thresholds alone."""
-        steps = isinstance(self.act, ops.Steps) and functions.crossings(self.act) is not None
-        return steps and self.rows.groups == 1 and self.fill == 0 and layers.is_xnor(self.x, self.rows)
+        return self.is_bipolar and isinstance(self.act, ops.Steps) and functions.crossings(self.act) is not None
 
     @property
     def thresholds(self) -> Array:
@@ -75,11 +79,17 @@ class Convolution:
         return at if self.border is None else at - self.border.values[:, :, None]
 
     @property
+    def plain_work(self) -> Work:
+        """What a kernel that leaves the sums has to do for each pixel."""
+        return Work(self.rows.ins, self.outs, times=self.size[0] * self.size[1])
+
+    @property
     def work(self) -> Work:
-        """What a kernel for a binary one has to do for each pixel."""
-        at = self.thresholds
-        span = Span(self.shape[2], self.window, self.size[1], len(at))
-        return Work(self.rows.ins, self.outs, thresholds=at.shape[2], times=self.size[0] * self.size[1], span=span)
+        """What a kernel for a bipolar one has to do for each pixel."""
+        count = self.thresholds.shape[2] if self.is_binary else 0
+        classes = 1 if self.border is None else len(self.border.values)
+        span = Span(self.shape[2], self.window, self.size[1], classes)
+        return Work(self.rows.ins, self.outs, thresholds=count, times=self.size[0] * self.size[1], span=span)
 
 
 def convolution(low: Lowering, node: Layer) -> Convolution:
