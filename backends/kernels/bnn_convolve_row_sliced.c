@@ -37,7 +37,7 @@ BNN_INLINE void bnn_add_listed(const bnn_u16 *list, const bnn_word BNN_ROM *w, b
                                bnn_size columns, unsigned digits, bnn_word *v)
 {
     const bnn_size ones = list[0];
-    for (bnn_size i = 0; i < ones; i += 8u) {
+    for (bnn_size i = 0; i < ins && i < ones; i += 8u) {
         bnn_word rows[8];
         for (bnn_size k = 0; k < 8u; ++k) {
             rows[k] = bnn_rom_word(w + (i + k < ones ? list[1u + i + k] : ins) * columns);
