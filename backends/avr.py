@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bnncompiler.backends import c_writer, projects
-from bnncompiler.backends.avr_sizes import SLICED, AvrSizes
+from bnncompiler.backends.avr_sizes import ONES, SLICED, SLIDE, AvrSizes
 from bnncompiler.backends.base import About, Backend, Files, Target, pick_target
 from bnncompiler.calls import DenseBipolar, DenseSigns, DenseThreshold, DenseXnor
-from bnncompiler.costs import Cost, Work
+from bnncompiler.column_calls import ConvolveColumns
+from bnncompiler.costs import Cost, Span, Work
 from bnncompiler.errors import UsageError
 from bnncompiler.machines.base import Machine
 from bnncompiler.machines.simavr import FAR, GPIOR, GPIOR_TINY, SimAvr
@@ -36,9 +37,11 @@ class AvrCosts:
 
     Attributes:
         strips: whether there is RAM for the counters of the bit-sliced kernels.
+        ones: whether there is RAM for a table of how many ones a byte has.
     """
 
     strips: bool = True
+    ones: bool = True
 
     def of(self, kernel: type[Call], work: Work, word_bits: int) -> Cost | None:
         """Cycles, flash and RAM of ``kernel`` for ``work``; None where it is not for this part."""
@@ -53,6 +56,8 @@ class AvrCosts:
             )
         if kernel in (DenseThreshold, DenseXnor):
             return Cost(work.outs * (12.4 * row + 60), work.outs * row)
+        if kernel is ConvolveColumns and self.ones and work.span is not None:
+            return _by_columns(work, work.span)
         if kernel is DenseSlicedThreshold and self.strips:
             return Cost(by_input, work.ins * words + SLICED, STRIP, constant_time=False)
         if kernel is DenseSliced and self.strips:
@@ -60,8 +65,24 @@ class AvrCosts:
         return None
 
 
+def _by_columns(work: Work, span: Span) -> Cost | None:
+    """What `ConvolveColumns` costs for a pixel, a row's part of it; None where a number leaves the byte that it has."""
+    (kernel_h, kernel_w), (_, stride_w) = span.window.kernel, span.window.stride
+    column, pairs = -(-kernel_h * span.channels // 8), -(-work.outs // 2)
+    row = kernel_w * column
+    if max(span.columns, stride_w * column, -(-row // 9)) > 255:
+        return None
+    passes = -(-row // 9)
+    wide = row > 18
+    pixel = pairs * (10 * row + (27 if wide else 14) * passes + 45 * wide)
+    around = pairs * (75 * passes + (250 if wide else 70)) / span.columns
+    gather = kernel_h * stride_w * (18 + 8 * (column // kernel_h > 2) * column / kernel_h)
+    classes = span.classes * 2 * pairs * (1 + wide)
+    return Cost(pixel + around + gather + 3 * work.outs + 20, work.outs * row + classes + SLIDE, ONES)
+
+
 def _part(name: str, flash: int, ram: int, megahertz: int = 16) -> Target:
-    costs = AvrCosts(strips=ram >= 3 * STRIP)
+    costs = AvrCosts(strips=ram >= 3 * STRIP, ones=ram >= 4 * ONES)
     return Target(name, 8, 1, 16, flash * KB, ram, megahertz * MHZ, costs, LARGEST, AvrSizes(), COMPACT)
 
 

@@ -18,6 +18,7 @@ CODE = {
     "bnn_argmax": 240,
     "bnn_concat_bits": 900,
     "bnn_concat_integers": 460,
+    "bnn_convolve_columns": 500,
     "bnn_dense_bipolar": 60,
     "bnn_dense_integer": 170,
     "bnn_dense_select": 160,
@@ -42,11 +43,14 @@ CODE = {
     "bnn_unpack": 350,
 }
 SLICED = 1060  # what the bit-sliced kernels share
+SLIDE = 500  # of the kernel for rows of convolutions, as far as layers with windows of the same size share it
+ONES = 256  # bytes of RAM of its table of how many ones a byte has
 PLANES = 400  # what those share that take bits in common
 
 FRAME = 72  # bytes of stack: what run saves and keeps, and the return address
 PER_KERNEL = 8
 STACK = {"bnn_dense_sliced": 620, "bnn_dense_sliced_threshold": 620, "bnn_requantize": 40}
+COLUMNS = "bnn_convolve_columns"
 _OF_PLANES = frozenset({"bnn_dense_bipolar", "bnn_dense_ternary"})
 
 
@@ -59,12 +63,17 @@ class AvrSizes:
         kernels = _kernels(program)
         total = RUN + sum(CODE.get(k, CALL) for k in kernels)
         total += SLICED * any(k.startswith("bnn_dense_sliced") for k in kernels)
+        total += SLIDE * (COLUMNS in kernels)
         return total + PLANES * any(k in _OF_PLANES for k in kernels)
 
     def stack(self, program: Program) -> int:
         """Bytes of stack below the caller of run, at most."""
         kernels = set(_kernels(program))
         return FRAME + PER_KERNEL * len(kernels) + max([STACK.get(k, 0) for k in kernels], default=0)
+
+    def constants(self, program: Program) -> int:
+        """Bytes of RAM that kernels' own constants take."""
+        return ONES * (COLUMNS in _kernels(program))
 
 
 def _kernels(program: Program) -> list[str]:

@@ -6,6 +6,7 @@ itself: ``emit`` returns their text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -118,10 +119,20 @@ class Backend(Protocol):
 
 
 def pick_target(backend: str, targets: Iterable[Target], name: str | None) -> Target:
-    """The one of ``targets`` called ``name``, the first for None; raises ``UsageError`` where there is none."""
+    """The one of ``targets`` called ``name``, as people spell it (``M0+`` for ``cortex-m0plus``); the first for None.
+
+    Raises:
+        UsageError: there is none.
+    """
     known = {t.name: t for t in targets}
     if name is None:
         return next(iter(known.values()))
-    if name not in known:
+    spelled = {_spelled(t): known[t] for t in known}
+    if _spelled(name) not in spelled:
         raise UsageError(f"backend {backend} has no target {name!r}; it has {', '.join(known)}")
-    return known[name]
+    return known.get(name) or spelled[_spelled(name)]
+
+
+def _spelled(target: str) -> str:
+    """What is left of a target's name without case, punctuation and the word Cortex."""
+    return re.sub("[^a-z0-9]", "", target.lower().replace("+", "plus")).removeprefix("cortex")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from bnncompiler import calls
 from bnncompiler.costs import Cost, Span, Work
+from bnncompiler.limb_calls import GROUP, DenseLimbs
 from bnncompiler.nibble_calls import OUTS, STRIDE, ConvolveNibbles, SumNibbles, groups, scratch_count
 from bnncompiler.packing import words
 from bnncompiler.program import Call
@@ -38,7 +39,8 @@ BY_WORD_VECTORS: dict[type[Call], tuple[float, int]] = BY_WORD | {
 LOOKED_UP, LOOKED_UP_VECTORS = (0.8, 6.0), (0.2, 0.6)
 LOOKED_UP_OUTPUT = 0.3
 # Cycles for an integer and a weight.
-BY_WEIGHT: dict[type[Call], float] = {calls.DenseInteger: 2.5, calls.DenseColumns: 0.6}
+BY_WEIGHT: dict[type[Call], float] = {calls.DenseInteger: 2.5, calls.DenseColumns: 0.6, calls.DenseWide: 2.5}
+BY_LIMB = 0.3  # cycles for a product of limbs
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,9 @@ class WideCosts:
             return Cost(outs * (work.ins * BY_WEIGHT[kernel] + OUTPUT), outs * work.ins)
         if kernel in (ConvolveNibbles, SumNibbles) and work.span is not None:
             return self._looked_up(work, work.span)
+        if kernel is DenseLimbs and work.limbs:
+            outs = -(-work.outs // GROUP) * GROUP
+            return Cost(outs * (work.ins * work.limbs * BY_LIMB + OUTPUT), 2 * outs * work.ins * work.limbs)
         return None
 
     def _looked_up(self, work: Work, span: Span) -> Cost:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from bnncompiler.backends.c_symbols import Symbols
 from bnncompiler.backends.c_text import WIDTH, comment, literal, thousands
-from bnncompiler.convolution_calls import RowOfPixels, written_shape
+from bnncompiler.convolution_calls import OfRow, written_shape
 from bnncompiler.errors import EmitError
 from bnncompiler.map_calls import Dropped, Index, PixelLoop
 from bnncompiler.program import Buffer, Call, Sliced, Table, Typed, data_of
@@ -71,7 +71,7 @@ def _meanings(call: Call) -> list[str]:
     if not isinstance(call, PixelLoop):
         return [call.meaning]
     groups = f" and each of {call.groups} groups of channels" if call.groups > 1 else ""
-    by_row = any(isinstance(c, RowOfPixels) for c in call.inner)
+    by_row = any(isinstance(c, OfRow) for c in call.inner)
     each = f"{call.rows} rows" if by_row else f"{call.rows}x{call.columns} pixels{groups}"
     lines = [f"For each of {each}:", *(f"  {c.meaning}" for c in call.body)]
     lines += ["Then for the pixel:"] if groups and call.tail else []

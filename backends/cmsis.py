@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bnncompiler.backends import c_writer, cmsis_projects
 from bnncompiler.backends.base import About, Backend, Files, Target, pick_target
 from bnncompiler.backends.cmsis_targets import CHIPS, CORES, core_of
-from bnncompiler.calls import DenseBipolar, DenseThreshold, DenseXnor
+from bnncompiler.calls import DenseBipolar, DenseSigns, DenseThreshold, DenseXnor
 from bnncompiler.costs import Cost, Span, Work
 from bnncompiler.machines.base import Machine
 from bnncompiler.machines.qemu import CortexM
@@ -39,6 +39,8 @@ class CortexMCosts:
         listed: of listing an input that is 1, once for 128 outputs.
         compared: of comparing 32 bit-sliced outputs with a threshold.
         numbers: of making 32 bit-sliced outputs numbers.
+        plane: of a bit plane beside its ones, for 32 outputs.
+        sign: of a byte that is added or taken by a bit of weight.
         pixel: of a pixel of a convolution that is gathered and put, beside the kernel.
         tap: of an input of it.
         kept: of an input that is 1 in a list that several windows have.
@@ -54,6 +56,8 @@ class CortexMCosts:
     listed: float
     compared: float
     numbers: float
+    plane: float
+    sign: float
     pixel: float
     tap: float
     kept: float
@@ -69,9 +73,12 @@ class CortexMCosts:
             return self._counting(work, word_bits)
         if kernel in SLICED and table <= self.reach:
             added = work.planes * work.ins / 2 * (self.row * words + self.listed * -(-words // 4))
+            added += self.plane * work.planes * words if kernel is DenseSlicedPlanes else 0
             each = self.numbers if kernel in (DenseSliced, DenseSlicedPlanes) else self.compared * work.thresholds
             cycles = added + each * words + self._gathering(work)
             return Cost(cycles, table, STRIP, constant_time=False, scratch=STRIP)
+        if kernel is DenseSigns:
+            return Cost(work.outs * (self.sign * work.ins + self.output / 6), work.ins * words * 4)
         if kernel is ConvolveRowSliced and work.span is not None:
             return self._by_row(work, work.span, words)
         return None
@@ -101,9 +108,9 @@ STRIP = 1768  # bytes of an arm_bnn_strip
 COUNTING = (DenseXnor, DenseThreshold, DenseBipolar)
 SLICED = (DenseSliced, DenseSlicedThreshold, DenseSlicedBorder, DenseSlicedPlanes)
 
-THUMB1 = CortexMCosts(155, 22, 100, 8.5, 9, 140, 1300, 450, 1, 12.9, 206, 125, 65535)
-THUMB2 = CortexMCosts(92, 14, 58, 7.8, 5.6, 110, 1050, 280, 0.6, 6.9, 140, 123, 4 * 65535)
-MVE = CortexMCosts(92, 14, 58, 2.4, 5.6, 110, 1050, 720, 0, 5.1, 84, 517, 4 * 65535)
+THUMB1 = CortexMCosts(155, 22, 100, 8.5, 9, 140, 1300, 470, 3.7, 450, 1, 12.9, 206, 125, 65535)
+THUMB2 = CortexMCosts(92, 14, 58, 7.8, 5.6, 110, 1050, 300, 2.6, 280, 0.6, 6.9, 140, 123, 4 * 65535)
+MVE = CortexMCosts(92, 14, 58, 2.4, 5.6, 110, 1050, 570, 2.2, 720, 0, 5.1, 84, 517, 4 * 65535)
 
 
 def _targets() -> tuple[Target, ...]:

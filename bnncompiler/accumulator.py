@@ -69,7 +69,7 @@ def domain(x: Domain, weights: Weights, dtype: str, pad: Padding | None = None, 
     scale = per_element(weights.scale, outs)
     bias = np.zeros(outs) if weights.bias is None else np.asarray(weights.bias, np.float64)
     offset = scale * w.sum(axis=1) * x.offset[0] + bias
-    error = _error(x, weights, dtype, bias, np.maximum(-low, high))
+    error = _error(x, weights, dtype, bias)
     if pad is not None and not pad.is_integer:
         error = error + 0.5 * np.abs(scale * x.scale[0]) * w.any(axis=1)  # what the border adds is rounded
     if shift:
@@ -133,28 +133,30 @@ def _padding(q: Array, channels: int, group: int, taps: int) -> Padding:
     return Padding(np.tile(per_element(mine, channels), taps), channels)
 
 
-def _error(x: Domain, weights: Weights, dtype: str, bias: Array, largest: Array) -> Array:
+def _error(x: Domain, weights: Weights, dtype: str, bias: Array) -> Array:
     """How far the reference's sum can be from ``float32(real(q))``, by output."""
     outs, ins = weights.q.shape
     unit = UNIT_ROUNDOFF[dtype]
     s_w, s_x, o_x = np.abs(per_element(weights.scale, outs)), x.scale[0], x.offset[0]
+    grid = power_of_two(s_w) * min(power_of_two(s_x), power_of_two(o_x))
     w = np.abs(weights.q.astype(np.float64))
     x_max = np.maximum(np.abs(s_x * per_element(x.lo, ins) + o_x), np.abs(s_x * per_element(x.hi, ins) + o_x))
     total = s_w * (w @ x_max)
     from_operands = (w @ per_element(x.error, ins)) * s_w + per_element(weights.error, outs) * x_max.sum()
-    dyadic = all(_is_dyadic(v) for v in (*np.unique(s_w), s_x)) and o_x == 0
-    if dyadic and not from_operands.any() and largest.max() < 1 / unit:
-        # Integer sums are exact. Adding integers to a bias rounds only when the exponent grows, in whatever order they
-        # are added: the errors are a geometric series, at most one unit in the last place of the largest sum, and half
-        # a unit more for float32(real(q)), which the error is measured from.
-        fraction = np.abs(bias) % np.abs(s_w * s_x) != 0
-        ulp = 2 * unit * 2.0 ** np.ceil(np.log2(np.maximum(total + np.abs(bias), 1e-30)))
-        return np.where(fraction, 1.5 * ulp, 0.0)
+    reach = total + np.abs(bias)
+    # Floats hold every multiple of the grid below grid / unit. Sums of such multiples are exact, and adding them to a
+    # bias between two rounds only when the exponent grows, in whatever order they are added: the errors are a geometric
+    # series, at most one unit in the last place of the largest sum, and half a unit more for float32(real(q)), which
+    # the error is measured from.
+    ulp = 2 * unit * 2.0 ** np.ceil(np.log2(np.maximum(reach, 1e-30)))
+    between = np.where(np.abs(bias) % grid != 0, 1.5 * ulp, 0.0)
     # Any order of summation of n terms errs by at most n u sum|t|; the operands themselves are rounded once, too.
-    return np.asarray(from_operands + unit * ((ins + 3) * (total + np.abs(bias))))
+    any_order = from_operands + unit * ((ins + 3) * reach)
+    return np.where((from_operands == 0) & (reach < grid / unit), between, any_order)
 
 
-def _is_dyadic(value: float) -> bool:
-    """Whether ``value`` is an odd number below 2**8 times a power of two: exact in binary floating point."""
-    mantissa, _ = np.frexp(value)
-    return bool(value != 0 and (mantissa * 2**8) % 1 == 0)
+def power_of_two(value: Array | float) -> Array:
+    """The largest power of two that each value is a multiple of; infinity for 0."""
+    mantissa, exponent = np.frexp(np.abs(value))
+    whole = np.ldexp(mantissa, 53).astype(np.int64)
+    return np.where(whole == 0, np.inf, np.ldexp((whole & -whole).astype(np.float64), exponent - 53))

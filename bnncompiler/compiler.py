@@ -259,8 +259,8 @@ def _middle(
     graph = passes.run_pipeline(source, pipeline, _checker(source, options))
     sources = {g.name: g.source for g in grids}
 
-    def lowered_for(goal: str) -> Lowered:
-        selection = costs.Selection(target.costs, goal, options.constant_time)
+    def lowered_for(goal: str, room: int | None = None) -> Lowered:
+        selection = costs.Selection(target.costs, goal, options.constant_time, room)
         return lower(graph, target.word_bits, target.align, sources, imported.origins, selection, target.largest_table)
 
     return graph, *_planned(lowered_for, options.optimize, target.ram)
@@ -284,10 +284,11 @@ def _saturation(graph: Graph, observed: Ranges) -> list[str]:
     return [f"{streams} {ranges.MARGIN:g} times the range that {samples} showed, and saturate outside: {some}"]
 
 
-def _planned(lowered_for: Callable[[str], Lowered], goal: str, ram: int | None) -> tuple[Lowered, Program]:
+def _planned(lowered_for: Callable[..., Lowered], goal: str, ram: int | None) -> tuple[Lowered, Program]:
     """The program with its memory planned: map by map, unless RAM is the ``goal`` or too small.
 
-    Then layers run row by row, and if that is not enough, with the kernels that need the least memory.
+    Then layers run row by row, and if that is not enough, with the kernels that need the least memory; where that
+    leaves room, with those again that need no more than there is.
     """
 
     def fits(lowered: Lowered, program: Program) -> bool:
@@ -301,8 +302,14 @@ def _planned(lowered_for: Callable[[str], Lowered], goal: str, ram: int | None) 
         program = depth_first.plan(lowered)
         if fits(lowered, program):
             return lowered, program
-        lowered = lowered_for("ram")
-    return lowered, depth_first.plan(lowered)
+    least = lowered_for("ram")
+    smallest = depth_first.plan(least)
+    if goal != "ram" and ram is not None and fits(least, smallest):
+        lowered = lowered_for(goal, ram - SPARE_STACK - depth_first.footprint(smallest))
+        program = depth_first.plan(lowered)
+        if fits(lowered, program):
+            return lowered, program
+    return least, smallest
 
 
 def verify(

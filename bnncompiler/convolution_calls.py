@@ -18,10 +18,12 @@ import numpy as np
 from bnncompiler.calls import product
 from bnncompiler.costs import Work
 from bnncompiler.ir import Array
+from bnncompiler.limb_calls import DenseLimbs
 from bnncompiler.map_calls import (
     Dropped,
     GatherBits,
     GatherIntegers,
+    GatherRow,
     Index,
     PixelLoop,
     PutBits,
@@ -151,7 +153,8 @@ class PoolRow(Call):
         memory[self.y.name] = pack_bits(pooled.reshape(*pooled.shape[:-2], -1), word_bits)
 
 
-Windowed = GatherBits | GatherIntegers | RowOfPixels  # calls that read a map through windows
+Windowed = GatherBits | GatherIntegers | GatherRow | RowOfPixels  # calls that read a map through windows
+OfRow = GatherRow | RowOfPixels  # those that do so for a row of pixels at once
 
 
 def written_shape(loop: PixelLoop) -> tuple[int, int, int]:
@@ -159,5 +162,5 @@ def written_shape(loop: PixelLoop) -> tuple[int, int, int]:
     put = loop.inner[-1]
     assert isinstance(put, PutBits | PutIntegers | PutPooled), f"{loop.layer}: a loop over pixels ends with putting one"
     height = -(-loop.rows // put.pool_h) if isinstance(put, PutPooled) else loop.rows
-    channels = next((c.outs for c in loop.inner if isinstance(c, RowOfPixels)), put.n)
+    channels = next((c.outs for c in loop.inner if isinstance(c, RowOfPixels | DenseLimbs)), put.n)
     return height, put.columns * put.n // channels, channels

@@ -47,6 +47,7 @@ class Work:
         thresholds: thresholds that each output is compared with; 0 where the sums themselves are wanted.
         times: how often it is computed for one sample: the pixels of a convolution.
         span: the convolution, where a kernel may compute a row of its pixels at once.
+        limbs: products of limbs (`bnncompiler.limb_calls`) that make one of an input and a weight; 0 where none do.
     """
 
     ins: int
@@ -55,6 +56,7 @@ class Work:
     thresholds: int = 0
     times: int = 1
     span: Span | None = None
+    limbs: int = 0
 
 
 @dataclass(frozen=True)
@@ -104,11 +106,13 @@ class Selection:
         costs: the target's cost model.
         goal: what is made small: "speed" (cycles), "size" (flash) or "ram".
         constant_time: whether kernels whose time depends on the data are ruled out.
+        room: bytes of working memory that a kernel may take; None where there is no limit.
     """
 
     costs: Costs = UNPRICED
     goal: str = "speed"
     constant_time: bool = False
+    room: int | None = None
 
     def __post_init__(self) -> None:
         if self.goal not in GOALS:
@@ -117,8 +121,12 @@ class Selection:
     def choose(self, kernels: Sequence[type[Call]], work: Work, word_bits: int) -> type[Call]:
         """The cheapest of ``kernels`` for ``work``, the first of equals; the first where none has a cost."""
         priced = [(kernel, self.costs.of(kernel, work, word_bits)) for kernel in kernels]
-        known = [(k, c) for k, c in priced if c is not None and (c.constant_time or not self.constant_time)]
+        known = [(k, c) for k, c in priced if c is not None and self._allows(c)]
         return min(known, key=lambda pair: self._order(pair[1]))[0] if known else kernels[0]
+
+    def _allows(self, cost: Cost) -> bool:
+        fits = self.room is None or cost.ram <= self.room
+        return fits and (cost.constant_time or not self.constant_time)
 
     def _order(self, cost: Cost) -> tuple[float, ...]:
         by_goal = {

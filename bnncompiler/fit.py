@@ -24,6 +24,10 @@ class Sizes(Protocol):
         """How many bytes of stack a run takes at most."""
         ...
 
+    def constants(self, program: Program) -> int:
+        """How many bytes of RAM constants of its kernels take."""
+        ...
+
 
 @dataclass(frozen=True)
 class Demand:
@@ -59,7 +63,13 @@ def demands(
         stack = measured.stack_bytes
     ports = sum(p.buffer.bytes(program.word_bits) for p in (*program.inputs, *program.outputs))
     in_flash = (("of tables", program.flash_bytes), ("of code", code))
-    in_ram = (("of arena", program.arena_size), ("of inputs and outputs", ports), ("of stack", stack))
+    constants = 0 if sizes is None else sizes.constants(program)
+    in_ram = (
+        ("of arena", program.arena_size),
+        ("of inputs and outputs", ports),
+        ("of constants", constants),
+        ("of stack", stack),
+    )
     return (
         Demand("flash", tuple(p for p in in_flash if p[1]), flash),
         Demand("RAM", tuple(p for p in in_ram if p[1]), ram),

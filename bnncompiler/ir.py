@@ -116,11 +116,13 @@ class Domain:
         """
         if self.rows <= channels:
             return self
-        if not self.is_uniform:
+        scale, offset, lo, hi, error = (
+            a.reshape(-1, min(len(a), channels)) for a in (self.scale, self.offset, self.lo, self.hi, self.error)
+        )
+        if (scale != scale[0]).any() or (offset != offset[0]).any():
             return None
-        lo, hi, error = (per_element(a, self.rows).reshape(-1, channels) for a in (self.lo, self.hi, self.error))
         step = 1 if ((lo - lo[0, 0]) % self.step).any() else self.step
-        return Domain(self.scale, self.offset, lo.min(axis=0), hi.max(axis=0), step, error.max(axis=0))
+        return Domain(scale[0], offset[0], lo.min(axis=0), hi.max(axis=0), step, error.max(axis=0))
 
     def repeated(self, times: int) -> Domain:
         """The domain of ``times`` such values, one after the other."""

@@ -205,6 +205,37 @@ class GatherIntegers(Call):
         store(self.y, _patch(self, values_of(self.x, memory)), memory, word_bits)
 
 
+@dataclass(frozen=True, eq=False)
+class GatherRow(Call):
+    """The taps under the windows of all ``columns`` pixels of a row of a map of integers, pixel by pixel.
+
+    What `GatherIntegers` takes for each of them, of all channels.
+    """
+
+    x: Typed
+    height: int
+    width: int
+    channels: int
+    kernel_h: int
+    kernel_w: int
+    stride_h: int
+    stride_w: int
+    dilation_h: int
+    dilation_w: int
+    before_h: int | Dropped
+    before_w: int
+    fill: int
+    row: int | Index
+    columns: int
+    y: Typed
+
+    def run(self, memory: Memory, word_bits: int) -> None:
+        x = values_of(self.x, memory).reshape(self.height, self.width, self.channels)
+        row, column = np.broadcast_arrays(np.asarray(self.row)[..., None], np.arange(self.columns))
+        taps = taps_at(self, x, row, column, self.fill)
+        store(self.y, taps.reshape(*taps.shape[:-2], -1), memory, word_bits)
+
+
 def _patch(call: GatherBits | GatherIntegers, codes: Array) -> Array:
     """The taps of each pixel ``[..., taps * count]``, in the order of the weights."""
     first = np.asarray(call.group) * call.count
@@ -213,7 +244,9 @@ def _patch(call: GatherBits | GatherIntegers, codes: Array) -> Array:
     return taps_at(call, x, row, column, call.fill)
 
 
-def taps_at(call: GatherBits | GatherIntegers | RowOfPixels, x: Array, row: Array, column: Array, fill: int) -> Array:
+def taps_at(
+    call: GatherBits | GatherIntegers | GatherRow | RowOfPixels, x: Array, row: Array, column: Array, fill: int
+) -> Array:
     """What lies under the windows of the pixels ``(row, column)``, in the order of the weights.
 
     Args:

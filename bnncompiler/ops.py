@@ -195,9 +195,8 @@ class MaxPool(Node):
         if len(self.x.type.shape) != 3:
             raise IRError(f"{self.name}: MaxPool wants a map, {self.x.name} is {self.x.type}")
         domain = self.x.type.domain
-        known = domain if domain is not None and (self.on_codes or (domain.scale >= 0).all()) else None
-        if known is not None and known.rows > self.x.type.channels:
-            known = None
+        ordered = domain is not None and (self.on_codes or (domain.scale >= 0).all())
+        known = domain.by_channel(self.x.type.channels) if domain is not None and ordered else None
         return TensorType((*self.window.positions(self.x.type.shape), self.x.type.channels), self.x.type.dtype, known)
 
     def attributes(self) -> dict[str, object]:
@@ -222,13 +221,18 @@ class Pad(Node):
             raise IRError(f"{self.name}: Pad wants a map, {self.x.name} is {self.x.type}")
         height, width, channels = self.x.type.shape
         shape = (height + self.before[0] + self.after[0], width + self.before[1] + self.after[1], channels)
-        return TensorType(shape, self.x.type.dtype, None if self.codes is None else self.x.type.domain)
+        return TensorType(shape, self.x.type.dtype, None if self.codes is None else self._domain)
+
+    @cached_property
+    def _domain(self) -> Domain | None:
+        domain = self.x.type.domain
+        return None if domain is None else domain.by_channel(self.x.type.channels)
 
     @cached_property
     def codes(self) -> Array | None:
         """The ``q`` of the value, by row; None where the map is real or some row does not have the value."""
-        domain = self.x.type.domain
-        if domain is None or domain.rows > self.x.type.channels:
+        domain = self._domain
+        if domain is None:
             return None
         all_rows = (per_element(a, domain.rows) for a in (domain.scale, domain.offset, domain.lo, domain.hi))
         scale, offset, lo, hi = all_rows

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bnncompiler.calls import Argmax, Lookup, Requantize, Scale, Slice, Threshold, Unpack
-from bnncompiler.convolution_calls import RowOfPixels, Windowed
+from bnncompiler.convolution_calls import OfRow, Windowed
 from bnncompiler.ir import Array
 from bnncompiler.map_calls import (
     GatherBits,
@@ -23,7 +23,7 @@ from bnncompiler.map_calls import (
     PutBits,
     PutPooled,
 )
-from bnncompiler.move_calls import AddIntegers, MulIntegers
+from bnncompiler.move_calls import AddIntegers, ConcatIntegers, MulIntegers
 from bnncompiler.program import Buffer, Call
 from bnncompiler.window import Window
 
@@ -61,6 +61,9 @@ def timeline(call: Call, word_bits: int) -> Timeline | None:
     match call:
         case Requantize() | Scale() | Lookup() | AddIntegers() | MulIntegers():
             return Timeline(byte_x // size_x, byte_y // size_y)
+        case ConcatIntegers(z=z) if z.data != x:
+            pixel, channel = np.divmod(byte_x // size_x, call.x_channels)
+            return Timeline(pixel * (call.x_channels + call.z_channels) + channel, byte_y // size_y)
         case Threshold() | Slice(planes=1):
             return Timeline(byte_x // size_x // word_bits, byte_y // size_y)
         case Unpack(planes=planes):
@@ -95,7 +98,7 @@ def _loop(loop: PixelLoop, word_bits: int) -> Timeline | None:
     planes = {c.planes for c in (gather, put) if isinstance(c, GatherBits | PutBits)} | {1}
     if others or planes != {1}:
         return None
-    if isinstance(gather, RowOfPixels):
+    if isinstance(gather, OfRow):
         row = _last(_window(gather), 0, gather.height, loop.rows)
         read = np.repeat(row, gather.width * gather.channels)
     else:

@@ -15,7 +15,7 @@ import numpy as np
 from bnncompiler import compiler, data, grid, interpreter, verification
 from bnncompiler.compiler import Compilation
 from bnncompiler.errors import CompileError
-from bnncompiler.ir import Node
+from bnncompiler.ir import Array, Node
 from bnncompiler.ops import IntegerAdd, IntegerMul, Lookup, Requantize
 from bnncompiler.reference import Reference
 from bnncompiler.widths import COMPACT, PRECISE
@@ -71,22 +71,31 @@ def choices(compilation: Compilation, source: data.Source, bits: Sequence[int] |
     if not bits:
         return ()
     samples = data.load(source, compilation.imported).first(SAMPLES)
-    inputs = {g.name: grid.to_q(g, samples.arrays[g.name]).q for g in compilation.grids}
-    real = {g.name: grid.to_real(g, inputs[g.name]) for g in compilation.grids}
-    expected = verification.reference_classes(compilation, Reference(compilation.imported).end_to_end(real)[0])
+    expected = expected_classes(compilation, samples)
     found = []
     for width in bits:
         try:
             other = compiler.remade(compilation, replace(compilation.options, stream_bits=width, verify_each=False))
         except CompileError:
             continue
-        first = other.graph.outputs[0]
-        output = interpreter.run(other.graph, inputs)[first].reshape(len(samples), -1)
-        ours = verification.classes(other, output)
+        ours = interpreted_classes(other, samples)
         right = None if samples.labels is None else float((ours == samples.labels).mean())
         agreement, program = float(np.mean(ours == expected)), other.program
         found.append(Choice(width, other.error_bound, agreement, right, program.flash_bytes, program.arena_size))
     return tuple(found)
+
+
+def interpreted_classes(compilation: Compilation, samples: data.Samples) -> Array:
+    """The class of each sample that the program chooses, in the interpreter."""
+    inputs = {g.name: grid.to_q(g, samples.arrays[g.name]).q for g in compilation.grids}
+    output = interpreter.run(compilation.graph, inputs)[compilation.graph.outputs[0]]
+    return verification.classes(compilation, output.reshape(len(samples), -1))
+
+
+def expected_classes(compilation: Compilation, samples: data.Samples) -> Array:
+    """The class of each sample, rounded to the input's grid, that onnxruntime chooses."""
+    real = {g.name: grid.to_real(g, grid.to_q(g, samples.arrays[g.name]).q) for g in compilation.grids}
+    return verification.reference_classes(compilation, Reference(compilation.imported).end_to_end(real)[0])
 
 
 def _bits(node: Node) -> int:

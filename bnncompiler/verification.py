@@ -56,6 +56,8 @@ class Verification:
         undecided_points: how many more there were at which float32 rounding itself decides.
         max_abs_error: the largest difference of an output from onnxruntime's, in real units.
         argmax_agreement: in which part of the samples both choose the same class.
+        argmax_gap: how far onnxruntime has the class that the C chooses below its own, at most; infinite where its
+            outputs do not show it.
         accuracy: of the C on the labels, None without labels.
         measured: what a sample cost on the machine that ran it, None where it cannot tell.
         passed: whether everything held.
@@ -91,6 +93,7 @@ class Verification:
     streams_compared: int = 0
     outside: int = 0
     drift: float = 0.0
+    argmax_gap: float = 0.0
     values_compared: int = 0
     layers: tuple[Count, ...] = ()
     tables: tuple[Checked, ...] = ()
@@ -124,6 +127,8 @@ class Verification:
         exact = " (exact)" if not self.error_bound else ""
         outside = f"; {self.outside:,} more saturate" if self.outside else ""
         drift = f"; all: within {self.drift:.3g}" if self.drift > self.max_abs_error else ""
+        is_tie = self.argmax_agreement < 1 and self.argmax_gap <= self.error_bound
+        apart = f"; elsewhere a tie, onnxruntime's two largest are within {self.argmax_gap:.3g}" if is_tie else ""
         within = "within their bounds" if not self._failed("stream:") else "not all within their bounds"
         streams = [f"streams: {self.streams_compared:,} values compared, {within}{outside}"]
         streams = streams if self.streams_compared or self.outside else []
@@ -136,7 +141,7 @@ class Verification:
             f"tables: {points:,} points of {len(self.tables)} tables checked, {every}",
             f"outputs: worst error {self.max_abs_error:.3g}, stated bound {self.error_bound:.3g}{exact}; "
             f"{self.end_to_end:,} samples compared end to end, too{drift}",
-            f"argmax: agrees on {self.argmax_agreement:.2%}",
+            f"argmax: agrees on {self.argmax_agreement:.2%}{apart}",
         ]
         if self.measured is not None:
             lines.append(f"cost: {self.measured}")
@@ -162,6 +167,7 @@ class _Batch:
     clean: int
     outside: int
     drift: float
+    gap: float
 
 
 def verify(compilation: Compilation, source: data.Source | None = None, *, samples: int | None = None) -> Verification:
@@ -267,17 +273,19 @@ class _Checker:
         )
         by_layer = compare.outputs(c.imported, c.graph, values, local.domains, layer_outputs, astray, near)
         whole = compare.outputs(c.imported, c.graph, values, total, end_to_end, touched, ever)
+        ours, theirs = classes(c, ran.outputs[0]), reference_classes(c, end_to_end[0])
         return _Batch(
             compare.c_against_graph(c.program, c.lowered, c.graph, ran, values),
             discrete,
             streams,
             (*by_layer, *whole),
-            classes(c, ran.outputs[0]),
-            reference_classes(c, end_to_end[0]),
+            ours,
+            theirs,
             ran.selftest,
             int((~touched).sum()),
             sum(int(mask.sum()) for mask in outside.values()),
             compare.drift(c.imported, c.graph, values, end_to_end),
+            _gap(end_to_end[0], ours, theirs),
         )
 
     def by_program(self, inputs: Mapping[str, Array]) -> tuple[Count, ...]:
@@ -315,6 +323,14 @@ def reference_classes(compilation: Compilation, output: Array) -> Array:
 def _class(real: Array) -> Array:
     """The index of the largest element; for a single one, whether it is positive."""
     return np.asarray(np.argmax(real, axis=1) if real.shape[1] > 1 else (real[:, 0] > 0).astype(np.int64))
+
+
+def _gap(logits: Array, ours: Array, theirs: Array) -> float:
+    """How far ``logits [samples, classes]`` have the classes ``ours`` below ``theirs``, at most."""
+    differ = np.flatnonzero(ours != theirs)
+    if not len(differ) or max(ours.max(), theirs.max()) >= logits.shape[1]:
+        return np.inf if len(differ) else 0.0
+    return float((logits[differ, theirs[differ]] - logits[differ, ours[differ]]).max())
 
 
 def _result(
@@ -363,6 +379,7 @@ def _result(
         streams_compared=sum(one.compared for one in streams),
         outside=sum(p.outside for p in parts),
         drift=max(p.drift for p in parts),
+        argmax_gap=max(p.gap for p in parts),
         values_compared=sum(one.compared for one in c),
         layers=(*discrete, *streams),
         tables=tables,

@@ -6,9 +6,9 @@ have nothing in common. How often that happens is decided by the stream's step b
 which near a threshold is far below 2**-24 of the stream's range: with 24 bits the step dominates, from 26 on it does
 not. Sums of a few streams must fit 32 bits, too, which leaves 28.
 
-Microcontrollers take the narrow one where nothing else is said. Of the networks in the corpus with streams, 16 bits
-take 15 % less RAM and 17 % less flash than 28 in the median, and up to 47 %, add in 32 bits instead of 64, and choose
-another class in one of thousands of samples.
+Microcontrollers take the narrow one where nothing else is said. Over the corpus, 51 networks come out in other sizes
+with it: with 43 % less RAM in the median and 52 % at most, and up to 47 % less flash; and sums have 32 bits, not 64. Of
+3,520 samples whose class hangs on no tie, 13 get another class than from onnxruntime, with 28 bits 2.
 """
 
 from __future__ import annotations

@@ -10,11 +10,23 @@ from dataclasses import replace
 
 import numpy as np
 
-from bnncompiler.ir import Array, Node, per_element
-from bnncompiler.ops import Conv, Dense, IntegerAdd, IntegerConv, IntegerDense, IntegerMul, MaxPool
+from bnncompiler.ir import Array, Domain, Node, per_element
+from bnncompiler.ops import (
+    Concat,
+    Conv,
+    Dense,
+    IntegerAdd,
+    IntegerConv,
+    IntegerDense,
+    IntegerMul,
+    MaxPool,
+    Pad,
+    Permute,
+)
 from bnncompiler.widths import COMPACT
 
 WIDEST_STREAM = 2**19  # integers below this leave a 32-bit accumulator room for thousands of inputs
+UNEVEN = 2**6  # scales side by side that are this far apart, for their ranges, cost weights too many bits
 
 Real = Dense | Conv
 Integer = IntegerDense | IntegerConv
@@ -102,8 +114,25 @@ def is_real(node: Node) -> bool:
 
 
 def is_wide(node: Node) -> bool:
-    """Whether the node is sums that no layer reads as they are: with scales of their own, or wider than a stream."""
+    """Whether no layer reads the node as it is: sums with scales of their own, or wider than a stream, wherever moved.
+
+    So are values side by side whose scales are so far apart that weights that took them up would lose the small ones.
+    """
     domain = node.type.domain
-    if domain is None or not isinstance(node, IntegerDense | IntegerConv | IntegerAdd | IntegerMul):
+    if domain is None:
+        return False
+    if _spread(domain) >= UNEVEN:
+        return True
+    if isinstance(node, Permute | Pad | Concat):
+        return any(is_wide(operand) for operand in node.operands)
+    if not isinstance(node, IntegerDense | IntegerConv | IntegerAdd | IntegerMul):
         return False
     return not domain.is_uniform or max(abs(b) for b in domain.bounds) >= WIDEST_STREAM
+
+
+def _spread(domain: Domain) -> float:
+    """By how much weights that take up the scales of ``domain`` are coarser than ones on an even grid of its range."""
+    scale, largest = np.abs(domain.scale), np.maximum(np.abs(domain.lo), np.abs(domain.hi))
+    size = max(len(scale), len(largest))
+    reach = float((per_element(scale, size) * per_element(largest, size)).max())
+    return float(scale.max() * largest.max()) / reach if reach else 1.0

@@ -23,6 +23,7 @@ where nothing saturates.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, replace
 
@@ -177,7 +178,7 @@ def _by_part(function: ChannelFunction, whole: Concat, start: Array, precision: 
 
 def _cut(function: ChannelFunction, curve: Node, precision: Precision) -> Node:
     """The region with a stream before the curve that is in the way, or in its place where there is one."""
-    operand = next(o for o in curve.operands if not isinstance(o, Constant))
+    operand = _gate(function, curve)
     if operand is function.source and size(operand.domain) <= 1 << CURVE_BITS:
         if curve is function.sink or curve is function.source:
             raise UnsupportedModel(
@@ -192,6 +193,16 @@ def _cut(function: ChannelFunction, curve: Node, precision: Precision) -> Node:
         if node not in moved:
             moved[node] = node.with_operands(moved)
     return moved[function.sink]
+
+
+def _gate(function: ChannelFunction, curve: Node) -> Node:
+    """The last value before ``curve`` that all ways from the source to it pass: its immediate dominator."""
+    ways: dict[Node, tuple[Node, ...]] = {function.source: (function.source,)}
+    for node in function.nodes:
+        to_inputs = [ways[i] for i in node.inputs if i in ways]
+        shared = itertools.takewhile(lambda at_depth: len(set(at_depth)) == 1, zip(*to_inputs, strict=False))
+        ways[node] = (*(at_depth[0] for at_depth in shared), node)
+    return ways[curve][-2]
 
 
 def _lookup(function: ChannelFunction, precision: Precision) -> Lookup:

@@ -125,7 +125,7 @@ def _integers(weight: Array, x_max: Array, limit: int, bits: int) -> tuple[Array
     """Integers of ``bits``, scales and errors of the rows of ``weight``, for inputs to ``x_max``, sums to ``limit``."""
     rows = integer_rows(weight)
     q, scale, error = rows.q.astype(np.int64), rows.scale.copy(), rows.error.copy()
-    todo = ~rows.known
+    todo = ~rows.known | ((np.abs(q) * x_max).sum(axis=1) > limit)  # too long for the sum: fewer bits, as real ones
     largest = np.abs(weight[todo]).max(axis=1, initial=1e-30)
     reach = (np.abs(weight[todo]) * x_max[todo]).sum(axis=1)
     by_sum = (limit - 0.5 * x_max[todo].sum(axis=1)) / np.maximum(reach, 1e-30)

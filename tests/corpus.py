@@ -6,6 +6,7 @@ from, and trained networks, may lie beside the repository, as ``../shared/corpus
 
 from __future__ import annotations
 
+import json
 import lzma
 import shutil
 from collections.abc import Iterable
@@ -58,6 +59,24 @@ class Exported:
         if external.exists():
             shutil.copyfile(external, folder / external.name)
         return target
+
+
+TIE = 1e-3  # outputs that differ by more between two orders of float32 additions hang on ties
+
+
+def tied() -> frozenset[str]:
+    """The models of the corpus whose class hangs on ties, as its manifest has measured them.
+
+    In these an activation was exactly on its threshold for some sample, or onnxruntime with its optimisations on
+    computes something else than without.
+    """
+    entries = json.loads((CORPUS / "manifest.json").read_text(encoding="utf-8"))["entries"]
+    return frozenset(
+        f"{e['family']}/{e['name']}"
+        for e in entries
+        if any(p["exact_hits"] for p in e.get("sign_probe") or ())
+        or max((e.get("ort_opt_maxdiff") or {}).values(), default=0.0) > TIE
+    )
 
 
 def families(root: Path) -> list[str]:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import bnncompiler
-from bnncompiler import oracle
+from bnncompiler import data, oracle, precision, widths
 from bnncompiler.frontend import Imported
 from tests import corpus_refused
-from tests.corpus import CORPUS, SELECTION, TRAINED, Exported, corpus, full_size, selection
+from tests.corpus import CORPUS, SELECTION, TRAINED, Exported, corpus, full_size, selection, tied
 
 pytestmark = pytest.mark.usefixtures("cc")
 needs_corpus = pytest.mark.skipif(not CORPUS.exists(), reason="no corpus beside the repository")
@@ -75,6 +75,26 @@ def test_corpus(model: Exported, tmp_path: Path) -> None:
 @pytest.mark.parametrize("model", parameters(full_size()))
 def test_full_size(model: Exported, tmp_path: Path) -> None:
     check(model, tmp_path)
+
+
+@needs_corpus
+@pytest.mark.slow
+@pytest.mark.parametrize("stream_bits", [widths.PRECISE, widths.COMPACT])
+def test_the_class_is_onnxruntimes(stream_bits: int, tmp_path: Path) -> None:
+    """At either usual width of streams at least 99 % of the samples get the class that onnxruntime chooses.
+
+    The interpreter stands for the C, which the other tests hold to it.
+    """
+    ties = tied()
+    chosen = [m for m in corpus() if m.samples and m.name not in ties and corpus_refused.reason(m.name) is None]
+    agree = total = 0
+    for model in chosen:
+        compilation = bnncompiler.compile(model.unpack(tmp_path), calibrate=model.samples, stream_bits=stream_bits)
+        samples = data.load(str(model.samples), compilation.imported)
+        same = precision.interpreted_classes(compilation, samples) == precision.expected_classes(compilation, samples)
+        agree, total = agree + int(same.sum()), total + len(same)
+    assert len(chosen) > 200
+    assert agree >= 0.99 * total
 
 
 @needs_corpus

@@ -12,6 +12,7 @@ from bnncompiler import calls, memory, overlap
 from bnncompiler.errors import CompileError
 from bnncompiler.ir import Domain, TensorType, rows
 from bnncompiler.map_calls import GatherIntegers, Index, MaxPoolBits, PixelLoop, PutIntegers, geometry
+from bnncompiler.move_calls import ConcatIntegers
 from bnncompiler.program import Buffer, Call, Port, Program, Table, Typed
 from bnncompiler.window import Window
 from tests import networks
@@ -72,6 +73,17 @@ def test_a_pool_lies_where_its_map_lay() -> None:
     times = overlap.timeline(pool, 8)
     assert times is not None
     assert times.distance() == 0
+
+
+def test_a_map_grows_in_its_place() -> None:
+    """What is joined to it goes between its pixels, which move down one after the other."""
+    x, z, y = (Buffer(name, "int32_t", 9 * channels) for name, channels in (("x", 5), ("z", 3), ("y", 8)))
+    joined = ConcatIntegers("join", (), 0, Typed(x), 5, Typed(z), 3, 9, Typed(y))
+    times = overlap.timeline(joined, 8)
+    assert times is not None
+    assert times.distance() == 4 * (9 - 1) * 3  # the last pixel stays where it is
+    twice = ConcatIntegers("join", (), 0, Typed(x), 5, Typed(x), 5, 9, Typed(Buffer("y", "int32_t", 90)))
+    assert overlap.timeline(twice, 8) is None
 
 
 def test_what_grows_begins_before_what_it_is_made_of() -> None:

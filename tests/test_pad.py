@@ -60,3 +60,9 @@ def test_what_it_holds(value: float) -> None:
 def test_only_maps_are_padded() -> None:
     with pytest.raises(IRError, match="y: Pad wants a map"):
         Pad("y", Input("x", TensorType((4,))), (1, 1), (1, 1))
+
+
+def test_limits_that_differ_from_pixel_to_pixel_are_merged() -> None:
+    node = padded(Domain(rows(1), rows(0), rows(-np.arange(12)), rows(20)), -10.0)
+    assert node.codes is not None
+    assert (node.codes.tolist(), node.domain.lo.tolist(), node.domain.hi.tolist()) == ([-10, -10], [-10, -11], [20])

@@ -166,3 +166,13 @@ def test_the_largest_and_their_indices(k: int, outputs: str) -> None:
     result = bnncompiler.verify(compilation, samples=64)
     assert result.passed, result.failures
     assert result.max_abs_error == 0
+
+
+@pytest.mark.parametrize(("backend", "bits"), [("c99", widths.PRECISE), ("cmsis", widths.COMPACT)])
+def test_the_usual_width_is_the_targets(backend: str, bits: int) -> None:
+    compilation = bnncompiler.compile(residual(), name="net", calibrate=samples(8), backend=backend)
+    hidden = (n for n in compilation.graph.nodes() if n not in compilation.graph.outputs)
+    streams = [n for n in hidden if isinstance(n, Requantize) and n.shift]  # others keep the integers that they get
+    assert compilation.stream_bits == bits
+    assert max(int(np.abs(n.out.bounds).max()).bit_length() + 1 for n in streams) == bits
+    assert f"--stream-bits {bits}" in compilation.files["net.c"] + compilation.files["net.h"]

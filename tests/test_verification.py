@@ -150,6 +150,24 @@ def test_a_dropped_softmax_and_an_index() -> None:
         assert result.argmax_agreement == 1
 
 
+def test_ties_that_rounding_decides_are_called_ties() -> None:
+    """Equal logits in exact arithmetic, whose scale has no end in binary: onnxruntime's differ in the last bits."""
+    b = Builder()
+    weight = signs(40, 12) * np.float32(0.1) * np.array([1, 1, 1, 3] * 3, np.float32)
+    scaled = b(
+        "Mul", b("MatMul", b("Sign", b.input("x", ["N", 40])), weight), np.float32(0.7) * np.ones(12, np.float32)
+    )
+    done = bnncompiler.verify(bnncompiler.compile(b.model(scaled), input="int8", scale="1"))
+    assert done.argmax_agreement < 1
+    assert 0 < done.argmax_gap < done.error_bound
+    shown = "\n".join(done.lines())
+    assert (
+        f"argmax: agrees on {done.argmax_agreement:.2%}; elsewhere a tie, onnxruntime's two largest are with" in shown
+    )
+    worse = replace(done, argmax_gap=2 * done.error_bound)
+    assert "tie" not in "\n".join(worse.lines())
+
+
 def argmax_model() -> ModelProto:
     b = Builder()
     h = b("Sign", b("Sub", b.input("x", ["N", INS]), np.float32(0.5)))

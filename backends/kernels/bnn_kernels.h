@@ -89,6 +89,10 @@ BNN_KERNEL void bnn_dense_columns(const void *x, bnn_type x_type, const void BNN
 BNN_KERNEL void bnn_dense_wide(const void *x, bnn_type x_type, const void BNN_ROM *w,
                                bnn_type w_type, bnn_size n, bnn_size outs, unsigned shift,
                                int32_t *y);
+BNN_KERNEL void bnn_dense_limbs(const void *x, bnn_type x_type, const int16_t BNN_ROM *w,
+                                unsigned x_limbs, unsigned w_limbs, bnn_size most, bnn_size n,
+                                bnn_size outs, bnn_size pixels, unsigned shift, int16_t *scratch,
+                                int32_t *y);
 
 /* From integers to integers. */
 BNN_KERNEL void bnn_requantize(const void *x, bnn_type x_type, bnn_size n,
@@ -123,6 +127,12 @@ BNN_KERNEL void bnn_gather_integers(const void *x, bnn_type x_type, bnn_size hei
                                     bnn_size stride_w, bnn_size dilation_h, bnn_size dilation_w,
                                     bnn_size before_h, bnn_size before_w, int32_t fill,
                                     bnn_size row, bnn_size column, void *y, bnn_type y_type);
+BNN_KERNEL void bnn_gather_row(const void *x, bnn_type x_type, bnn_size height, bnn_size width,
+                               bnn_size channels, bnn_size kernel_h, bnn_size kernel_w,
+                               bnn_size stride_h, bnn_size stride_w, bnn_size dilation_h,
+                               bnn_size dilation_w, bnn_size before_h, bnn_size before_w,
+                               int32_t fill, bnn_size row, bnn_size columns, void *y,
+                               bnn_type y_type);
 BNN_KERNEL void bnn_put_bits(const bnn_word *x, unsigned planes, bnn_size n, bnn_size total,
                              bnn_size columns, bnn_size row, bnn_size column, bnn_word *y);
 BNN_KERNEL void bnn_put_integers(const void *x, bnn_type x_type, bnn_size n, bnn_size columns,
@@ -156,6 +166,17 @@ BNN_KERNEL void bnn_add_border(const uint8_t BNN_ROM *row_class,
                                const uint8_t BNN_ROM *column_class, bnn_size classes,
                                const void BNN_ROM *values, bnn_type values_type, bnn_size n,
                                bnn_size row, bnn_size column, int32_t *y);
+
+/* A row of a convolution at once. */
+BNN_KERNEL void bnn_convolve_columns(const bnn_word *x, bnn_size height, bnn_size width,
+                                     bnn_size channels, bnn_size kernel_h, bnn_size kernel_w,
+                                     bnn_size stride_h, bnn_size stride_w, bnn_size dilation_h,
+                                     bnn_size dilation_w, bnn_size before_h, bnn_size before_w,
+                                     bnn_size row, bnn_size columns, bnn_size outs,
+                                     const uint8_t BNN_ROM *row_class,
+                                     const uint8_t BNN_ROM *column_class, bnn_size classes,
+                                     const bnn_word BNN_ROM *w, const void BNN_ROM *limit,
+                                     bnn_type limit_type, bnn_word *scratch, bnn_word *y);
 
 /* Line buffers: the last rows of a map. */
 BNN_KERNEL void bnn_slide_bits(unsigned planes, bnn_size n, bnn_size rows, bnn_size per,

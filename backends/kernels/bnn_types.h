@@ -70,6 +70,15 @@ BNN_INLINE void bnn_store(void *y, bnn_type type, bnn_size i, int32_t value)
     }
 }
 
+/* y[to + i] = x[from + i] for n elements, which y's type holds; x and y do not overlap. */
+BNN_INLINE void bnn_copy(const void *x, bnn_type x_type, bnn_size from, bnn_size n, void *y,
+                         bnn_type y_type, bnn_size to)
+{
+    for (bnn_size i = 0; i < n; ++i) {
+        bnn_store(y, y_type, to + i, bnn_load(x, x_type, from + i));
+    }
+}
+
 /* The two's complement value of v. Sums run modulo 2^32, where no order of additions overflows,
  * and end here. */
 BNN_INLINE int32_t bnn_signed(uint32_t v)

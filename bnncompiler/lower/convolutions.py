@@ -15,7 +15,8 @@ import numpy as np
 from bnncompiler import calls, map_calls, ops
 from bnncompiler.convolution_calls import ConvolveRow, SumRow
 from bnncompiler.ir import Node, per_element
-from bnncompiler.lower import functions, layers, row_convolutions, sliced
+from bnncompiler.lower import functions, integer_rows, layers, results, row_convolutions, sliced
+from bnncompiler.lower.results import Portion
 from bnncompiler.lower.rows import Layer
 from bnncompiler.lower.storage import LIMITS, SIGNED, Lowering, Stored, smallest_ctype
 from bnncompiler.lower.windows import Convolution, convolution
@@ -36,6 +37,8 @@ def loop(low: Lowering, node: Layer) -> None:
         _row_sum_loop(low, kernel, conv, y)
     elif kernel is not calls.DenseXnor:
         _threshold_loop(low, conv, y)
+    elif (limbs := integer_rows.chosen(low, conv)) is not None:
+        integer_rows.loop(low, conv, limbs, y)
     else:
         stored = _sum_loop(low, conv, y, stored)
     if conv.pool is not None:
@@ -53,7 +56,7 @@ def _threshold_loop(low: Lowering, conv: Convolution, y: Buffer) -> None:
             layers.with_threshold(low, conv.act, conv.node, conv.rows, patch, pixel)
         else:
             _with_border(low, conv, conv.border, patch, pixel)
-        _put_bits(low, conv, pixel, 1, (conv.outs, conv.size[1], Index.COLUMN), y)
+        results.put_bits(low, conv, pixel, Portion.pixel(conv), y)
     _append_loop(low, conv, body, [], [patch, pixel], y)
 
 
@@ -78,30 +81,25 @@ def _sum_loop(low: Lowering, conv: Convolution, y: Buffer, stored: Stored) -> St
         if conv.border is not None:
             sums = _as_integers(low, conv, sums)
             _add_border(low, conv, acc)
-        scratch = _activate(low, conv, sums, (conv.outs, conv.size[1], Index.COLUMN), y)
+        scratch = results.activate(low, conv, sums, Portion.pixel(conv), y)
     _append_loop(low, conv, body, tail, [patch, acc, *scratch], y)
     return stored if conv.act is not None else Stored(y, step=sums.step, base=sums.base)
 
 
 def _row_sum_loop(low: Lowering, kernel: type[SumRow], conv: Convolution, y: Buffer) -> None:
     """Append the loop whose kernel computes the sums of a row of pixels, on which the activation follows."""
-    n = conv.size[1] * conv.outs
-    acc = Buffer(low.derived(conv.node, "acc"), "int32_t", n)
+    acc = Buffer(low.derived(conv.node, "acc"), "int32_t", conv.size[1] * conv.outs)
     with low.collecting() as body:
-        scratch = row_convolutions.SUM_BUILDERS[kernel](low, conv, acc)
-        scratch += _activate(low, conv, Stored(acc), (n, 1, 0), y)
-    about = low.names[conv.owner], low.origin(conv.owner), conv.macs
-    scratch = [acc, *scratch]
-    low.calls.append(map_calls.PixelLoop(*about, conv.size[0], 1, 1, tuple(body), (), tuple(scratch), conv.x.buffer, y))
+        scratch = [acc, *row_convolutions.SUM_BUILDERS[kernel](low, conv, acc)]
+        scratch += results.activate(low, conv, Stored(acc), Portion.row(conv), y)
+    results.row_loop(low, conv, body, scratch, y)
 
 
 def _append_loop(
     low: Lowering, conv: Convolution, body: Sequence[Call], tail: Sequence[Call], scratch: Sequence[Buffer], y: Buffer
 ) -> None:
-    about = low.names[conv.owner], low.origin(conv.owner), conv.macs
-    inner = tuple(body), tuple(tail)
-    within = (*scratch, *(c.buffers["scratch"] for c in (*body, *tail) if "scratch" in c.buffers))
-    low.calls.append(map_calls.PixelLoop(*about, *conv.size, conv.rows.groups, *inner, within, conv.x.buffer, y))
+    within = [c.buffers["scratch"] for c in (*body, *tail) if "scratch" in c.buffers]
+    results.loop(low, conv, body, tail, [*scratch, *within], y)
 
 
 def _result(low: Lowering, conv: Convolution) -> tuple[Buffer, Stored]:
@@ -154,44 +152,6 @@ def _add_border(low: Lowering, conv: Convolution, acc: Buffer) -> None:
     table = low.table(conv.node, "border", values, smallest_ctype(values, SIGNED), conv.outs)
     numbers = conv.border.columns, Typed(table), conv.outs
     low.call(map_calls.AddBorder, conv.node, 0, *tables, *numbers, Index.ROW, Index.COLUMN, acc)
-
-
-# How many elements are computed at a time, how many times make a row of the map, and which time of a row this is.
-Portion = tuple[int, int, int | Index]
-
-
-def _activate(low: Lowering, conv: Convolution, sums: Stored, portion: Portion, y: Buffer) -> list[Buffer]:
-    """Append the activation of a pixel, or of a row, and its way into the map; returns the scratch that this takes."""
-    act, (n, columns, column) = conv.act, portion
-    where = n, columns, Index.ROW, column, Typed(y)
-    if isinstance(act, ops.Steps):
-        planes = functions.code_planes(act)
-        pixel = low.packed(low.derived(conv.node, "pixel"), n, planes)
-        scratch = functions.steps(low, act, sums, n, pixel)
-        return [pixel, *scratch, *_put_bits(low, conv, pixel, planes, portion, y)]
-    if act is None:
-        low.call(map_calls.PutIntegers, conv.node, 0, Typed(sums.buffer), *where)
-        return []
-    pixel = Buffer(low.derived(conv.node, "pixel"), y.ctype, n)
-    functions.requantize(low, act, sums, n, pixel)
-    low.call(map_calls.PutIntegers, act, 0, Typed(pixel), *where)
-    return [pixel]
-
-
-def _put_bits(
-    low: Lowering, conv: Convolution, pixel: Buffer, planes: int, portion: Portion, y: Buffer
-) -> list[Buffer]:
-    """Append the call that puts bit planes into the map, or into a pool of it; returns the scratch that it takes."""
-    n, columns, column = portion
-    if conv.pool is not None and n > conv.outs:
-        return row_convolutions.put_pooled(low, conv, pixel, y)
-    if conv.pool is not None:
-        numbers = (n, conv.pool.type.shape[1], *conv.pool.window.kernel, Index.ROW, column)
-        low.call(map_calls.PutPooled, conv.owner, 0, pixel, *numbers, y)
-        return []
-    total = conv.size[0] * columns * n
-    low.call(map_calls.PutBits, conv.owner, 0, pixel, planes, n, total, columns, Index.ROW, column, y)
-    return []
 
 
 def put_bits(low: Lowering, node: Node, x: Buffer, planes: int, n: int, size: tuple[int, int], y: Buffer) -> None:

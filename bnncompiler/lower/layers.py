@@ -49,10 +49,12 @@ def operand(low: Lowering, node: Layer, rows: Rows) -> Stored:
     stored = low.stored[node.x]
     if stored.planes or not rows.wants_planes:
         return stored
-    on_planes = calls.DenseBipolar if rows.kinds <= {-1, 1} else calls.DenseTernary
-    work = Work(rows.ins, rows.outs, low.plane_count(node.x), times=times(node) * rows.groups)
-    chosen = low.choose((on_planes, calls.DenseColumns, *_signs(low, node, rows)), work)
-    return low.planes(node.x) if chosen is on_planes else stored
+    planes, signed = low.plane_count(node.x), node.x.domain.bounds[0] < 0
+    on_planes: list[type[Call]] = [calls.DenseBipolar if rows.kinds <= {-1, 1} else calls.DenseTernary]
+    on_planes += [DenseSlicedPlanes] if sliced.planes_fit(rows, Stored(stored.buffer, planes, signed)) else []
+    work = Work(rows.ins, rows.outs, planes, times=times(node) * rows.groups)
+    chosen = low.choose((*on_planes, calls.DenseColumns, *_signs(low, node, rows)), work)
+    return low.planes(node.x) if chosen in on_planes else stored
 
 
 def _signs(low: Lowering, node: Layer, rows: Rows) -> list[type[Call]]:

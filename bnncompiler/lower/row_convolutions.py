@@ -12,12 +12,16 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from bnncompiler import calls, map_calls, nibble_calls
-from bnncompiler.convolution_calls import ConvolveRow, PoolRow, RowOfPixels, SumRow
-from bnncompiler.lower import sliced
+from bnncompiler import calls, column_calls, map_calls, nibble_calls
+from bnncompiler.column_calls import ConvolveColumns
+from bnncompiler.convolution_calls import ConvolveRow, RowOfPixels, SumRow
+from bnncompiler.ir import Array
+from bnncompiler.lower import results, sliced
+from bnncompiler.lower.results import Portion
+from bnncompiler.lower.sliced import Border
 from bnncompiler.lower.storage import SIGNED, Lowering, smallest_ctype
 from bnncompiler.lower.windows import Convolution
-from bnncompiler.map_calls import Index, PixelLoop
+from bnncompiler.map_calls import Index
 from bnncompiler.nibble_calls import STRIDE, ConvolveNibbles, SumNibbles
 from bnncompiler.packing import words
 from bnncompiler.program import Buffer, Call, Table, Typed
@@ -60,36 +64,51 @@ def _accepting(low: Lowering, conv: Convolution, kernels: Iterable[type[RowOfPix
 
 def loop(low: Lowering, kernel: type[ConvolveRow], conv: Convolution, y: Buffer) -> None:
     """Append the convolution as a loop over rows around ``kernel``, pooled where it is to be, into ``y``."""
-    height, width = conv.size
-    n = width * conv.outs
-    line = low.packed(low.derived(conv.node, "line"), n)
+    line = low.packed(low.derived(conv.node, "line"), conv.size[1] * conv.outs)
     with low.collecting() as body:
         scratch = [line, *BUILDERS[kernel](low, conv, line)]
-        if conv.pool is None:
-            low.call(map_calls.PutBits, conv.owner, 0, line, 1, n, height * n, 1, Index.ROW, 0, y)
-        else:
-            scratch += put_pooled(low, conv, line, y)
-    about = low.names[conv.owner], low.origin(conv.owner), conv.macs
-    low.calls.append(PixelLoop(*about, height, 1, 1, tuple(body), (), tuple(scratch), conv.x.buffer, y))
+        scratch += results.put_bits(low, conv, line, Portion.row(conv), y)
+    results.row_loop(low, conv, body, scratch, y)
 
 
-def put_pooled(low: Lowering, conv: Convolution, line: Buffer, y: Buffer) -> list[Buffer]:
-    """Append what puts a row into a map of pools; returns the scratch that it takes."""
-    assert conv.pool is not None
-    down, across = conv.pool.window.kernel
-    n = conv.pool.type.shape[1] * conv.outs
-    pooled = Buffer(low.derived(conv.node, "pooled"), "bnn_word", words(n, low.word_bits))
-    low.call(PoolRow, conv.owner, 0, line, conv.size[1], conv.outs, across, pooled)
-    low.call(map_calls.PutPooled, conv.owner, 0, pooled, n, 1, down, 1, Index.ROW, 0, y)
-    return [pooled]
+def window(conv: Convolution) -> tuple[object, ...]:
+    """The arguments that all kernels for rows begin with, up to the classes of pixels."""
+    return (conv.x.buffer, *conv.shape, *map_calls.geometry(conv.window), Index.ROW, conv.size[1], conv.outs)
 
 
 def geometry(low: Lowering, conv: Convolution) -> tuple[object, ...]:
     """The arguments that all kernels for rows begin with."""
-    window = (*conv.shape, *map_calls.geometry(conv.window), Index.ROW, conv.size[1], conv.outs)
     if conv.border is not None:
-        return (conv.x.buffer, *window, *conv.border.tables(low, conv.node), conv.border.columns)
-    return (conv.x.buffer, *window, None, None, 1)
+        return (*window(conv), *conv.border.tables(low, conv.node), conv.border.columns)
+    return (*window(conv), None, None, 1)
+
+
+def _columns(low: Lowering, conv: Convolution, line: Buffer) -> list[Buffer]:
+    """The kernel that slides windows over the columns under a row; its classes of columns are those that a row has."""
+    at, span = conv.thresholds[:, :, 0], conv.work.span
+    assert span is not None
+    tables: tuple[Table | None, Table | None] = (None, None)
+    count = 1
+    if conv.border is not None:
+        first, across = _in_order(conv.border.column_class[: conv.size[1]])
+        at = at.reshape(-1, conv.border.columns, conv.outs)[:, first].reshape(-1, conv.outs)
+        tables = Border(conv.border.row_class, across, conv.border.values).tables(low, conv.node)
+        count = len(first)
+    bits = conv.rows.weight.reshape(conv.outs, *conv.window.kernel, span.channels) > 0
+    packed = column_calls.column_weights(bits, low.word_bits)
+    w = low.table(conv.node, "weights", packed, "bnn_word", 2 * packed.shape[1] * packed.shape[2])
+    ctype = "uint8_t" if conv.rows.ins < 255 else "int16_t"
+    limit = low.table(conv.owner, "limit", column_calls.limits(at, conv.rows.ins, count), ctype, 2)
+    scratch = Buffer(low.derived(conv.node, "columns"), "bnn_word", ConvolveColumns.scratch_words(span, low.word_bits))
+    low.call(ConvolveColumns, conv.owner, 0, *window(conv), *tables, count, w, Typed(limit), scratch, line)
+    return [scratch]
+
+
+def _in_order(classes: Array) -> tuple[Array, Array]:
+    """The classes in the order in which they come, and for each column where its class is in that order."""
+    _, start = np.unique(classes, return_index=True)
+    first = classes[np.sort(start)]
+    return first, np.searchsorted(np.sort(start), np.arange(len(classes)), side="right") - 1
 
 
 def _sliced(low: Lowering, conv: Convolution, line: Buffer) -> list[Buffer]:
@@ -130,6 +149,7 @@ def _nibbles(low: Lowering, conv: Convolution) -> tuple[Table, Buffer]:
 # Append a kernel's call on the input and the line of output bits, or of sums, and return the scratch that it takes.
 Builder = Callable[[Lowering, Convolution, Buffer], list[Buffer]]
 BUILDERS: Mapping[type[ConvolveRow], Builder] = {
+    ConvolveColumns: _columns,
     ConvolveRowSliced: _sliced,
     ConvolveNibbles: _convolve_nibbles,
 }

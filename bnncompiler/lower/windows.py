@@ -79,6 +79,11 @@ class Convolution:
         return at if self.border is None else at - self.border.values[:, :, None]
 
     @property
+    def plain_work(self) -> Work:
+        """What a kernel that leaves the sums has to do for each pixel."""
+        return Work(self.rows.ins, self.outs, times=self.size[0] * self.size[1])
+
+    @property
     def work(self) -> Work:
         """What a kernel for a bipolar one has to do for each pixel."""
         count = self.thresholds.shape[2] if self.is_binary else 0

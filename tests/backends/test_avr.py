@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ import bnncompiler
 from bnncompiler import Compilation, cli
 from bnncompiler.backends.avr import AVR, LARGEST
 from bnncompiler.calls import DenseSigns, DenseThreshold, LoadBits, Unpack
-from bnncompiler.costs import Work
+from bnncompiler.column_calls import ConvolveColumns, column_weights, limits
+from bnncompiler.costs import Span, Work
 from bnncompiler.errors import LoweringError, UsageError
 from bnncompiler.ir import Array, Domain, TensorType, bipolar, rows
 from bnncompiler.lower import parts
 from bnncompiler.machines.base import Measured, Run
 from bnncompiler.machines.simavr import FAR, STRICT, SimAvr
+from bnncompiler.map_calls import Index, PixelLoop, PutBits, geometry
 from bnncompiler.memory import plan
 from bnncompiler.packing import pack_bits, words
 from bnncompiler.program import Buffer, Call, Port, Program, Table, Typed
@@ -31,6 +34,7 @@ from bnncompiler.sliced_calls import (
     DenseSlicedThreshold,
     sliced_digits,
 )
+from bnncompiler.window import Window
 from tests.backends.programs import about
 from tests.corpus import ROOT, SELECTION, Exported
 from tests.networks import Builder, cnn, mlp
@@ -171,9 +175,9 @@ def half_ones(n: int) -> Array:
     return np.random.default_rng(11).permuted(np.repeat([-1, 1], n // 2))[None]
 
 
-def measure(program: Program, q: Array, flags: tuple[str, ...] = ()) -> Run:
-    files = AVR.emit(program, replace(about("8"), target=AVR.target()))
-    with SimAvr("atmega328p", 16_000_000, flags=flags).build(program, files) as built:
+def measure(program: Program, q: Array, flags: tuple[str, ...] = (), part: str = "atmega328p") -> Run:
+    files = AVR.emit(program, replace(about("8"), target=AVR.target(part)))
+    with SimAvr(part, 16_000_000, flags=flags).build(program, files) as built:
         return built.run({"x": q}, trace=False)
 
 
@@ -205,7 +209,7 @@ def test_cycles_of_a_dense_layer(kernel: type[Call], flags: tuple[str, ...], exa
 
 
 @pytest.mark.parametrize(
-    ("flags", "exactly", "per_mac"), [((), 467_357, 5.0), (NO_ASM, 1_739_066, 20.0)], ids=["asm", "in C"]
+    ("flags", "exactly", "per_mac"), [((), 461_518, 5.0), (NO_ASM, 1_805_066, 20.0)], ids=["asm", "in C"]
 )
 def test_cycles_of_a_first_layer(flags: tuple[str, ...], exactly: int, per_mac: float) -> None:
     """784 pixels by 120 bipolar rows."""
@@ -216,6 +220,127 @@ def test_cycles_of_a_first_layer(flags: tuple[str, ...], exactly: int, per_mac: 
     assert ran.measured is not None
     assert ran.measured.typical == exactly
     assert ran.measured.typical <= per_mac * 784 * 120
+
+
+SAME_3X3 = Window((3, 3), before=(1, 1), after=(1, 1))
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution with random weights; with ``classes`` border pixels have thresholds of their own."""
+
+    size: tuple[int, int]
+    channels: int
+    outs: int
+    window: Window = SAME_3X3
+    classes: bool = False
+
+    @property
+    def bits(self) -> int:
+        return self.size[0] * self.size[1] * self.channels
+
+    def call(self, x: Buffer, y: Buffer, number: int) -> PixelLoop:
+        """The convolution as lowering has it: row by row."""
+        rng = np.random.default_rng(number)
+        rows, columns = self.window.positions(self.size)
+        taps = self.window.kernel[0] * self.window.kernel[1] * self.channels
+        border = [
+            np.unique(self.window.valid(self.size).any(axis=other), axis=0, return_inverse=True)[1].reshape(-1)
+            for other in ((1, 3), (0, 2))
+        ]
+        down, across = border if self.classes else (np.zeros(rows, int), np.zeros(columns, int))
+        across = np.cumsum(np.diff(across, prepend=across[0]) != 0)  # numbered as they come
+        classes = (int(down.max()) + 1) * (int(across.max()) + 1)
+        at = rng.integers(-12, 13, (classes, self.outs))
+        at[0, 0], at[-1, -1] = -taps, taps + 1  # always, and never
+        limit = limits(at, taps, int(across.max()) + 1)
+        span = Span(self.channels, self.window, columns)
+        line = Buffer(f"line{number}", "bnn_word", words(columns * self.outs, 8))
+        scratch = Buffer(f"columns{number}", "bnn_word", ConvolveColumns.scratch_words(span, 8))
+        tables = [Table(f"{k}{number}", "uint8_t", v) if self.classes else None for k, v in
+                  (("down", down), ("across", across))]  # fmt: skip
+        w = column_weights(rng.integers(0, 2, (self.outs, *self.window.kernel, self.channels)), 8)
+        conv = ConvolveColumns(
+            "conv", (), 0, x, *self.size, self.channels, *geometry(self.window), Index.ROW, columns, self.outs,
+            tables[0], tables[1], int(across.max()) + 1, Table(f"w{number}", "bnn_word", w.reshape(-1)),
+            Typed(Table(f"limit{number}", "uint8_t" if taps < 255 else "int16_t", limit.reshape(-1))), scratch, line,
+        )  # fmt: skip
+        n = columns * self.outs
+        put = PutBits("conv", (), 0, line, 1, n, rows * n, 1, Index.ROW, 0, y)
+        return PixelLoop("conv", (), rows * n * taps, rows, 1, 1, (conv, put), (), (line, scratch), x, y)
+
+
+def convolutions(convs: Sequence[Conv], skipped: bool = False) -> Program:
+    """Packed bits, which are the map of each convolution, and the bits of each as integers; without convolutions
+    where they are to be ``skipped``."""
+    x, packed = Buffer("x", "uint8_t", words(convs[0].bits, 8)), Buffer("packed", "bnn_word", words(convs[0].bits, 8))
+    calls: list[Call] = [LoadBits("load", (), 0, x, convs[0].bits, packed)]
+    ports = []
+    for number, conv in enumerate(convs):
+        count = int(np.prod(conv.window.positions(conv.size))) * conv.outs
+        y = Buffer(f"y{number}", "bnn_word", words(count, 8))
+        loop = conv.call(packed, y, number)
+        calls += [] if skipped else [loop]
+        out = Buffer(f"out{number}", "int32_t", min(count, convs[0].bits, 100))
+        calls.append(Unpack("out", (), 0, packed if skipped else y, out.count, 1, 0, 1, Typed(out)))
+        bit = Domain(rows(1), rows(0), rows(0), rows(1))
+        ports.append(Port(f"out{number}", out, TensorType((out.count,), "float32", bit)))
+    port = Port("x", x, TensorType((convs[0].bits,), "float32", bipolar()))
+    return plan(Program("net", 8, (port,), tuple(ports), tuple(calls), 0, 1))
+
+
+SAME = Conv((8, 8), 16, 16)
+ZEROS = replace(SAME, classes=True)
+WIDE = Conv((8, 8), 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("conv", "flags", "exactly", "per_mac"),
+    [
+        (SAME, (), 127_880, 0.90),
+        (ZEROS, (), 132_666, 0.90),
+        (WIDE, (), 609_346, 1.04),
+        (SAME, NO_ASM, 328_279, 2.3),
+    ],
+    ids=["padded with -1", "padded with 0", "32 channels", "in C"],
+)
+def test_cycles_of_a_convolution(conv: Conv, flags: tuple[str, ...], exactly: int, per_mac: float) -> None:
+    """All of a 3x3 convolution: its border, thresholds, and putting its bits into the map."""
+    q = half_ones(conv.bits)
+    program = convolutions([conv])
+    with_it, without = (measure(p, q, flags, "atmega1284p") for p in (program, convolutions([conv], skipped=True)))
+    np.testing.assert_array_equal(with_it.outputs[0][0], program.run({"x": pack_bits(q[0] > 0, 8)})["out0"])
+    assert with_it.measured is not None and without.measured is not None
+    counted = with_it.measured.typical - without.measured.typical
+    assert counted == exactly
+    assert counted <= per_mac * 9 * conv.bits * conv.outs
+
+
+def windows() -> list[Conv]:
+    """Windows of all numbers of bytes that have code of their own, with and without passes of nine before; borders,
+    strides, odd numbers of channels and outputs, and rows of a pixel or of many."""
+    row = Window((1, 3), before=(0, 1), after=(0, 1))
+    found = [Conv((1, 12), 8 * n, 7 + n, Window((1, 1)), False) for n in range(1, 19)]
+    found += [Conv((1, 5), 8 * n, 3, Window((1, 1))) for n in range(19, 28)]
+    found += [Conv((4, 5), c, o, classes=True) for c, o in ((1, 1), (5, 8), (8, 16), (16, 10), (24, 9), (32, 8))]
+    found += [Conv((7, 7), 16, 8, Window((3, 2), (2, 3), (1, 1), (1, 0), (2, 1))), Conv((1, 1), 16, 24)]
+    found += [Conv((1, 70), 16, 5, row, True), Conv((1, 59), 16, 5, row, True), Conv((6, 6), 8, 8, Window((5, 5)))]
+    largest = max(found, key=lambda c: c.bits)
+    return [largest, *(c for c in found if c is not largest)]
+
+
+@pytest.mark.parametrize("flags", [(), NO_ASM], ids=["asm", "in C"])
+def test_convolutions_of_all_shapes(flags: tuple[str, ...]) -> None:
+    """The assembly, and the C that stands for it, on the chip against numpy."""
+    convs = windows()
+    q = np.random.default_rng(3).choice([-1, 1], (2, convs[0].bits))
+    for some in (convs[:1] + convs[i::4] for i in range(1, 5)):
+        program = convolutions(some)
+        ran = measure(program, q, flags, "atmega1284p")
+        for i, sample in enumerate(q):
+            expected = program.run({"x": pack_bits(sample > 0, 8)})
+            for number, out in enumerate(ran.outputs):
+                np.testing.assert_array_equal(out[i], expected[f"out{number}"], err_msg=str(some[number]))
 
 
 @pytest.mark.parametrize("grid", [{"input": "uint8"}, {"input": "int8", "scale": "1/100"}], ids=str)

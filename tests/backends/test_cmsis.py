@@ -16,6 +16,7 @@ from bnncompiler import Compilation
 from bnncompiler.backends.cmsis import CMSIS, STRIP, CortexMCosts
 from bnncompiler.backends.cmsis_targets import CHIPS, CORES, core_of
 from bnncompiler.costs import Cost
+from bnncompiler.errors import UsageError
 from bnncompiler.ir import Array
 from bnncompiler.machines import qemu, records
 from bnncompiler.machines.host import FLAGS
@@ -98,6 +99,20 @@ def test_targets_have_a_core_and_its_memory() -> None:
     machine = CMSIS.machine(rp2040)
     assert isinstance(machine, CortexM) and machine.core == "cortex-m0plus"
     assert CMSIS.target("cortex-m0plus").costs == rp2040.costs != CMSIS.target("cortex-m4").costs
+
+
+@pytest.mark.parametrize(
+    ("spelled", "name"),
+    [("m0plus", "cortex-m0plus"), ("Cortex-M0+", "cortex-m0plus"), ("M4", "cortex-m4"), ("STM32F411", "stm32f411")],
+)
+def test_targets_as_people_spell_them(spelled: str, name: str) -> None:
+    assert CMSIS.target(spelled).name == name
+
+
+@pytest.mark.parametrize("unknown", ["", "cortex", "m", "m5", "4"])
+def test_what_is_only_a_part_of_a_name_is_no_target(unknown: str) -> None:
+    with pytest.raises(UsageError, match="it has cortex-m4, cortex-m0, "):
+        CMSIS.target(unknown)
 
 
 # --- compilers
@@ -187,6 +202,15 @@ def test_convolutions_meet_their_goal(target: str, channels: int, most: float) -
 def test_a_first_layer_of_bytes_meets_its_goal() -> None:
     """With slicing the bytes into planes."""
     assert instructions(dense(), "cortex-m4", "slice", input="uint8") <= 1.4
+
+
+@pytest.mark.parametrize(("target", "most"), [("cortex-m0plus", 8.0), ("cortex-m4", 5.3), ("cortex-m55", 5.0)])
+def test_a_first_layer_of_few_bytes_has_no_planes(target: str, most: float) -> None:
+    """Nine taps are too few to list what is 1 in each plane; with gathering, thresholds and putting."""
+    b = Builder()
+    y = b("Conv", b.input("x", ["N", 1, 8, 8]), signs(32, 1, 3, 3))
+    model = b.model(b("Sign", b("Add", y, offset(32, 1, 1))))
+    assert instructions(model, target, "dense_signs", input="uint8") <= most
 
 
 @pytest.mark.parametrize("model", [dense(), conv(64), conv(128)], ids=["dense", "conv64", "conv128"])

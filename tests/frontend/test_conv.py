@@ -460,7 +460,7 @@ Build = Callable[[Builder, str], str | Sequence[str]]
         (lambda b, x: b("Pad", x, ints(1, 0, 0, 0, 0, 0, 0, 0)), "runs over the batch"),
         (lambda b, x: b("Pad", x, ints(*[0, 0, 1, 1] * 2), b("ReduceMax", x, keepdims=0)), "runs over the"),
         (lambda b, x: b("Pad", b("Conv", x, floats(3, 2, 1, 1)), ints(0, 1, 1, 0, 0, 1, 0, 0)), "over the channels"),
-        (lambda b, x: b("ReduceMean", b("Conv", x, floats(3, 2, 1, 1)), axes=[1]), "over the channels"),
+        (lambda b, x: b("ReduceMean", b("Conv", x, floats(3, 2, 1, 1)), axes=[1, 2]), "over the channels"),
         (lambda b, x: b("ReduceMean", x), "runs over"),
         (lambda b, x: b("ReduceMean", x, axes=[0]), "runs over the batch"),
         (lambda b, x: b("ReduceSum", b("Cast", x, to=6), ints(2, 3)), "sums int32 integers"),

@@ -162,6 +162,15 @@ BNN_INLINE void bnn_store(void *y, bnn_type type, bnn_size i, int32_t value)
     }
 }
 
+/* y[to + i] = x[from + i] for n elements, which y's type holds; x and y do not overlap. */
+BNN_INLINE void bnn_copy(const void *x, bnn_type x_type, bnn_size from, bnn_size n, void *y,
+                         bnn_type y_type, bnn_size to)
+{
+    for (bnn_size i = 0; i < n; ++i) {
+        bnn_store(y, y_type, to + i, bnn_load(x, x_type, from + i));
+    }
+}
+
 /* The two's complement value of v. Sums run modulo 2^32, where no order of additions overflows,
  * and end here. */
 BNN_INLINE int32_t bnn_signed(uint32_t v)
@@ -349,10 +358,37 @@ BNN_INLINE int64_t bnn_floor_shift(int64_t v, unsigned shift)
  * y may begin where x begins if its elements are not larger: y[i] is written after x[i] is read. */
 
 /* A bias, of a type that may have 64 bits. */
-static int64_t bnn_rom_bias(const void BNN_ROM *bias, bnn_type type, bnn_size i)
+BNN_INLINE int64_t bnn_rom_bias(const void BNN_ROM *bias, bnn_type type, bnn_size i)
 {
     return type == BNN_S64 ? bnn_rom_s64((const int64_t BNN_ROM *)bias + i)
                            : bnn_rom_load(bias, type, i);
+}
+
+/* The result for a value by the pieces of a row. */
+BNN_INLINE int32_t bnn_requantized(int32_t value, const void BNN_ROM *start, bnn_type start_type,
+                                   const void BNN_ROM *multiplier, bnn_type multiplier_type,
+                                   const void BNN_ROM *bias, bnn_type bias_type, bnn_size row,
+                                   bnn_size pieces, unsigned shift, int32_t lo, int32_t hi)
+{
+    bnn_size piece = row * pieces;
+    int32_t factor;
+    int64_t added;
+    if (pieces == 2u) {
+        /* Not an index that is a truth value: gcc 12.2 vectorizes that wrong (-O3 -mavx2). */
+        const int upper = value >= bnn_rom_load(start, start_type, row);
+        factor = upper ? bnn_rom_load(multiplier, multiplier_type, piece + 1u)
+                       : bnn_rom_load(multiplier, multiplier_type, piece);
+        added = upper ? bnn_rom_bias(bias, bias_type, piece + 1u)
+                      : bnn_rom_bias(bias, bias_type, piece);
+    } else {
+        for (bnn_size k = 1; k < pieces; ++k) {
+            piece += value >= bnn_rom_load(start, start_type, row * (pieces - 1u) + k - 1u);
+        }
+        factor = bnn_rom_load(multiplier, multiplier_type, piece);
+        added = bnn_rom_bias(bias, bias_type, piece);
+    }
+    const int64_t scaled = bnn_floor_shift((int64_t)value * factor + added, shift);
+    return scaled < lo ? lo : scaled > hi ? hi : (int32_t)scaled;
 }
 
 BNN_KERNEL void bnn_requantize(const void *x, bnn_type x_type, bnn_size n,
@@ -362,18 +398,16 @@ BNN_KERNEL void bnn_requantize(const void *x, bnn_type x_type, bnn_size n,
                                bnn_size pieces, unsigned shift, int32_t lo, int32_t hi, void *y,
                                bnn_type y_type)
 {
-    bnn_size row = 0;
-    for (bnn_size i = 0; i < n; ++i) {
-        const int32_t value = bnn_load(x, x_type, i);
-        bnn_size piece = row * pieces;
-        for (bnn_size k = 1; k < pieces; ++k) {
-            piece += value >= bnn_rom_load(start, start_type, row * (pieces - 1u) + k - 1u);
+    /* Inner loops over neighbouring rows, or over elements that have one row, can be vectorized. */
+    const bnn_size run = rows == 1u ? n : rows;
+    for (bnn_size i = 0; i < n; i += run) {
+        const bnn_size end = n - i < run ? n : i + run;
+        for (bnn_size j = i; j < end; ++j) {
+            const int32_t result = bnn_requantized(
+                bnn_load(x, x_type, j), start, start_type, multiplier, multiplier_type, bias,
+                bias_type, rows == 1u ? 0 : j - i, pieces, shift, lo, hi);
+            bnn_store(y, y_type, j, result);
         }
-        const int64_t product = (int64_t)value * bnn_rom_load(multiplier, multiplier_type, piece);
-        const int64_t sum = product + bnn_rom_bias(bias, bias_type, piece);
-        const int64_t scaled = bnn_floor_shift(sum, shift);
-        bnn_store(y, y_type, i, scaled < lo ? lo : scaled > hi ? hi : (int32_t)scaled);
-        row = row + 1u < rows ? row + 1u : 0u;
     }
 }
 

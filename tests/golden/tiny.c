@@ -162,6 +162,15 @@ BNN_INLINE void bnn_store(void *y, bnn_type type, bnn_size i, int32_t value)
     }
 }
 
+/* y[to + i] = x[from + i] for n elements, which y's type holds; x and y do not overlap. */
+BNN_INLINE void bnn_copy(const void *x, bnn_type x_type, bnn_size from, bnn_size n, void *y,
+                         bnn_type y_type, bnn_size to)
+{
+    for (bnn_size i = 0; i < n; ++i) {
+        bnn_store(y, y_type, to + i, bnn_load(x, x_type, from + i));
+    }
+}
+
 /* The two's complement value of v. Sums run modulo 2^32, where no order of additions overflows,
  * and end here. */
 BNN_INLINE int32_t bnn_signed(uint32_t v)
@@ -276,20 +285,83 @@ BNN_INLINE unsigned bnn_reached(int32_t value, const void BNN_ROM *at, bnn_type 
  * Elements of neighbouring rows are taken together, in a form that compilers vectorize. y may begin
  * where x begins: a word is written when the integers that lie there have been read. */
 
+#if defined(__SSE2__) && BNN_WORD_BITS == 64
+#include <emmintrin.h>
+#define BNN_BYTES 16u
+
+/* The bits of BNN_BYTES elements, of which `lanes` are there: first a byte each, then the upper
+ * bits of all bytes. */
+BNN_INLINE bnn_word bnn_threshold_bytes(const void *x, bnn_type x_type, bnn_size i, bnn_size lanes,
+                                        const void BNN_ROM *at, bnn_type at_type, bnn_size row,
+                                        bnn_size step, bnn_size count)
+{
+    uint8_t reached[BNN_BYTES] = {0};
+    for (bnn_size j = 0; j < lanes; ++j) {
+        const int32_t value = bnn_load(x, x_type, i + j);
+        reached[j] = (uint8_t)bnn_reached(value, at, at_type, (row + j * step) * count, count);
+    }
+    const void *const bytes = reached;
+    const __m128i upper = _mm_slli_epi16(_mm_loadu_si128((const __m128i *)bytes), 7);
+    return (bnn_word)(unsigned)_mm_movemask_epi8(upper);
+}
+
+BNN_INLINE bnn_word bnn_threshold_bits(const void *x, bnn_type x_type, bnn_size i, bnn_size lanes,
+                                       const void BNN_ROM *at, bnn_type at_type, bnn_size row,
+                                       bnn_size step, bnn_size count)
+{
+    const bnn_size whole = lanes - lanes % BNN_BYTES;
+    bnn_word bits = 0;
+    for (bnn_size j = 0; j < whole; j += BNN_BYTES) {
+        bits |= bnn_threshold_bytes(x, x_type, i + j, BNN_BYTES, at, at_type, row + j * step, step,
+                                    count)
+                << j;
+    }
+    if (whole < lanes) {
+        bits |= bnn_threshold_bytes(x, x_type, i + whole, lanes - whole, at, at_type,
+                                    row + whole * step, step, count)
+                << whole;
+    }
+    return bits;
+}
+#else
+/* The bits of `lanes` elements from x[i] on; the first one's row is `row`, and that of each further
+ * one `step` rows on. */
+BNN_INLINE bnn_word bnn_threshold_bits(const void *x, bnn_type x_type, bnn_size i, bnn_size lanes,
+                                       const void BNN_ROM *at, bnn_type at_type, bnn_size row,
+                                       bnn_size step, bnn_size count)
+{
+    bnn_word bits = 0;
+    for (bnn_size j = 0; j < lanes; ++j) {
+        const int32_t value = bnn_load(x, x_type, i + j);
+        const bnn_size first = (row + j * step) * count;
+        bits |= bnn_bit(bnn_reached(value, at, at_type, first, count) & 1u, j);
+    }
+    return bits;
+}
+#endif
+
 BNN_KERNEL void bnn_threshold(const void *x, bnn_type x_type, bnn_size n, const void BNN_ROM *at,
                               bnn_type at_type, bnn_size rows, bnn_size count, bnn_word *y)
 {
+    /* So many neighbouring rows can be taken together wherever a word begins. */
+    const bnn_size even = rows & (~rows + 1u);
+    const bnn_size chunk = even < BNN_WORD_BITS ? even : BNN_WORD_BITS;
+    const bnn_size step = rows == 1u ? 0u : 1u;
     bnn_size row = 0;
     for (bnn_size i = 0; i < n; i += BNN_WORD_BITS) {
         const bnn_size lanes = bnn_lanes(n, i);
         bnn_word bits = 0;
-        if (rows - row >= lanes) {
-            for (bnn_size j = 0; j < lanes; ++j) {
-                const int32_t value = bnn_load(x, x_type, i + j);
-                const bnn_size first = (row + j) * count;
-                bits |= bnn_bit(bnn_reached(value, at, at_type, first, count) & 1u, j);
+        if (step == 0 || rows - row >= lanes) {
+            bits = bnn_threshold_bits(x, x_type, i, lanes, at, at_type, row, step, count);
+            row = step == 0 || row + lanes == rows ? 0u : row + lanes;
+        } else if (chunk >= 8u) {
+            for (bnn_size j = 0; j < lanes; j += chunk) {
+                const bnn_size run = lanes - j < chunk ? lanes - j : chunk;
+                const bnn_word part =
+                    bnn_threshold_bits(x, x_type, i + j, run, at, at_type, row, step, count);
+                bits = (bnn_word)(bits | (bnn_word)(part << j));
+                row = row + chunk < rows ? row + chunk : 0u;
             }
-            row = row + lanes < rows ? row + lanes : 0u;
         } else {
             for (bnn_size j = 0; j < lanes; ++j) {
                 const int32_t value = bnn_load(x, x_type, i + j);

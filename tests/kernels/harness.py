@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bnncompiler import calls, convolution_calls, map_calls, move_calls, overlap, row_calls
+from bnncompiler import calls, column_calls, convolution_calls, map_calls, move_calls, overlap, row_calls
 from bnncompiler.ir import Array
 from bnncompiler.program import Buffer, Call, Memory, Table, Typed, data_of
 
@@ -31,6 +31,7 @@ def _concrete(kind: type[Call]) -> set[type[Call]]:
 CALLS: list[type[Call]] = sorted(_concrete(Call) - LOOPS - {convolution_calls.ConvolveRow}, key=lambda c: c.__name__)
 TYPES = ["uint8_t", "int8_t", "uint16_t", "int16_t", "int32_t"]
 ENUMERATORS = [*TYPES, "int64_t"]  # of bnn_type, in order
+KINDS = dict(zip(ENUMERATORS, ("BNN_U8", "BNN_S8", "BNN_U16", "BNN_S16", "BNN_S32", "BNN_S64"), strict=True))
 
 _SOURCE = r"""
 #include "bnn_kernels.h"
@@ -195,11 +196,49 @@ class Harness:
         if isinstance(data, Table):
             return np.ascontiguousarray(data.values, Buffer("", data.ctype, 0).dtype(self.word_bits)).tobytes()
         size = data.bytes(self.word_bits)
-        if name == "y" and data.name not in memory:
+        if name in ("y", "scratch") and data.name not in memory:
             return b"\xa5" * size
         content = np.ascontiguousarray(memory[data.name], data.dtype(self.word_bits)).tobytes()
         assert len(content) == size
         return content
+
+
+def check_constant(folder: Path, command: str, cases: Sequence[tuple[Call, Memory]], *flags: str) -> None:
+    """Run calls as generated code has them, on constant tables, types and numbers, and compare with numpy."""
+    kernels = dict.fromkeys(call.kernel() for call, _ in cases)
+    functions = [_constant(f"case{i}", call, memory) for i, (call, memory) in enumerate(cases)]
+    body = "".join(f"    case{i}();\n" for i in range(len(cases)))
+    text = ["#define BNN_KERNEL static", "#include <stdio.h>", *(f'#include "{k}.c"' for k in kernels), *functions]
+    (folder / "constant.c").write_text("\n".join(text) + f"\nint main(void)\n{{\n{body}    return 0;\n}}\n")
+    include = [f"-I{KERNELS / 'c99'}", f"-I{KERNELS}"]
+    subprocess.run([command, "-std=c99", *flags, *include, "constant.c", "-o", "constant"], cwd=folder, check=True)
+    lines = subprocess.run([folder / "constant"], capture_output=True, text=True, check=True).stdout.splitlines()
+    for (call, memory), line in zip(cases, lines, strict=True):
+        y = call.buffers["y"]
+        expected = {name: content.copy() for name, content in memory.items()}
+        call.run(expected, 64)
+        np.testing.assert_array_equal(np.array(line.split(), y.dtype(64)), expected[y.name], err_msg=_show(call))
+
+
+def _constant(name: str, call: Call, memory: Memory) -> str:
+    """A function that makes one call with constant arguments and prints what it leaves in ``y``."""
+    declared, arguments = [], []
+    for field, value in call.arguments():
+        data = data_of(value)
+        if data is None:
+            arguments.append("NULL" if value is None else str(value))
+            continue
+        values = data.values if isinstance(data, Table) else memory.get(data.name, np.zeros(data.count, np.int64))
+        ctype = ("const " if isinstance(data, Table) else "") + data.ctype
+        items = ", ".join(f"(({data.ctype}){v}{'u' if v > 2**31 else ''})" for v in values.tolist()) or "0"
+        declared.append(f"    static {ctype} {field}[] = {{{items}}};")
+        arguments.append(field + (f", {KINDS[data.ctype]}" if isinstance(value, Typed) else ""))
+    y = call.buffers["y"]
+    form = "%llu" if y.ctype == "bnn_word" else "%lld"
+    kind = "unsigned long long" if y.ctype == "bnn_word" else "long long"
+    printed = f'    for (int i = 0; i < {y.count}; ++i) printf("{form} ", ({kind})y[i]);\n    printf("\\n");'
+    call_line = f"    {call.kernel()}({', '.join(arguments)});"
+    return "\n".join([f"static void {name}(void)", "{", *declared, call_line, printed, "}"])
 
 
 def _show(call: Call) -> str:
@@ -215,4 +254,15 @@ def limits(ctype: str) -> tuple[int, int]:
     return int(info.min), int(info.max)
 
 
-__all__ = ["CALLS", "TYPES", "Harness", "build", "calls", "limits", "move_calls", "table"]
+__all__ = [
+    "CALLS",
+    "TYPES",
+    "Harness",
+    "build",
+    "calls",
+    "check_constant",
+    "column_calls",
+    "limits",
+    "move_calls",
+    "table",
+]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bnncompiler import convolution_calls, map_calls, nibble_calls, overlap, row_calls
+from bnncompiler import convolution_calls, limb_calls, map_calls, nibble_calls, overlap, row_calls
 from bnncompiler.backends.cmsis import STRIP
 from bnncompiler.calls import (
     Argmax,
@@ -34,12 +34,16 @@ from bnncompiler.calls import (
     TopValues,
     Unpack,
 )
+from bnncompiler.column_calls import ConvolveColumns, column_weights
 from bnncompiler.convolution_calls import ConvolveRow, PoolRow
+from bnncompiler.costs import Span
 from bnncompiler.ir import Array
+from bnncompiler.limb_calls import DenseLimbs
 from bnncompiler.map_calls import (
     AddBorder,
     GatherBits,
     GatherIntegers,
+    GatherRow,
     MaxPoolBits,
     MaxPoolIntegers,
     PutBits,
@@ -65,7 +69,7 @@ from bnncompiler.sliced_calls import (
 from bnncompiler.tiled_calls import DenseTiled, DenseTiledThreshold, tiles
 from bnncompiler.window import Window
 from tests.conftest import SANITIZERS, need
-from tests.kernels.harness import CALLS, KERNELS, TYPES, Harness, build, limits, table
+from tests.kernels.harness import CALLS, KERNELS, TYPES, Harness, build, check_constant, limits, table
 
 WIDTHS = [*range(1, 131), 191, 192, 193, 784]
 CHANNELS = [*range(1, 71), 96, 128]
@@ -341,6 +345,24 @@ def dense_wide(rng: np.random.Generator, n: int, word_bits: int, memory: Memory)
     return DenseWide(*ABOUT, x, w, n, outs, int(rng.integers(0, 63)), Buffer("y", "int32_t", outs))
 
 
+def dense_limbs(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    """Inputs and weights of so many bits that they need one limb or two, at the edges of what they can be."""
+    outs, pixels, x_bits = int(rng.integers(1, 40)), int(rng.integers(1, 10)), int(rng.choice([7, 8, 15, 16, 24, 28]))
+    largest, most = (1 << x_bits) - 1, (1 << int(rng.choice([7, 11, 12, 15, 23]))) - 1
+    ctype = next(c for c in ("uint8_t", "int16_t", "uint16_t", "int32_t") if largest <= limits(c)[1])
+    lo = max(-largest, limits(ctype)[0])
+    memory["x"] = np.clip(integers(rng, "int32_t", pixels * n), lo, largest)
+    w = np.clip(integers(rng, "int32_t", outs * n), -most, most).reshape(outs, n)
+    shift = int(rng.integers(0, limb_calls.MOST_SHIFT + 1))
+    found = limb_calls.limbs(largest, w, shift)
+    assert found is not None
+    values = table(limb_calls.weight_limbs(w, found.w), "int16_t")
+    memory["scratch"] = np.zeros(limb_calls.ROWS * (n + n % 2), np.int16)
+    scratch, y = Buffer("scratch", "int16_t", len(memory["scratch"])), Buffer("y", "int32_t", pixels * outs)
+    x = Typed(Buffer("x", ctype, pixels * n))
+    return DenseLimbs(*ABOUT, x, values, found.x, found.w, found.most, n, outs, pixels, shift, scratch, y)
+
+
 def top_indices(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     x, k = few(rng, n, memory), int(rng.integers(1, n + 1))
     return TopIndices(*ABOUT, x, n, k, Buffer("y", "int32_t", k))
@@ -441,6 +463,16 @@ def gather_integers(rng: np.random.Generator, n: int, word_bits: int, memory: Me
     return GatherIntegers(*ABOUT, x, height, width, n, group, count, *geometry(window), fill, *place, y)
 
 
+def gather_row(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    height, width = map(int, rng.integers(1, 6, 2))
+    x, ctype = source(rng, height * width * n, memory)
+    window = a_window(rng, height, width)
+    rows, columns = window.positions((height, width, n))
+    y = Typed(Buffer("y", ctype, columns * window.kernel[0] * window.kernel[1] * n))
+    fill, row = int(integers(rng, ctype, 1)[0]), int(rng.integers(rows))
+    return GatherRow(*ABOUT, x, height, width, n, *geometry(window), fill, row, columns, y)
+
+
 def put_bits(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     """Before the pixel lie those before it; the words that it begins hold anything."""
     rows, columns, planes = map(int, rng.integers(1, [6, 6, 5]))
@@ -483,6 +515,36 @@ def pool_row(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -
     memory["x"] = pack_bits(bits(rng, columns * n), word_bits)
     x = Buffer("x", "bnn_word", words(columns * n, word_bits))
     return PoolRow(*ABOUT, x, columns, n, pool_w, Buffer("y", "bnn_word", words(-(-columns // pool_w) * n, word_bits)))
+
+
+def convolve_columns(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    height, width, outs = map(int, rng.integers(1, [6, 9, 40]))
+    window = a_window(rng, height, width)
+    window = replace(window, dilation=(window.dilation[0], 1))
+    rows, columns = window.positions((height, width))
+    taps = window.kernel[0] * window.kernel[1] * n
+    classes, down = int(rng.integers(1, columns + 1)), int(rng.integers(1, 4))
+    limit = np.clip(taps // 2 + rng.integers(-9, 10, (down, -(-outs // 2), classes, 2)), 0, taps + 1)
+    limit[rng.random(limit.shape) < 0.05] = taps + 1
+    by_row, by_column = rng.integers(0, down, rows), a_run_each(rng, classes, columns)
+    tables = [None if classes * down == 1 else table(t, "uint8_t") for t in (by_row, by_column)]
+    limit.reshape(down, -1, classes, 2)[:, -1, :, outs % 2 or 2 :] = 0
+    w = column_weights(bits(rng, outs, *window.kernel, n), word_bits)
+    memory["x"] = pack_bits(bits(rng, height * width * n), word_bits)
+    x, y = (
+        Buffer(b, "bnn_word", words(size, word_bits)) for b, size in (("x", height * width * n), ("y", columns * outs))
+    )
+    scratch = Buffer("scratch", "bnn_word", ConvolveColumns.scratch_words(Span(n, window, columns), word_bits))
+    ctype = "uint8_t" if taps < 255 else "int16_t"
+    numbers = height, width, n, *geometry(window), int(rng.integers(rows)), columns, outs
+    stored = table(w, "bnn_word"), Typed(table(limit, ctype))
+    return ConvolveColumns(*ABOUT, x, *numbers, tables[0], tables[1], classes, *stored, scratch, y)
+
+
+def a_run_each(rng: np.random.Generator, classes: int, columns: int) -> Array:
+    """Classes in order, each of some neighbouring columns."""
+    starts = np.sort(rng.choice(columns - 1, classes - 1, replace=False)) + 1 if classes > 1 else np.zeros(0)
+    return np.asarray(np.searchsorted(starts, np.arange(columns), side="right"))
 
 
 def rows_of_pixels(
@@ -635,13 +697,14 @@ MAKERS: dict[type[Call], Callable[[np.random.Generator, int, int, Memory], Call]
     DenseSelect: dense_select, DenseTiled: dense_tiled, DenseTiledThreshold: dense_tiled_threshold,
     DenseSliced: dense_sliced, DenseSlicedThreshold: dense_sliced_threshold,
     DenseSlicedBorder: dense_sliced_border, DenseSlicedPlanes: dense_sliced_planes,
-    DenseTernary: dense_ternary, DenseThreshold: dense_threshold, DenseWide: dense_wide,
+    DenseLimbs: dense_limbs, DenseTernary: dense_ternary, DenseThreshold: dense_threshold, DenseWide: dense_wide,
     DenseXnor: dense_xnor, LoadBits: load_bits,
     Lookup: lookup, Requantize: requantize, Scale: scale, Slice: slice_, Steps: steps, Threshold: threshold,
     TopIndices: top_indices, TopValues: top_values,
     Unpack: unpack, AddBorder: add_border, GatherBits: gather_bits, GatherIntegers: gather_integers,
-    ConvolveRowSliced: convolve_row_sliced,
-    PoolRow: pool_row, PutPooled: put_pooled, SlideBits: slide_bits, SlideIntegers: slide_integers,
+    ConvolveColumns: convolve_columns, ConvolveRowSliced: convolve_row_sliced,
+    GatherRow: gather_row, PoolRow: pool_row, PutPooled: put_pooled,
+    SlideBits: slide_bits, SlideIntegers: slide_integers,
     MaxPoolBits: max_pool_bits, MaxPoolIntegers: max_pool_integers, PutBits: put_bits, PutIntegers: put_integers,
     AddIntegers: elementwise(AddIntegers), MulIntegers: elementwise(MulIntegers), ConcatBits: concat_bits,
     ConvolveNibbles: convolve_nibbles, SumNibbles: sum_nibbles,
@@ -649,8 +712,8 @@ MAKERS: dict[type[Call], Callable[[np.random.Generator, int, int, Memory], Call]
 }  # fmt: skip
 
 
-IN_PLACE = (AddIntegers, Argmax, Lookup, MaxPoolBits, MaxPoolIntegers, MulIntegers, Requantize, Scale, Slice,
-            Threshold, Unpack)  # fmt: skip
+IN_PLACE = (AddIntegers, Argmax, ConcatIntegers, Lookup, MaxPoolBits, MaxPoolIntegers, MulIntegers, Requantize,
+            Scale, Slice, Threshold, Unpack)  # fmt: skip
 
 
 def cases(kind: type[Call], word_bits: int) -> Iterator[Case]:
@@ -665,6 +728,8 @@ def cases(kind: type[Call], word_bits: int) -> Iterator[Case]:
 
 
 ON_CORTEX_M = [c for c in CALLS if (KERNELS / "cmsis" / f"{c.kernel()}.c").exists() or c is DenseSlicedBorder]
+
+ON_AVR = [c for c in CALLS if (KERNELS / "avr" / f"{c.kernel()}.c").exists()]
 
 
 def test_every_kernel_has_a_test() -> None:
@@ -682,13 +747,29 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Harness:
     return build(tmp_path_factory.mktemp("vectors"), need("gcc"), 64, "-O3", "-march=native")
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [ConvolveNibbles, SumNibbles, DenseTiled, DenseTiledThreshold, DenseColumns, Threshold],
-    ids=lambda c: c.kernel(),
-)
+@pytest.mark.parametrize("kind", CALLS, ids=lambda c: c.kernel())
 def test_vector_instructions_compute_the_same(vectors: Harness, kind: type[Call]) -> None:
     vectors.check(list(cases(kind, 64)))
+
+
+@pytest.mark.parametrize("kind", [Requantize, Threshold, Steps, Scale, Lookup, DenseLimbs], ids=lambda c: c.kernel())
+def test_kernel_is_the_same_with_constant_arguments(kind: type[Call], tmp_path: Path) -> None:
+    """As generated code calls it: compilers vectorize a kernel whose types and sizes they know in other ways."""
+    chosen = [c for c in cases(kind, 64) if sum(b.count for b in c[0].buffers.values()) > 100][::9]
+    assert len(chosen) > 5
+    check_constant(tmp_path, need("gcc"), chosen, "-O3", "-march=native")
+
+
+@pytest.mark.parametrize("start", [[0], [-7, 900]])
+def test_a_relu_on_a_stream_with_constant_arguments(start: list[int], tmp_path: Path) -> None:
+    """Gcc 12.2 made other results of a table that is read at an index which is a truth value."""
+    x = np.random.default_rng(0).integers(-(2**23), 2**23, 1000).astype(np.int32)
+    pieces = len(start) + 1
+    tables = (start, [0, 1046472964, 31415926][:pieces], [2**29] * pieces)
+    at, factor, bias = (Typed(Table(f"t{i}", "int32_t", np.array(t))) for i, t in enumerate(tables))
+    source, y = (Typed(Buffer(name, "int32_t", len(x))) for name in "xy")
+    call = Requantize(*ABOUT, source, len(x), at, factor, bias, 1, pieces, 30, 0, 2**23 - 1, y)
+    check_constant(tmp_path, need("gcc"), [(call, {"x": x})], "-O3", "-march=native")
 
 
 @pytest.fixture(scope="module")
@@ -702,6 +783,17 @@ def test_kernel_for_cortex_m_computes_its_meaning(cortex_m: Harness, kind: type[
     cortex_m.check(list(cases(kind, 32)))
     if kind in IN_PLACE:
         cortex_m.check([case for case in cases(kind, 32) if overlap.timeline(case[0], 32)], in_place=True)
+
+
+@pytest.fixture(scope="module")
+def avr(compiler: tuple[str, tuple[str, ...]], tmp_path_factory: pytest.TempPathFactory) -> Harness:
+    """The kernels for AVR without assembly."""
+    return build(tmp_path_factory.mktemp("avr"), compiler[0], 8, *compiler[1], port="avr")
+
+
+@pytest.mark.parametrize("kind", ON_AVR, ids=lambda kind: kind.kernel())
+def test_kernel_for_avr_computes_its_meaning(avr: Harness, kind: type[Call]) -> None:
+    avr.check(list(cases(kind, 8)))
 
 
 @pytest.mark.parametrize("kind", IN_PLACE, ids=lambda kind: kind.kernel())

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnncompiler import blur, interpreter, ops, sampling
-from bnncompiler.ir import Domain, Graph, TensorType, rows
+from bnncompiler.ir import Domain, Graph, Node, TensorType, rows
 from bnncompiler.oracle import ChannelFunction
 from bnncompiler.passes import (
     BinarizeWeights,
@@ -81,6 +81,49 @@ def test_wide_curves_become_a_stream_and_a_table() -> None:
     q = rng.integers(-(10**5), 10**5, size=(200, 40))
     new, old = (interpreter.real(g.outputs[0], interpreter.run(g, {"x": q})[g.outputs[0]]) for g in (done, graph))
     assert np.abs(new - old).max() <= done.outputs[0].domain.error.max() < 0.1
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_region_is_cut_where_all_ways_to_its_curve_pass(swapped: bool) -> None:
+    x = graphs.source(40, Domain(rows(0.01), rows(0), rows(-(10**5)), rows(10**5)))
+    scaled = graphs.chain(x, ("Mul", (np.linspace(0.5, 2, 40),)), name="scaled")
+    curve = graphs.chain(scaled, ("Sigmoid", ()), name="curve")
+    above = ops.Elementwise("above", "Greater", (scaled, graphs.constant(3.0)), "bool")
+    factors = (curve, scaled) if swapped else (scaled, curve)
+    gated = ops.Elementwise("gated", "Mul", factors, "float32")
+    sink = ops.Elementwise("sink", "Where", (above, scaled, gated), "float32")  # its first operand is a comparison
+    done = run_pipeline(Graph("g", (x,), (sink,)), pipeline())
+    assert [n.op for n in done.nodes()] == ["input", "requantize", "lookup"]
+
+
+def test_rows_whose_sums_are_too_long_by_a_bit_lose_it() -> None:
+    reach = 2**23 - 1
+    x = graphs.source(24, Domain(rows(2.0**-10), rows(0), rows(-reach), rows(reach)))
+    weight = np.where(np.arange(24) % 2, 16, -15).astype(np.float32)[None]  # integers: 2**31 < 372 * reach < 2**32
+    before = ops.Dense("fc", x, weight)
+    done = QuantizeWeights()(Graph("g", (x,), (before,))).outputs[0]
+    assert done.type.domain is not None
+    q = np.random.default_rng(0).integers(-reach, reach + 1, size=(50, 24))
+    sums = interpreter.run(Graph("g", (x,), (done,)), {"x": q})[done]
+    off = np.abs(done.domain.real(sums) - x.domain.real(q) @ weight.T.astype(np.float64)).max()
+    assert off <= done.domain.error.max()
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_values_side_by_side_on_scales_far_apart_get_one(moved: bool) -> None:
+    fine, coarse = (
+        ops.Input(n, TensorType((8,), domain=Domain(rows(s), rows(0), rows(-r), rows(r))))
+        for n, s, r in (("fine", 1e-6, 2**23), ("coarse", 0.5, 64))
+    )
+    joined: Node = ops.Concat("joined", (fine, coarse))
+    joined = ops.Permute("moved", joined, np.arange(15, -1, -1)) if moved else joined
+    weight = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
+    before = Graph("g", (fine, coarse), (ops.Dense("fc", joined, weight),))
+    after = run_pipeline(before, pipeline())
+    rng = np.random.default_rng(1)
+    inputs = {n.name: rng.integers(-n.domain.bounds[1], n.domain.bounds[1] + 1, size=(40, 8)) for n in (fine, coarse)}
+    old, new = (interpreter.real(g.outputs[0], interpreter.run(g, inputs)[g.outputs[0]]) for g in (before, after))
+    assert np.abs(old - new).max() <= after.outputs[0].domain.error.max() < 0.1  # of up to 200
 
 
 @pytest.mark.parametrize("wide", [False, True])

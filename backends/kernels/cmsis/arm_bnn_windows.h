@@ -122,7 +122,8 @@ ARM_BNN_SHARED void arm_bnn_count_window(const arm_bnn_windows *windows, const b
     arm_bnn_vector sum[3], eight, sixteen, digit5, digit6, digit7, a, b;
     eight = sixteen = digit5 = digit6 = digit7 = sum[0] = sum[1] = sum[2] = vdupq_n_u32(0);
     for (bnn_size j = 0; j < columns + 1u; ++j) {
-        const bnn_u16 *const list = j < columns ? windows->lists + place * windows->room : windows->rest;
+        const bnn_u16 *const own = windows->lists + place * windows->room;
+        const bnn_u16 *const list = j < columns ? own : windows->rest;
         const bnn_size groups = list[0] / 32u;
         if (groups != 0) {
             arm_bnn_add_rows(j < columns ? from : w, list + 1, groups, sum, carry);
@@ -166,8 +167,9 @@ ARM_BNN_SHARED void arm_bnn_count_window(const arm_bnn_windows *windows, const b
     vst1q_u32(digit + 56, digit7);
 }
 
-/* The sum's digit of three, and the carry. */
-BNN_INLINE arm_bnn_vector arm_bnn_digit_of(arm_bnn_vector a, arm_bnn_vector b, arm_bnn_vector *carry)
+/* The lower digit of a sum of three; the higher one is the new carry. */
+BNN_INLINE arm_bnn_vector arm_bnn_digit_of(arm_bnn_vector a, arm_bnn_vector b,
+                                           arm_bnn_vector *carry)
 {
     const arm_bnn_vector half = veorq_u32(a, b);
     const arm_bnn_vector total = veorq_u32(half, *carry);

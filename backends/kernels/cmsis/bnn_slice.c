@@ -26,7 +26,7 @@ BNN_INLINE void bnn_swap_words(uint32_t *w, unsigned apart, uint32_t mask, unsig
     bnn_swap_bits(w + third + second, w + third + second + apart, mask, by);
 }
 
-/* Bits `first` to first + 7 of 32 integers from the i-th on, as bytes; of those from the n-th on 0. */
+/* Bits `first` to first + 7 of 32 integers from the i-th on, as bytes; 0 from the n-th on. */
 BNN_INLINE void bnn_bytes(const void *x, bnn_type x_type, bnn_size i, bnn_size n, unsigned first,
                           uint32_t *w)
 {
