@@ -48,7 +48,7 @@ static void once(int which, bnn_size n, bnn_size outs)
         bnn_dense_tiled_threshold(x, w, at, BNN_S16, 1, n, outs, y);
         break;
     case 3:
-        bnn_dense_sliced_threshold(x, w, w, 1, 16, n, outs, y);
+        bnn_dense_sliced_threshold(x, w, w, 1, 16, n, outs, scratch, y);
         break;
     case 4:
         bnn_dense_integer(x, BNN_U8, w, BNN_S8, n, outs, sums);
@@ -87,17 +87,18 @@ static void row(int which, bnn_size columns, bnn_size channels, bnn_size outs)
     }
 }
 
-/* A hundred cycles, where the machine is known: additions that wait for each other. */
-static void hundred_cycles(void)
+/* A thousand cycles, where the machine is known: additions that wait for each other, also for those
+ * of the call before. */
+static void thousand_cycles(void)
 {
 #if defined(__x86_64__)
-    unsigned long chain = 0;
-    __asm__ volatile(".rept 100\n\tadd $1, %0\n\t.endr" : "+r"(chain));
+    static unsigned long chain;
+    __asm__ volatile(".rept 1000\n\tadd $1, %0\n\t.endr" : "+r"(chain));
 #endif
 }
 
-/* Seconds of one call, from so many: of the clock where columns < 0, of a dense layer where they are
- * 0, and else of a row of a convolution. */
+/* Seconds of one call, from so many: of the clock where columns < 0, of a dense layer where they
+ * are 0, and else of a row of a convolution. */
 double measure(int which, int columns, int n, int outs, int times)
 {
     static int filled;
@@ -113,7 +114,7 @@ double measure(int which, int columns, int n, int outs, int times)
     for (int i = 0; i < times; ++i) {
         x[i % 2] ^= 1u; /* no call is the same, so that none is left out */
         if (columns < 0) {
-            hundred_cycles();
+            thousand_cycles();
         } else if (columns == 0) {
             once(which, (bnn_size)n, (bnn_size)outs);
         } else {
@@ -121,5 +122,6 @@ double measure(int which, int columns, int n, int outs, int times)
         }
     }
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
-    return ((double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec)) / times;
+    return ((double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec)) /
+           times;
 }

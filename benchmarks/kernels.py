@@ -53,7 +53,7 @@ def _one(
         ratios = [a / b for a, b in zip(taken[kernels[0]], taken[kernel], strict=True)]
         record = {"kernel": kernel, "macs_per_ns": timing.spread([macs / t * 1e-9 for t in taken[kernel]])}
         if clock:
-            by_cycle = [macs / t * c / 100 for t, c in zip(taken[kernel], taken["clock"], strict=True)]
+            by_cycle = [macs / t * c / 1000 for t, c in zip(taken[kernel], taken["clock"], strict=True)]
             record["macs_per_cycle"] = timing.spread(by_cycle)
         yield {**record, "ratio": timing.spread(ratios)}
 
