@@ -2,9 +2,10 @@
  * y[p][o] = floor((sum_i x[p][i] * w[o][i] + 2^shift / 2) / 2^shift), modulo 2^32.
  *
  * Numbers of many bits are sums of limbs, the digits of long multiplication: those of x have
- * BNN_X_LIMB bits and are split here, those of w have BNN_W_LIMB and lie limb by limb, lowest first,
- * in groups of BNN_GROUP outputs as bnn_pairs.h says. Digits are signed, and the last one is what is
- * left. So each product is one of 16-bit integers, of which vector instructions do many at a time.
+ * BNN_X_LIMB bits and are split here, those of w have BNN_W_LIMB and lie limb by limb, lowest
+ * first, in groups of BNN_GROUP outputs as bnn_pairs.h says. Digits are signed, and the last one is
+ * what is left. So each product is one of 16-bit integers, of which vector instructions do many at
+ * a time.
  *
  * x_limbs is 1 or 2, shift at most 32. `most` pairs of products of limbs fit 31 bits together with
  * BNN_CARRY bits; sums must fit 64. scratch holds BNN_ROWS rows of n elements, made even. */
@@ -31,7 +32,8 @@ static void bnn_split(const void *x, bnn_type x_type, unsigned x_limbs, bnn_size
         } else if (r % 2u == 0) {
             for (bnn_size i = 0; i < n; ++i) {
                 const uint32_t value = (uint32_t)bnn_load(x, x_type, from + i);
-                row[i] = (int16_t)((int32_t)((value + (uint32_t)base / 2u) % (uint32_t)base) - base / 2);
+                const uint32_t digit = (value + (uint32_t)base / 2u) % (uint32_t)base;
+                row[i] = (int16_t)((int32_t)digit - base / 2);
             }
         } else {
             for (bnn_size i = 0; i < n; ++i) {
