@@ -20,18 +20,19 @@ BNN_INLINE int64_t bnn_rom_bias(const void BNN_ROM *bias, bnn_type type, bnn_siz
 BNN_INLINE int32_t bnn_requantized(int32_t value, const void BNN_ROM *start, bnn_type start_type,
                                    const void BNN_ROM *multiplier, bnn_type multiplier_type,
                                    const void BNN_ROM *bias, bnn_type bias_type, bnn_size row,
-                                   bnn_size pieces, unsigned shift, int32_t lo, int32_t hi)
+                                   bnn_size rows, bnn_size pieces, unsigned shift, int32_t lo,
+                                   int32_t hi)
 {
     bnn_size piece = row * pieces;
     int32_t factor;
     int64_t added;
-    if (pieces == 2u) {
-        /* Not an index that is a truth value: gcc 12.2 vectorizes that wrong (-O3 -mavx2). */
-        const int upper = value >= bnn_rom_load(start, start_type, row);
-        factor = upper ? bnn_rom_load(multiplier, multiplier_type, piece + 1u)
-                       : bnn_rom_load(multiplier, multiplier_type, piece);
-        added = upper ? bnn_rom_bias(bias, bias_type, piece + 1u)
-                      : bnn_rom_bias(bias, bias_type, piece);
+    if (rows == 1u && pieces == 2u) {
+        /* Tables of two entries: gcc 12.2 -O3 -mavx2 reads them wrong at an index that is a truth
+         * value. */
+        const int upper = value >= bnn_rom_load(start, start_type, 0);
+        factor = upper ? bnn_rom_load(multiplier, multiplier_type, 1u)
+                       : bnn_rom_load(multiplier, multiplier_type, 0);
+        added = upper ? bnn_rom_bias(bias, bias_type, 1u) : bnn_rom_bias(bias, bias_type, 0);
     } else {
         for (bnn_size k = 1; k < pieces; ++k) {
             piece += value >= bnn_rom_load(start, start_type, row * (pieces - 1u) + k - 1u);
@@ -57,7 +58,7 @@ BNN_KERNEL void bnn_requantize(const void *x, bnn_type x_type, bnn_size n,
         for (bnn_size j = i; j < end; ++j) {
             const int32_t result = bnn_requantized(
                 bnn_load(x, x_type, j), start, start_type, multiplier, multiplier_type, bias,
-                bias_type, rows == 1u ? 0 : j - i, pieces, shift, lo, hi);
+                bias_type, rows == 1u ? 0 : j - i, rows, pieces, shift, lo, hi);
             bnn_store(y, y_type, j, result);
         }
     }
