@@ -64,7 +64,8 @@ BNN_INLINE bnn_word bnn_threshold_bits(const void *x, bnn_type x_type, bnn_size 
 BNN_KERNEL void bnn_threshold(const void *x, bnn_type x_type, bnn_size n, const void BNN_ROM *at,
                               bnn_type at_type, bnn_size rows, bnn_size count, bnn_word *y)
 {
-    /* So many neighbouring rows can be taken together wherever a word begins. */
+    /* So many neighbouring rows can be taken together wherever a word begins. It pays with long
+     * words alone, within which rows often end. */
     const bnn_size even = rows & (~rows + 1u);
     const bnn_size chunk = even < BNN_WORD_BITS ? even : BNN_WORD_BITS;
     const bnn_size step = rows == 1u ? 0u : 1u;
@@ -75,7 +76,7 @@ BNN_KERNEL void bnn_threshold(const void *x, bnn_type x_type, bnn_size n, const 
         if (step == 0 || rows - row >= lanes) {
             bits = bnn_threshold_bits(x, x_type, i, lanes, at, at_type, row, step, count);
             row = step == 0 || row + lanes == rows ? 0u : row + lanes;
-        } else if (chunk >= 8u) {
+        } else if (BNN_WORD_BITS == 64 && chunk >= 8u) {
             for (bnn_size j = 0; j < lanes; j += chunk) {
                 const bnn_size run = lanes - j < chunk ? lanes - j : chunk;
                 const bnn_word part =
