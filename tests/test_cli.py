@@ -31,6 +31,12 @@ Command = Callable[..., int]
 pytestmark = pytest.mark.usefixtures("cc")
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is, progress is not among what is printed."""
+    monkeypatch.setattr(cli, "PATIENCE", 3600.0)
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Command:
     """The command with ``-o`` a new directory's ``out``."""
@@ -318,6 +324,6 @@ def test_module_is_the_command_and_survives_a_closed_pipe(tmp_path: Path) -> Non
     os.close(reader)
     with open(writer, "wb") as closed:
         done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
-    assert done.stderr == ""
+    assert not [line for line in done.stderr.splitlines() if not line.startswith("compiling")]  # progress, if slow
     assert done.returncode == 0
     assert "report.json" in written(tmp_path)
