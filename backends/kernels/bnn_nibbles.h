@@ -227,17 +227,17 @@ BNN_INLINE void bnn_add_tile(const uint16_t *codes, const bnn_word BNN_ROM *w, b
 {
     bnn_word first[BNN_NIBBLE_WORDS] = {0};
     bnn_word second[BNN_NIBBLE_WORDS] = {0};
-    const bnn_size whole = groups - groups % 3u;
-    for (bnn_size i = 0; i < whole; i += 3u) {
-        const bnn_word BNN_ROM *const at = w + i * BNN_NIBBLE_WORDS;
+    for (bnn_size i = 0; i < groups / 3u; ++i) {
+        const bnn_word BNN_ROM *const at = w + 3u * i * BNN_NIBBLE_WORDS;
+        const uint16_t *const code = codes + 3u * i;
         for (unsigned k = 0; k < BNN_NIBBLE_WORDS; ++k) {
-            const bnn_word a = bnn_differ(at + k, codes[i]);
-            const bnn_word b = bnn_differ(at + BNN_NIBBLE_WORDS + k, codes[i + 1u]);
-            const bnn_word c = bnn_differ(at + 2u * BNN_NIBBLE_WORDS + k, codes[i + 2u]);
+            const bnn_word a = bnn_differ(at + k, code[0]);
+            const bnn_word b = bnn_differ(at + BNN_NIBBLE_WORDS + k, code[1]);
+            const bnn_word c = bnn_differ(at + 2u * BNN_NIBBLE_WORDS + k, code[2]);
             bnn_add_halves(bnn_three_ones(a, b, c), &first[k], &second[k]);
         }
     }
-    for (bnn_size i = whole; i < groups; ++i) {
+    for (bnn_size i = groups / 3u * 3u; i < groups; ++i) {
         for (unsigned k = 0; k < BNN_NIBBLE_WORDS; ++k) {
             const bnn_word differing = bnn_differ(w + i * BNN_NIBBLE_WORDS + k, codes[i]);
             bnn_add_halves(bnn_half_ones(differing), &first[k], &second[k]);

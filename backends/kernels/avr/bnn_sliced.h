@@ -68,8 +68,9 @@ BNN_INLINE void bnn_carry(bnn_word *digit, bnn_word carry)
     }
 }
 
-/* Adds `groups` groups of eight listed rows to the counters of `blocks` blocks, the first of which
- * begins with the word of a row that w points to. The eights of groups that are not there are 0. */
+/* Adds `groups` groups of eight listed rows to the counters of `blocks` blocks (in C, of `words`
+ * words), the first of which begins with the word of a row that w points to. The eights of groups
+ * that are not there are 0. */
 #if BNN_ASM
 /* Where w comes in, and how a row is addressed whose offset was listed. */
 #if defined(BNN_FAR)
@@ -244,9 +245,9 @@ bnn_add_batch(bnn_strip *s __attribute__((__unused__)),
         [digits] "i"(BNN_DIGITS));
 }
 #else
-BNN_OWN void bnn_add_batch(bnn_strip *s, const bnn_word BNN_ROM *w, uint8_t blocks, uint8_t groups)
+BNN_OWN void bnn_add_batch(bnn_strip *s, const bnn_word BNN_ROM *w, uint8_t words, uint8_t groups)
 {
-    for (uint8_t i = 0; i < (uint8_t)(blocks * BNN_WIDTH); ++i) {
+    for (uint8_t i = 0; i < words; ++i) {
         bnn_word *const count = s->count[i];
         bnn_word *eight = &s->eights[0][i % BNN_WIDTH];
         const uint16_t *row = s->row;
@@ -369,11 +370,16 @@ BNN_INLINE uint8_t bnn_strip_words(bnn_size columns, bnn_size first)
 }
 
 /* Counts for a strip of `words` words, the first of a row being the one that w points to; returns
- * how many inputs are 1. A block that sticks out of the strip counts garbage that nobody reads. */
+ * how many inputs are 1. In assembly whole blocks are counted: one that sticks out of the strip
+ * counts garbage that nobody reads. */
 BNN_OWN bnn_size bnn_count_strip(bnn_strip *s, const bnn_word *x, const bnn_word BNN_ROM *w,
                                 bnn_size n, bnn_size columns, uint8_t words)
 {
-    const uint8_t blocks = (uint8_t)((words + BNN_WIDTH - 1u) / BNN_WIDTH);
+#if BNN_ASM
+    const uint8_t share = (uint8_t)((words + BNN_WIDTH - 1u) / BNN_WIDTH);
+#else
+    const uint8_t share = words;
+#endif
     const uint16_t *const full = s->row + BNN_BATCH;
     const bnn_size words_of_x = bnn_words(n);
     const bnn_word *const last = x + words_of_x;
@@ -393,7 +399,7 @@ BNN_OWN bnn_size bnn_count_strip(bnn_strip *s, const bnn_word *x, const bnn_word
     }
     end = bnn_list(&x, last, words_of_x, &offset, (uint16_t)columns, end, full);
     for (bnn_size i = 0; i < batches && end >= full; ++i) {
-        bnn_add_batch(s, w, blocks, BNN_GROUPS);
+        bnn_add_batch(s, w, share, BNN_GROUPS);
         ones += BNN_BATCH;
         memcpy(s->row, full, 7u * sizeof s->row[0]);
         end = bnn_list(&x, last, words_of_x, &offset, (uint16_t)columns, end - BNN_BATCH, full);
@@ -405,7 +411,7 @@ BNN_OWN bnn_size bnn_count_strip(bnn_strip *s, const bnn_word *x, const bnn_word
             *end++ = zero;
         }
         memset(s->eights, 0, sizeof s->eights);
-        bnn_add_batch(s, w, blocks, (uint8_t)((rest + 7u) / 8u));
+        bnn_add_batch(s, w, share, (uint8_t)((rest + 7u) / 8u));
     }
     return ones + rest;
 }
