@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from bnncompiler.backends import c_writer, projects
 from bnncompiler.backends.avr_sizes import ONES, SLICED, SLIDE, AvrSizes
 from bnncompiler.backends.base import About, Backend, Files, Target, pick_target
-from bnncompiler.calls import DenseBipolar, DenseSigns, DenseThreshold, DenseXnor
 from bnncompiler.column_calls import ConvolveColumns
 from bnncompiler.costs import Cost, Span, Work
+from bnncompiler.dense_calls import DenseBipolar, DenseSigns, DenseThreshold, DenseXnor
 from bnncompiler.errors import UsageError
 from bnncompiler.machines.base import Machine
 from bnncompiler.machines.simavr import FAR, GPIOR, GPIOR_TINY, SimAvr

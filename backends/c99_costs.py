@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bnncompiler import calls
+from bnncompiler import dense_calls
 from bnncompiler.costs import Cost, Span, Work
 from bnncompiler.limb_calls import GROUP, DenseLimbs
 from bnncompiler.nibble_calls import OUTS, STRIDE, ConvolveNibbles, SumNibbles, groups, scratch_count
@@ -21,17 +21,17 @@ OUTPUT = 3.0  # cycles that come with each output
 
 # Cycles for a word of inputs and weights, and how many rows of weights there are for an output.
 BY_WORD: dict[type[Call], tuple[float, int]] = {
-    calls.DenseXnor: (5, 1),
-    calls.DenseThreshold: (5, 1),
+    dense_calls.DenseXnor: (5, 1),
+    dense_calls.DenseThreshold: (5, 1),
     DenseTiled: (3, 1),
     DenseTiledThreshold: (3, 1),
-    calls.DenseBipolar: (5, 1),
-    calls.DenseTernary: (10, 2),
+    dense_calls.DenseBipolar: (5, 1),
+    dense_calls.DenseTernary: (10, 2),
 }
 # The same, where AVX2 instructions may be used.
 BY_WORD_VECTORS: dict[type[Call], tuple[float, int]] = BY_WORD | {
-    calls.DenseXnor: (1.5, 1),
-    calls.DenseThreshold: (1.5, 1),
+    dense_calls.DenseXnor: (1.5, 1),
+    dense_calls.DenseThreshold: (1.5, 1),
     DenseTiled: (0.7, 1),
     DenseTiledThreshold: (0.7, 1),
 }
@@ -39,7 +39,11 @@ BY_WORD_VECTORS: dict[type[Call], tuple[float, int]] = BY_WORD | {
 LOOKED_UP, LOOKED_UP_VECTORS = (0.8, 6.0), (0.2, 0.6)
 LOOKED_UP_OUTPUT = 0.3
 # Cycles for an integer and a weight.
-BY_WEIGHT: dict[type[Call], float] = {calls.DenseInteger: 2.5, calls.DenseColumns: 0.6, calls.DenseWide: 2.5}
+BY_WEIGHT: dict[type[Call], float] = {
+    dense_calls.DenseInteger: 2.5,
+    dense_calls.DenseColumns: 0.6,
+    dense_calls.DenseWide: 2.5,
+}
 BY_LIMB = 0.3  # cycles for a product of limbs
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from bnncompiler.backends import c_writer, cmsis_projects
 from bnncompiler.backends.base import About, Backend, Files, Target, pick_target
 from bnncompiler.backends.cmsis_targets import CHIPS, CORES, core_of
-from bnncompiler.calls import DenseBipolar, DenseSigns, DenseThreshold, DenseXnor
 from bnncompiler.costs import Cost, Span, Work
+from bnncompiler.dense_calls import DenseBipolar, DenseSigns, DenseThreshold, DenseXnor
 from bnncompiler.machines.base import Machine
 from bnncompiler.machines.qemu import CortexM
 from bnncompiler.program import Call, Program

@@ -10,33 +10,24 @@ In a `map_calls.PixelLoop` such a call is the only one of its row: the loop has 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from bnncompiler.calls import product
 from bnncompiler.costs import Work
+from bnncompiler.dense_calls import product
 from bnncompiler.ir import Array
 from bnncompiler.limb_calls import DenseLimbs
-from bnncompiler.map_calls import (
-    Dropped,
-    GatherBits,
-    GatherIntegers,
-    GatherRow,
-    Index,
-    PixelLoop,
-    PutBits,
-    PutIntegers,
-    PutPooled,
-    taps_at,
-)
+from bnncompiler.map_calls import Dropped, Index, PixelLoop, PutBits, PutIntegers, PutPooled
 from bnncompiler.packing import pack_bits, unpack_bits
 from bnncompiler.program import Buffer, Call, Memory, Table
+from bnncompiler.window_calls import GatherBits, GatherIntegers, GatherRow, taps_at
 
 
 @dataclass(frozen=True, eq=False)
-class RowOfPixels(Call):
+class RowOfPixels(Call, ABC):
     """One row of output pixels of a bipolar convolution.
 
     ``x`` is a packed map ``[height, width, channels]``; taps outside of it are -1, unless ``fill`` is 1. Pixels over
@@ -66,9 +57,9 @@ class RowOfPixels(Call):
     fills: ClassVar[bool] = False  # whether taps outside of the map can be +1
 
     @classmethod
+    @abstractmethod
     def accepts(cls, work: Work, word_bits: int) -> bool:
         """Whether the kernel can compute ``work``, whose ``span`` is given."""
-        raise NotImplementedError
 
     @property
     def taps(self) -> int:
@@ -80,9 +71,9 @@ class RowOfPixels(Call):
         """The bit that stands for taps outside of the map."""
         return 0
 
+    @abstractmethod
     def weights(self) -> Array:
         """The weights as bits ``[outs, taps]``."""
-        raise NotImplementedError
 
     def sums(self, memory: Memory) -> tuple[Array, Array]:
         """The sums ``[..., columns, outs]`` of the row's pixels, and the pixels' classes ``[..., columns]``."""
@@ -107,9 +98,9 @@ class ConvolveRow(RowOfPixels):
     behind them.
     """
 
+    @abstractmethod
     def thresholds(self) -> Array:
         """The thresholds on the sums, ``[classes of pixels, outs, count]``."""
-        raise NotImplementedError
 
     def run(self, memory: Memory, word_bits: int) -> None:
         sums, class_of = self.sums(memory)
@@ -122,9 +113,9 @@ class ConvolveRow(RowOfPixels):
 class SumRow(RowOfPixels):
     """One row of a bipolar convolution: the sums ``[columns, outs]``, to each of which its class of pixels adds."""
 
+    @abstractmethod
     def added(self) -> Array:
         """What is added for padding, ``[classes of pixels, outs]``."""
-        raise NotImplementedError
 
     def run(self, memory: Memory, word_bits: int) -> None:
         sums, class_of = self.sums(memory)

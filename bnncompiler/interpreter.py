@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from bnncompiler import elementwise, ops
-from bnncompiler.calls import LOW_BITS, rounded_shift, wide_product
+from bnncompiler.dense_calls import LOW_BITS, rounded_shift, wide_product
 from bnncompiler.errors import IRError
 from bnncompiler.ir import Array, Graph, Node, per_element
 from bnncompiler.window import Window

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bnncompiler.calls import rounded_shift, wide_product
+from bnncompiler.dense_calls import rounded_shift, wide_product
 from bnncompiler.ir import Array
 from bnncompiler.program import Buffer, Call, Memory, Table, Typed, values_of
 

@@ -14,18 +14,11 @@ import numpy as np
 from bnncompiler.calls import Argmax, Lookup, Requantize, Scale, Slice, Threshold, Unpack
 from bnncompiler.convolution_calls import OfRow, Windowed
 from bnncompiler.ir import Array
-from bnncompiler.map_calls import (
-    GatherBits,
-    GatherIntegers,
-    MaxPoolBits,
-    MaxPoolIntegers,
-    PixelLoop,
-    PutBits,
-    PutPooled,
-)
+from bnncompiler.map_calls import PixelLoop, PutBits, PutPooled
 from bnncompiler.move_calls import AddIntegers, ConcatIntegers, MulIntegers
 from bnncompiler.program import Buffer, Call
 from bnncompiler.window import Window
+from bnncompiler.window_calls import GatherBits, GatherIntegers, MaxPoolBits, MaxPoolIntegers
 
 NEVER = -1
 

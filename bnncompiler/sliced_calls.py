@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bnncompiler.calls import product
 from bnncompiler.convolution_calls import ConvolveRow
 from bnncompiler.costs import Work
+from bnncompiler.dense_calls import product
 from bnncompiler.ir import Array
 from bnncompiler.map_calls import Index
 from bnncompiler.packing import pack_bits, unpack_bits, unpack_planes, words

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bnncompiler.calls import reached, xnor
+from bnncompiler.calls import reached
+from bnncompiler.dense_calls import xnor
 from bnncompiler.ir import Array
 from bnncompiler.packing import pack_bits, words
 from bnncompiler.program import Buffer, Call, Memory, Table, Typed, values_of

@@ -19,9 +19,10 @@ from bnncompiler.backends import c_selftest
 from bnncompiler.compiler import Compilation
 from bnncompiler.errors import CompileError
 from bnncompiler.lower.depth_first import Read, footprint, schedule
-from bnncompiler.map_calls import Dropped, GatherBits, PixelLoop
+from bnncompiler.map_calls import Dropped, PixelLoop
 from bnncompiler.program import Program, Table
 from bnncompiler.row_calls import RowLoop, streamed
+from bnncompiler.window_calls import GatherBits
 from tests import networks
 from tests.conftest import SANITIZERS, STRICT, Compiler, need
 from tests.networks import Array, Builder

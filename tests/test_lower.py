@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnncompiler import calls, interpreter, memory, ops, sliced_calls
+from bnncompiler import dense_calls, interpreter, memory, ops, sliced_calls
 from bnncompiler.convolution_calls import ConvolveRow
 from bnncompiler.costs import FIRST, Cost, Selection, Work
 from bnncompiler.errors import CompileError, LoweringError, UsageError
@@ -132,7 +132,7 @@ def test_windows_fuse_too() -> None:
     """A PReLU with a negative slope makes bits of several thresholds."""
     graph = run_pipeline(graphs.mlp(np.random.default_rng(0), 40, 30, 20, 5), pipeline())
     lowered = lower(graph, 32, 4).program
-    fused = [c for c in lowered.calls if isinstance(c, calls.DenseThreshold)]
+    fused = [c for c in lowered.calls if isinstance(c, dense_calls.DenseThreshold)]
     assert len(fused) == 2 and max(c.count for c in fused) > 1
 
 

@@ -11,10 +11,11 @@ import bnncompiler
 from bnncompiler import calls, memory, overlap
 from bnncompiler.errors import CompileError
 from bnncompiler.ir import Domain, TensorType, rows
-from bnncompiler.map_calls import GatherIntegers, Index, MaxPoolBits, PixelLoop, PutIntegers, geometry
+from bnncompiler.map_calls import Index, PixelLoop, PutIntegers
 from bnncompiler.move_calls import ConcatIntegers
 from bnncompiler.program import Buffer, Call, Port, Program, Table, Typed
 from bnncompiler.window import Window
+from bnncompiler.window_calls import GatherIntegers, MaxPoolBits, geometry
 from tests import networks
 
 PLAIN = Domain(rows(1), rows(0), rows(-128), rows(127))

@@ -11,17 +11,7 @@ from dataclasses import replace
 
 from bnncompiler.calls import Lookup, Requantize, Scale, Slice, Steps, Threshold, Unpack
 from bnncompiler.lower.storage import LIMITS
-from bnncompiler.map_calls import (
-    GatherBits,
-    GatherIntegers,
-    Index,
-    MaxPoolBits,
-    MaxPoolIntegers,
-    PixelLoop,
-    PutBits,
-    PutIntegers,
-    geometry,
-)
+from bnncompiler.map_calls import Index, PixelLoop, PutBits, PutIntegers
 from bnncompiler.move_calls import (
     AddIntegers,
     ConcatBits,
@@ -33,6 +23,7 @@ from bnncompiler.move_calls import (
 from bnncompiler.packing import words
 from bnncompiler.program import Buffer, Call, Typed, data_of
 from bnncompiler.window import Window
+from bnncompiler.window_calls import GatherBits, GatherIntegers, MaxPoolBits, MaxPoolIntegers, geometry
 
 Shape = tuple[int, int, int]
 Elementwise = Threshold | Steps | Requantize | Scale | Lookup | Slice | Unpack

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bnncompiler import calls, map_calls, ops
+from bnncompiler import dense_calls, map_calls, ops, window_calls
 from bnncompiler.convolution_calls import ConvolveRow, SumRow
 from bnncompiler.ir import Node, per_element
 from bnncompiler.lower import functions, integer_rows, layers, results, row_convolutions, sliced
@@ -35,7 +35,7 @@ def loop(low: Lowering, node: Layer) -> None:
         row_convolutions.loop(low, kernel, conv, y)
     elif issubclass(kernel, SumRow):
         _row_sum_loop(low, kernel, conv, y)
-    elif kernel is not calls.DenseXnor:
+    elif kernel is not dense_calls.DenseXnor:
         _threshold_loop(low, conv, y)
     elif (limbs := integer_rows.chosen(low, conv)) is not None:
         integer_rows.loop(low, conv, limbs, y)
@@ -120,15 +120,15 @@ def _gather(low: Lowering, conv: Convolution) -> Buffer:
     """Append the call that gathers the taps of a pixel; returns where they are."""
     (height, width, channels), x, groups = conv.shape, conv.x, conv.rows.groups
     group = Index.GROUP if groups > 1 else 0
-    numbers = (height, width, channels, group, channels // groups, *map_calls.geometry(conv.window), conv.fill)
+    numbers = (height, width, channels, group, channels // groups, *window_calls.geometry(conv.window), conv.fill)
     name = low.derived(conv.node, "patch")
     if x.planes:
         patch = Buffer(name, "bnn_word", x.planes * words(conv.rows.ins, low.word_bits))
-        low.call(map_calls.GatherBits, conv.node, 0, x.buffer, x.planes, *numbers, Index.ROW, Index.COLUMN, patch)
+        low.call(window_calls.GatherBits, conv.node, 0, x.buffer, x.planes, *numbers, Index.ROW, Index.COLUMN, patch)
     else:
         patch = Buffer(name, x.buffer.ctype, conv.rows.ins)
         here = Index.ROW, Index.COLUMN, Typed(patch)
-        low.call(map_calls.GatherIntegers, conv.node, 0, Typed(x.buffer), *numbers, *here)
+        low.call(window_calls.GatherIntegers, conv.node, 0, Typed(x.buffer), *numbers, *here)
     return patch
 
 

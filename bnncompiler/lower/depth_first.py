@@ -20,10 +20,11 @@ import numpy as np
 from bnncompiler import memory
 from bnncompiler.convolution_calls import Windowed, written_shape
 from bnncompiler.lower.by_pixel import Shape, as_loop
-from bnncompiler.map_calls import Dropped, GatherIntegers, Index, PixelLoop, PutBits, PutIntegers, PutPooled
+from bnncompiler.map_calls import Dropped, Index, PixelLoop, PutBits, PutIntegers, PutPooled
 from bnncompiler.packing import words
 from bnncompiler.program import Buffer, Call, Program, Sliced, Table, Typed
 from bnncompiler.row_calls import RowLoop, SlideBits, SlideIntegers, Stage, row_sizes, streamed
+from bnncompiler.window_calls import GatherIntegers
 
 if TYPE_CHECKING:
     from bnncompiler.lower import Lowered

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bnncompiler import calls, limb_calls, map_calls
+from bnncompiler import dense_calls, limb_calls, window_calls
 from bnncompiler.limb_calls import DenseLimbs, Limbs
 from bnncompiler.lower import results
 from bnncompiler.lower.results import Portion
@@ -28,9 +28,9 @@ def chosen(low: Lowering, conv: Convolution) -> Limbs | None:
     limbs = limb_calls.limbs(largest, conv.rows.weight, conv.node.shift)
     if limbs is None:
         return None
-    rivals: tuple[type[Call], ...] = (calls.DenseInteger, calls.DenseColumns)
+    rivals: tuple[type[Call], ...] = (dense_calls.DenseInteger, dense_calls.DenseColumns)
     work = replace(conv.plain_work, limbs=limbs.x * limbs.w, planes=low.plane_count(conv.node.x))
-    kernels = (*((calls.DenseWide,) if conv.node.shift else rivals), DenseLimbs)
+    kernels = (*((dense_calls.DenseWide,) if conv.node.shift else rivals), DenseLimbs)
     return limbs if low.choose(kernels, work) is DenseLimbs else None
 
 
@@ -48,8 +48,8 @@ def _sums(low: Lowering, conv: Convolution, limbs: Limbs, sums: Buffer) -> list[
     width, ins, outs = conv.size[1], conv.rows.ins, conv.outs
     patches = Buffer(low.derived(conv.node, "patches"), conv.x.buffer.ctype, width * ins)
     split = Buffer(low.derived(conv.node, "limbs"), "int16_t", limb_calls.ROWS * (ins + ins % 2))
-    window = *conv.shape, *map_calls.geometry(conv.window), conv.fill
-    low.call(map_calls.GatherRow, conv.node, 0, Typed(conv.x.buffer), *window, Index.ROW, width, Typed(patches))
+    window = *conv.shape, *window_calls.geometry(conv.window), conv.fill
+    low.call(window_calls.GatherRow, conv.node, 0, Typed(conv.x.buffer), *window, Index.ROW, width, Typed(patches))
     values = limb_calls.weight_limbs(conv.rows.weight.astype(np.int64), limbs.w)
     table = low.table(conv.node, "weights", values, "int16_t", 2 * limb_calls.GROUP)
     numbers = limbs.x, limbs.w, limbs.most, ins, outs, width, conv.node.shift

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bnncompiler import calls, ops
+from bnncompiler import dense_calls, ops
 from bnncompiler.costs import Work
 from bnncompiler.ir import Array, Node
 from bnncompiler.lower import functions, sliced
@@ -50,17 +50,17 @@ def operand(low: Lowering, node: Layer, rows: Rows) -> Stored:
     if stored.planes or not rows.wants_planes:
         return stored
     planes, signed = low.plane_count(node.x), node.x.domain.bounds[0] < 0
-    on_planes: list[type[Call]] = [calls.DenseBipolar if rows.kinds <= {-1, 1} else calls.DenseTernary]
+    on_planes: list[type[Call]] = [dense_calls.DenseBipolar if rows.kinds <= {-1, 1} else dense_calls.DenseTernary]
     on_planes += [DenseSlicedPlanes] if sliced.planes_fit(rows, Stored(stored.buffer, planes, signed)) else []
     work = Work(rows.ins, rows.outs, planes, times=times(node) * rows.groups)
-    chosen = low.choose((*on_planes, calls.DenseColumns, *_signs(low, node, rows)), work)
+    chosen = low.choose((*on_planes, dense_calls.DenseColumns, *_signs(low, node, rows)), work)
     return low.planes(node.x) if chosen in on_planes else stored
 
 
 def _signs(low: Lowering, node: Layer, rows: Rows) -> list[type[Call]]:
     """The kernel that adds or takes integers of a byte by a bit, if the layer is one for it."""
     bytes_by_bits = rows.kinds <= {-1, 1} and low.stored[node.x].buffer.ctype in ("uint8_t", "int8_t")
-    return [calls.DenseSigns] if bytes_by_bits and rows.groups == 1 else []
+    return [dense_calls.DenseSigns] if bytes_by_bits and rows.groups == 1 else []
 
 
 def _fuses(low: Lowering, node: Layer) -> bool:
@@ -102,7 +102,7 @@ def with_threshold(low: Lowering, node: ops.Steps, layer: Layer, rows: Rows, x: 
     at = np.repeat(crossed, rows.outs // len(crossed), axis=0)
     macs = rows.weight.size if isinstance(layer, ops.IntegerDense) else 0
     work = Work(rows.ins, rows.outs, thresholds=at.shape[1], times=times(layer))
-    kernels = (calls.DenseThreshold, DenseTiledThreshold, *([DenseSlicedThreshold] if sliced.fits(rows) else []))
+    kernels = (dense_calls.DenseThreshold, DenseTiledThreshold, *([DenseSlicedThreshold] if sliced.fits(rows) else []))
     kernel = low.choose(kernels, work)
     if kernel is DenseSlicedThreshold:
         tables = sliced.weights(low, layer, rows), sliced.thresholds(low, node, rows, at)
@@ -130,7 +130,7 @@ def product(low: Lowering, node: Layer, rows: Rows, x: Stored, y: Buffer) -> Sto
     if is_xnor(x, rows):
         work = Work(ins, outs, times=times(node) * groups)
         tiled = [DenseTiled] if groups == 1 or outs % TILE == 0 else []
-        kernel = low.choose((calls.DenseXnor, *tiled, *([DenseSliced] if sliced.fits(rows) else [])), work)
+        kernel = low.choose((dense_calls.DenseXnor, *tiled, *([DenseSliced] if sliced.fits(rows) else [])), work)
         if kernel is DenseSliced:
             by_input = part(sliced.weights(low, node, kept), (ins + 1) * words(outs, low.word_bits))
             offset = Typed(part(sliced.offsets(low, node, kept), outs))
@@ -142,34 +142,34 @@ def product(low: Lowering, node: Layer, rows: Rows, x: Stored, y: Buffer) -> Sto
         return Stored(y)
     if node.shift:
         wide = Typed(part(_weights(low, node, kept), outs * ins))
-        low.call(calls.DenseWide, node, macs, Typed(x.buffer), wide, ins, outs, node.shift, sums)
+        low.call(dense_calls.DenseWide, node, macs, Typed(x.buffer), wide, ins, outs, node.shift, sums)
         return Stored(y)
     if not x.planes:
         work = Work(ins, outs, low.plane_count(node.x), times=times(node) * groups)
-        kernel = low.choose((calls.DenseInteger, calls.DenseColumns, *_signs(low, node, rows)), work)
-        if kernel is calls.DenseSigns:
+        kernel = low.choose((dense_calls.DenseInteger, dense_calls.DenseColumns, *_signs(low, node, rows)), work)
+        if kernel is dense_calls.DenseSigns:
             signs = low.bit_table(node, "weights", rows.weight.T > 0)
             low.call(kernel, node, macs, Typed(x.buffer), signs, ins, outs, y)
             return Stored(y)
-        weights = _weights(low, node, kept, by_input=kernel is calls.DenseColumns)
+        weights = _weights(low, node, kept, by_input=kernel is dense_calls.DenseColumns)
         low.call(kernel, node, macs, Typed(x.buffer), Typed(part(weights, outs * ins)), ins, outs, sums)
         return Stored(y)
     plane = (x.buffer, x.planes, int(x.signed))
     work = Work(ins, outs, x.planes, times=times(node) * groups)
-    on_bits = (calls.DenseBipolar, *([DenseSlicedPlanes] if sliced.planes_fit(rows, x) else []))
+    on_bits = (dense_calls.DenseBipolar, *([DenseSlicedPlanes] if sliced.planes_fit(rows, x) else []))
     if rows.kinds <= {-1, 1} and low.choose(on_bits, work) is DenseSlicedPlanes:
         by_input = part(sliced.weights(low, node, kept), (ins + 1) * words(outs, low.word_bits))
         numbers = planes_digits(ins, x.planes), ins, outs
         scratch = low.scratch(node, DenseSlicedPlanes, work)
         low.call(DenseSlicedPlanes, node, macs, x.buffer, x.planes, by_input, *numbers, scratch, sums)
     elif rows.kinds <= {-1, 1}:
-        low.call(calls.DenseBipolar, node, macs, *plane, bits("weights", kept.weight > 0), None, ins, outs, sums)
+        low.call(dense_calls.DenseBipolar, node, macs, *plane, bits("weights", kept.weight > 0), None, ins, outs, sums)
     elif rows.wants_planes:
         plus, minus = bits("plus", kept.weight > 0), bits("minus", kept.weight < 0)
-        low.call(calls.DenseTernary, node, macs, *plane, plus, minus, None, ins, outs, sums)
+        low.call(dense_calls.DenseTernary, node, macs, *plane, plus, minus, None, ins, outs, sums)
     else:
         integers = Typed(part(_weights(low, node, kept), outs * ins))
-        low.call(calls.DenseSelect, node, macs, *plane, integers, None, ins, outs, sums)
+        low.call(dense_calls.DenseSelect, node, macs, *plane, integers, None, ins, outs, sums)
     total = rows.weight.astype(np.int64).sum(axis=1)
     base = int(x.base[0])
     return Stored(y, step=x.step, base=base * total if base else np.zeros(1, np.int64))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bnncompiler import map_calls, move_calls, ops
+from bnncompiler import map_calls, move_calls, ops, window_calls
 from bnncompiler.errors import LoweringError
 from bnncompiler.ir import Node
 from bnncompiler.lower import functions
@@ -19,16 +19,16 @@ def max_pool(low: Lowering, node: ops.MaxPool) -> None:
     """Append a max-pool: an OR of bits, or the largest of integers."""
     stored = low.stored[node.x]
     height, width, channels = node.x.type.shape
-    numbers = (height, width, channels, *node.type.shape[:2], *map_calls.geometry(node.window))
+    numbers = (height, width, channels, *node.type.shape[:2], *window_calls.geometry(node.window))
     name = low.names[node]
     if stored.planes == 1 and not stored.signed:
         y = low.packed(name, node.type.size)
-        low.call(map_calls.MaxPoolBits, node, 0, stored.buffer, *numbers, y)
+        low.call(window_calls.MaxPoolBits, node, 0, stored.buffer, *numbers, y)
         low.stored[node] = Stored(y, 1, False, stored.step, stored.base)
         return
     stored = low.integers(node.x)
     y = Buffer(name, stored.buffer.ctype, node.type.size)
-    low.call(map_calls.MaxPoolIntegers, node, 0, Typed(stored.buffer), *numbers, Typed(y))
+    low.call(window_calls.MaxPoolIntegers, node, 0, Typed(stored.buffer), *numbers, Typed(y))
     low.stored[node] = Stored(y, step=stored.step, base=stored.base)
 
 
@@ -55,12 +55,12 @@ def pad(low: Lowering, node: ops.Pad) -> None:
         if not stored.planes
         else low.packed(name, node.type.size, stored.planes)
     )
-    numbers = (height, width, channels, 0, channels, *map_calls.geometry(window))
+    numbers = (height, width, channels, 0, channels, *window_calls.geometry(window))
     fill = code % (1 << stored.planes) if stored.planes else code
     with low.collecting() as body:
         if stored.planes:
             low.call(
-                map_calls.GatherBits,
+                window_calls.GatherBits,
                 node,
                 0,
                 stored.buffer,
@@ -74,7 +74,7 @@ def pad(low: Lowering, node: ops.Pad) -> None:
             put_bits(low, node, patch, stored.planes, channels, (rows, columns), y)
         else:
             low.call(
-                map_calls.GatherIntegers,
+                window_calls.GatherIntegers,
                 node,
                 0,
                 Typed(stored.buffer),

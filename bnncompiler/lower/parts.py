@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bnncompiler import calls
+from bnncompiler import dense_calls
 from bnncompiler.errors import LoweringError
 from bnncompiler.map_calls import PixelLoop
 from bnncompiler.move_calls import ConcatBits, ConcatIntegers
@@ -19,15 +19,15 @@ from bnncompiler.program import Buffer, Call, Table, Typed, data_of
 from bnncompiler.sliced_calls import DenseSliced, DenseSlicedThreshold
 
 BY_OUTPUT = (
-    calls.DenseThreshold,
-    calls.DenseXnor,
-    calls.DenseBipolar,
-    calls.DenseTernary,
-    calls.DenseSelect,
-    calls.DenseInteger,
-    calls.DenseWide,
+    dense_calls.DenseThreshold,
+    dense_calls.DenseXnor,
+    dense_calls.DenseBipolar,
+    dense_calls.DenseTernary,
+    dense_calls.DenseSelect,
+    dense_calls.DenseInteger,
+    dense_calls.DenseWide,
 )
-BY_INPUT = (DenseSliced, DenseSlicedThreshold, calls.DenseSigns)
+BY_INPUT = (DenseSliced, DenseSlicedThreshold, dense_calls.DenseSigns)
 
 
 def split(program_calls: Sequence[Call], word_bits: int, largest: int) -> list[Call]:

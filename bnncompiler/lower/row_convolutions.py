@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from bnncompiler import calls, column_calls, map_calls, nibble_calls
+from bnncompiler import column_calls, dense_calls, nibble_calls, window_calls
 from bnncompiler.column_calls import ConvolveColumns
 from bnncompiler.convolution_calls import ConvolveRow, RowOfPixels, SumRow
 from bnncompiler.ir import Array
@@ -38,22 +38,22 @@ from bnncompiler.tiled_calls import DenseTiled, DenseTiledThreshold
 def choose(low: Lowering, conv: Convolution) -> type[Call]:
     """The kernel that the target takes for a binary convolution: one for rows, or one for the patch of a pixel.
 
-    `calls.DenseXnor` stands for sums that are compared afterwards.
+    `dense_calls.DenseXnor` stands for sums that are compared afterwards.
     """
-    by_pixel: list[type[Call]] = [calls.DenseThreshold, DenseTiledThreshold, DenseSlicedThreshold]
+    by_pixel: list[type[Call]] = [dense_calls.DenseThreshold, DenseTiledThreshold, DenseSlicedThreshold]
     if conv.border is not None:
-        by_pixel = [calls.DenseXnor, DenseSlicedBorder]
+        by_pixel = [dense_calls.DenseXnor, DenseSlicedBorder]
     fitting = by_pixel if sliced.fits(conv.rows) else by_pixel[:-1]
     return low.choose((*fitting, *_accepting(low, conv, BUILDERS)), conv.work)
 
 
 def choose_sums(low: Lowering, conv: Convolution) -> type[Call]:
-    """The kernel for the sums of a convolution: one for rows, or `calls.DenseXnor` for any that works by pixel."""
+    """The kernel for a convolution's sums: one for rows, or `dense_calls.DenseXnor` for any that works by pixel."""
     if not conv.is_bipolar:
-        return calls.DenseXnor
-    by_pixel = (calls.DenseXnor, DenseTiled, *([DenseSliced] if sliced.fits(conv.rows) else []))
+        return dense_calls.DenseXnor
+    by_pixel = (dense_calls.DenseXnor, DenseTiled, *([DenseSliced] if sliced.fits(conv.rows) else []))
     chosen = low.choose((*by_pixel, *_accepting(low, conv, SUM_BUILDERS)), conv.work)
-    return chosen if issubclass(chosen, SumRow) else calls.DenseXnor
+    return chosen if issubclass(chosen, SumRow) else dense_calls.DenseXnor
 
 
 def _accepting(low: Lowering, conv: Convolution, kernels: Iterable[type[RowOfPixels]]) -> list[type[Call]]:
@@ -73,7 +73,7 @@ def loop(low: Lowering, kernel: type[ConvolveRow], conv: Convolution, y: Buffer)
 
 def window(conv: Convolution) -> tuple[object, ...]:
     """The arguments that all kernels for rows begin with, up to the classes of pixels."""
-    return (conv.x.buffer, *conv.shape, *map_calls.geometry(conv.window), Index.ROW, conv.size[1], conv.outs)
+    return (conv.x.buffer, *conv.shape, *window_calls.geometry(conv.window), Index.ROW, conv.size[1], conv.outs)
 
 
 def geometry(low: Lowering, conv: Convolution) -> tuple[object, ...]:

@@ -8,24 +8,15 @@ import numpy as np
 
 from bnncompiler.backends.base import About
 from bnncompiler.backends.c99 import C99
-from bnncompiler.calls import Argmax, DenseInteger, DenseThreshold, DenseXnor, LoadBits, Requantize, Steps, Threshold
+from bnncompiler.calls import Argmax, LoadBits, Requantize, Steps, Threshold
+from bnncompiler.dense_calls import DenseInteger, DenseThreshold, DenseXnor
 from bnncompiler.ir import Array, Domain, TensorType, bipolar, rows
-from bnncompiler.map_calls import (
-    AddBorder,
-    GatherBits,
-    GatherIntegers,
-    Index,
-    MaxPoolBits,
-    MaxPoolIntegers,
-    PixelLoop,
-    PutBits,
-    PutIntegers,
-    geometry,
-)
+from bnncompiler.map_calls import AddBorder, Index, PixelLoop, PutBits, PutIntegers
 from bnncompiler.memory import plan
 from bnncompiler.packing import pack_bits, words
 from bnncompiler.program import Buffer, Call, Port, Program, Sliced, Table, Typed
 from bnncompiler.window import Window
+from bnncompiler.window_calls import GatherBits, GatherIntegers, MaxPoolBits, MaxPoolIntegers, geometry
 
 PIXELS = Domain(rows(1 / 255), rows(0), rows(0), rows(255))
 

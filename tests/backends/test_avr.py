@@ -15,15 +15,16 @@ from onnx import ModelProto
 import bnncompiler
 from bnncompiler import Compilation, cli
 from bnncompiler.backends.avr import AVR, LARGEST
-from bnncompiler.calls import DenseSigns, DenseThreshold, LoadBits, Unpack
+from bnncompiler.calls import LoadBits, Unpack
 from bnncompiler.column_calls import ConvolveColumns, column_weights, limits
 from bnncompiler.costs import Span, Work
+from bnncompiler.dense_calls import DenseSigns, DenseThreshold
 from bnncompiler.errors import LoweringError, UsageError
 from bnncompiler.ir import Array, Domain, TensorType, bipolar, rows
 from bnncompiler.lower import parts
 from bnncompiler.machines.base import Measured, Run
 from bnncompiler.machines.simavr import FAR, STRICT, SimAvr
-from bnncompiler.map_calls import Index, PixelLoop, PutBits, geometry
+from bnncompiler.map_calls import Index, PixelLoop, PutBits
 from bnncompiler.memory import plan
 from bnncompiler.packing import pack_bits, words
 from bnncompiler.program import Buffer, Call, Port, Program, Table, Typed
@@ -35,6 +36,7 @@ from bnncompiler.sliced_calls import (
     sliced_digits,
 )
 from bnncompiler.window import Window
+from bnncompiler.window_calls import geometry
 from tests.backends.programs import about
 from tests.corpus import ROOT, SELECTION, Exported
 from tests.networks import Builder, cnn, mlp

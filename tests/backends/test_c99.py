@@ -14,7 +14,8 @@ from bnncompiler import readback
 from bnncompiler.backends import c_selftest
 from bnncompiler.backends.base import Files
 from bnncompiler.backends.c99 import C99
-from bnncompiler.calls import Argmax, DenseXnor, LoadBits, Threshold
+from bnncompiler.calls import Argmax, LoadBits, Threshold
+from bnncompiler.dense_calls import DenseXnor
 from bnncompiler.errors import CompileError, EmitError
 from bnncompiler.ir import Domain, TensorType, rows
 from bnncompiler.memory import plan

@@ -10,19 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bnncompiler import convolution_calls, limb_calls, map_calls, nibble_calls, overlap, row_calls
+from bnncompiler import convolution_calls, limb_calls, map_calls, nibble_calls, overlap, row_calls, window_calls
 from bnncompiler.backends.cmsis import STRIP
 from bnncompiler.calls import (
     Argmax,
-    DenseBipolar,
-    DenseColumns,
-    DenseInteger,
-    DenseSelect,
-    DenseSigns,
-    DenseTernary,
-    DenseThreshold,
-    DenseWide,
-    DenseXnor,
     LoadBits,
     Lookup,
     Requantize,
@@ -37,20 +28,20 @@ from bnncompiler.calls import (
 from bnncompiler.column_calls import ConvolveColumns, column_weights
 from bnncompiler.convolution_calls import ConvolveRow, PoolRow
 from bnncompiler.costs import Span
+from bnncompiler.dense_calls import (
+    DenseBipolar,
+    DenseColumns,
+    DenseInteger,
+    DenseSelect,
+    DenseSigns,
+    DenseTernary,
+    DenseThreshold,
+    DenseWide,
+    DenseXnor,
+)
 from bnncompiler.ir import Array
 from bnncompiler.limb_calls import DenseLimbs
-from bnncompiler.map_calls import (
-    AddBorder,
-    GatherBits,
-    GatherIntegers,
-    GatherRow,
-    MaxPoolBits,
-    MaxPoolIntegers,
-    PutBits,
-    PutIntegers,
-    PutPooled,
-    geometry,
-)
+from bnncompiler.map_calls import AddBorder, PutBits, PutIntegers, PutPooled
 from bnncompiler.move_calls import AddIntegers, ConcatBits, ConcatIntegers, MulIntegers, PermuteBits, PermuteIntegers
 from bnncompiler.nibble_calls import ConvolveNibbles, SumNibbles, scratch_count, tiled_weights
 from bnncompiler.nibble_calls import limits as nibble_limits
@@ -68,6 +59,7 @@ from bnncompiler.sliced_calls import (
 )
 from bnncompiler.tiled_calls import DenseTiled, DenseTiledThreshold, tiles
 from bnncompiler.window import Window
+from bnncompiler.window_calls import GatherBits, GatherIntegers, GatherRow, MaxPoolBits, MaxPoolIntegers, geometry
 from tests.conftest import SANITIZERS, need
 from tests.kernels.harness import CALLS, KERNELS, TYPES, Harness, build, check_constant, limits, table
 
@@ -75,6 +67,11 @@ WIDTHS = [*range(1, 131), 191, 192, 193, 784]
 CHANNELS = [*range(1, 71), 96, 128]
 Case = tuple[Call, Memory]
 ABOUT = ("layer", (), 0)
+
+
+def made(kind: Callable[..., Call], *arguments: object) -> Call:
+    """A call whose arguments come in groups, which are not of one type."""
+    return kind(*ABOUT, *arguments)
 
 
 @pytest.fixture(scope="module", params=["gcc sanitized", "clang -O2"])
@@ -294,7 +291,7 @@ def convolve_row_sliced(rng: np.random.Generator, n: int, word_bits: int, memory
     scratch = Buffer("scratch", "int32_t", ConvolveRowSliced.scratch_bytes(ins, kernel_w, digits) // 4)
     memory["scratch"] = rng.integers(-(2**31), 2**31, scratch.count)
     y = Buffer("y", "bnn_word", words(columns * outs, word_bits))
-    return ConvolveRowSliced(*ABOUT, x, *where, w, at, count, digits, scratch, y)  # type: ignore[call-arg]
+    return made(ConvolveRowSliced, x, *where, w, at, count, digits, scratch, y)
 
 
 def dense_bipolar(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
@@ -577,7 +574,7 @@ def convolve_nibbles(rng: np.random.Generator, n: int, word_bits: int, memory: M
     at[rng.random(at.shape) < 0.1] = rng.choice([-taps - 9, taps + 9])
     tables = table(tiled_weights(w, n, word_bits), "bnn_word"), table(nibble_limits(at, taps), "uint16_t")
     y = Buffer("y", "bnn_word", words(columns * outs, word_bits))
-    return ConvolveNibbles(*ABOUT, *start, fill, *tables, count, nibbles_scratch(start, memory), y)  # type: ignore[call-arg]
+    return made(ConvolveNibbles, *start, fill, *tables, count, nibbles_scratch(start, memory), y)
 
 
 def sum_nibbles(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
@@ -587,7 +584,7 @@ def sum_nibbles(rng: np.random.Generator, n: int, word_bits: int, memory: Memory
     border = Typed(table(rng.integers(lo, min(hi, 2**24), (classes - 1) * outs, endpoint=True), ctype))
     tables = table(tiled_weights(w, n, word_bits), "bnn_word"), border
     y = Buffer("y", "int32_t", columns * outs)
-    return SumNibbles(*ABOUT, *start, fill, *tables, nibbles_scratch(start, memory), y)  # type: ignore[call-arg]
+    return made(SumNibbles, *start, fill, *tables, nibbles_scratch(start, memory), y)
 
 
 def slide_bits(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
@@ -682,13 +679,13 @@ def permute_bits(rng: np.random.Generator, n: int, word_bits: int, memory: Memor
     (x_n, order), planes = an_order(rng, n), int(rng.integers(1, 5))
     memory["x"] = pack_planes(rng.integers(0, 2**planes, x_n), planes, word_bits)
     x, y = (Buffer(name, "bnn_word", planes * words(count, word_bits)) for name, count in (("x", x_n), ("y", n)))
-    return PermuteBits(*ABOUT, x, x_n, planes, *order, n, y)  # type: ignore[call-arg]
+    return made(PermuteBits, x, x_n, planes, *order, n, y)
 
 
 def permute_integers(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     x_n, order = an_order(rng, n)
     x, _ = source(rng, x_n, memory)
-    return PermuteIntegers(*ABOUT, x, *order, n, Typed(Buffer("y", any_type(rng), n)))  # type: ignore[call-arg]
+    return made(PermuteIntegers, x, *order, n, Typed(Buffer("y", any_type(rng), n)))
 
 
 MAKERS: dict[type[Call], Callable[[np.random.Generator, int, int, Memory], Call]] = {
@@ -718,7 +715,7 @@ IN_PLACE = (AddIntegers, Argmax, ConcatIntegers, Lookup, MaxPoolBits, MaxPoolInt
 
 def cases(kind: type[Call], word_bits: int) -> Iterator[Case]:
     rng = np.random.default_rng(CALLS.index(kind))
-    by_channels = (convolution_calls, map_calls, nibble_calls, row_calls)
+    by_channels = (convolution_calls, map_calls, nibble_calls, row_calls, window_calls)
     on_maps = issubclass(kind, ConvolveRow) or kind.__module__ in [m.__name__ for m in by_channels]
     for n in CHANNELS if on_maps else WIDTHS:
         for _ in range(2):
