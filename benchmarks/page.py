@@ -18,6 +18,15 @@ machine that is busy with other things, too; absolute times do so less. Cycles a
 simulators.
 """
 
+PEERS = (("tflite", "TensorFlow Lite"), ("larq", "LCE"))
+PEERS_NOTE = """TensorFlow Lite computes in float32 on XNNPACK, LCE is Larq Compute Engine with its indirect BGEMM; both
+run the network as Keras has it, in a process of their own.
+
+"""
+NOTE = """\\* how many times faster than onnxruntime Larq Compute Engine is: known from a Zen 4 core, not measured
+in these runs.
+"""
+
 
 def write(results: Path) -> None:
     """Write the page from what was measured; parts that were not are left out."""
@@ -31,26 +40,44 @@ def write(results: Path) -> None:
 
 
 def networks(records: Sequence[dict[str, Any]]) -> str:
-    """Whole networks against onnxruntime."""
+    """Whole networks against other engines."""
+    peers = [(p, title) for p, title in PEERS if any(f"{p}_us" in r for r in records)]
     rows = [
         (
             r["name"],
             _time(r["onnxruntime_us"]["median"]),
+            *(_time(r[f"{p}_us"]["median"]) if f"{p}_us" in r else "" for p, _ in peers),
             _time(r["bnncompiler_us"]["median"]),
-            f"{_spread(r['ratio'])}",
-            "" if r["larq_ratio"] is None else f"{r['larq_ratio']:.2f}",
+            _spread(r["ratio"]),
+            *(_spread(r[f"{p}_ratio"]) if f"{p}_ratio" in r else "" for p, _ in peers),
+            "" if r["larq_known"] is None else f"{r['larq_known']:.2f}",
             f"{r['tables_bytes']:,}",
             f"{r['arena_bytes']:,}",
             f"{r['compile_seconds']:.1f}",
         )
         for r in records
     ]
-    columns = ("network", "onnxruntime", "ours", "times faster", "LCE*", "tables B", "arena B", "compile s")
-    note = (
-        "\\* how many times faster than onnxruntime Larq Compute Engine (indirect BGEMM) is: known from a Zen 4 core, "
-        "not measured in these runs.\n"
+    titles = [title for _, title in peers]
+    faster = [f"than {title}" for title in titles]
+    columns = (
+        "network",
+        "onnxruntime",
+        *titles,
+        "ours",
+        "times faster",
+        *faster,
+        "LCE*",
+        "tables B",
+        "arena B",
+        "compile s",
     )
-    return "## Whole networks, one image at a time\n\n" + _table(columns, rows) + "\n" + note
+    return (
+        "## Whole networks, one image at a time\n\n"
+        + _table(columns, rows)
+        + "\n"
+        + (PEERS_NOTE if peers else "")
+        + NOTE
+    )
 
 
 def targets(records: Sequence[dict[str, Any]]) -> str:
