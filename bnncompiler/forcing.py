@@ -12,6 +12,7 @@ the passes made one with it: onnxruntime would go on with another value than the
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ import numpy as np
 
 from bnncompiler import blur
 from bnncompiler.frontend.imported import Imported
-from bnncompiler.ir import Array, Domain, Graph, Node, rows, walk
+from bnncompiler.ir import Array, Domain, Graph, Node, per_element, rows, walk
 from bnncompiler.ops import (
     Concat,
     Constant,
@@ -168,9 +169,15 @@ def _walk(
         if now.operands and now.operands[0].type.domain is not None:
             sources[node] = now.operands[0].domain
         if node in more:
-            own[node] = replace(now.domain, error=now.domain.error + more[node])
+            own[node] = replace(now.domain, error=_sum(now.domain.error, more[node]))
             seen[node] = Input(node.name, replace(now.type, domain=own[node]))
         if node in given and not now.domain.is_exact:
             exact = replace(now.type, domain=replace(now.domain, error=rows(np.zeros(1))))
             seen[node] = Input(node.name, exact)
     return own, sources
+
+
+def _sum(a: Array, b: Array) -> Array:
+    """The sum of two errors, each by row, of which they may have different numbers."""
+    count = math.lcm(len(a), len(b))
+    return np.asarray(per_element(a, count) + per_element(b, count))
