@@ -352,6 +352,19 @@ def test_a_wrong_output_is_caught(compilation: Compilation) -> None:
     assert {"output", "table"} <= failures(changed(compilation, nudge))
 
 
+def test_a_requantisation_may_be_off_by_what_float32_makes_of_its_operand() -> None:
+    """A steep slope that nearly cancels with what is added: the operand's last bit is most of the result's error."""
+    rng = np.random.default_rng(0)
+    b = Builder()
+    h = b("MatMul", b.input("x", ["N", 64]), rng.normal(size=(64, 256)).astype(np.float32))
+    h = b("Mul", h, rng.uniform(20, 40, 256).astype(np.float32))
+    h = b("Add", h, rng.uniform(8, 16, 256).astype(np.float32))
+    h = b("Clip", h, np.float32(0), np.float32(1), name="narrow")
+    compilation = bnncompiler.compile(b.model(b("MatMul", h, signs(256, 10), name="y")), name="net")
+    (checked,) = exhaustive.check(compilation.graph)
+    assert checked.count.differing == 0 and checked.count.compared > 100_000
+
+
 def test_wide_ranges_are_checked_around_every_change(compilation: Compilation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exhaustive, "FULL", 10)
     checked = exhaustive.check(compilation.graph)
