@@ -8,7 +8,8 @@
 
 #include "bnn_kernels.h"
 #include "bnn_columns.h"
-#include "bnn_slide.h"
+#include "bnn_slide_asm.h"
+#include "bnn_slide_c.h"
 
 /* Puts the bits of outputs `first` and up, the upper `lanes` of a byte, into a pixel. The last one
  * may be of an output that makes their number even, and is 0. */
@@ -73,6 +74,54 @@ BNN_INLINE void bnn_small_windows(bnn_slide *slide, uint8_t last, bnn_size outs,
                 }
                 next += sizeof(bnn_small_sums);
                 bnn_put_outputs(y, outs, column, first, next[-1], lanes);
+            }
+        }
+    }
+}
+
+#else
+
+#define BNN_RUNS 8u /* classes of small windows */
+
+/* Puts the limits of two outputs above their sums, at pixels of one class after the other; returns
+ * the limits of the next outputs. */
+BNN_APART const bnn_word BNN_ROM *bnn_set_limits(bnn_sums *sums, const uint8_t *runs,
+                                                 uint8_t classes, const bnn_word BNN_ROM *limit)
+{
+    for (uint8_t k = classes; k > 0; --k) {
+        const uint8_t first = bnn_rom_word(limit), second = bnn_rom_word(limit + 1);
+        for (uint8_t p = *runs++; p > 0; --p) {
+            sums->first_high = first;
+            sums->second_high = second;
+            ++sums;
+        }
+        limit += 2;
+    }
+    return limit;
+}
+
+/* The outputs of windows whose sums and limits are bytes. */
+BNN_INLINE void bnn_small_windows(bnn_slide *slide, uint8_t last, bnn_size outs,
+                                  const uint8_t BNN_ROM *column_class, uint8_t columns,
+                                  uint8_t classes, bnn_word *y)
+{
+    bnn_sums *const sums = (bnn_sums *)slide->pixel;
+    uint8_t runs[BNN_RUNS] = {0};
+    for (uint8_t column = 0; column < columns; ++column) { /* classes come in order */
+        ++runs[column_class ? bnn_rom_u8(column_class + column) : 0];
+    }
+    memset(sums, 0, columns * sizeof *sums); /* what a pass that is the only one adds to */
+    for (bnn_size first = 0; first < outs; first += 8u) {
+        const uint8_t lanes = bnn_shifted_in(outs, first);
+        for (bnn_size lane = 0; lane < lanes; lane += 2u) {
+            slide->limit = bnn_set_limits(sums, runs, classes, slide->limit);
+            bnn_slide_narrow(slide, last);
+        }
+        for (uint8_t column = 0; column < columns; ++column) {
+            if (outs % 8u == 0) {
+                y[column * (outs / 8u) + first / 8u] = sums[column].bits;
+            } else {
+                bnn_put_outputs(y, outs, column, first, sums[column].bits, lanes);
             }
         }
     }
@@ -169,6 +218,13 @@ BNN_KERNEL void bnn_convolve_columns(const bnn_word *x, bnn_size height, bnn_siz
         slide.limit = (const bnn_word *)limit + at;
         bnn_small_windows(&slide, (uint8_t)(taps - passes * BNN_SLIDE_BYTES), outs, column_class,
                           (uint8_t)columns, y);
+        return;
+    }
+#else
+    if (taps <= BNN_SMALL_BYTES && limit_type == BNN_U8 && classes <= BNN_RUNS) {
+        slide.limit = (const bnn_word BNN_ROM *)limit + at;
+        bnn_small_windows(&slide, (uint8_t)(taps - passes * BNN_SLIDE_BYTES), outs, column_class,
+                          (uint8_t)columns, (uint8_t)classes, y);
         return;
     }
 #endif
