@@ -26,10 +26,11 @@ BNN_INLINE uint8_t bnn_shifted_in(bnn_size outs, bnn_size first)
     return (uint8_t)(bnn_lanes(outs + (outs & 1u), first));
 }
 
-#if BNN_ASM && !defined(BNN_FAR)
+#if BNN_ASM
 
 /* Lays out the pixels of a row in runs of a class, as bnn_slide_narrow wants them. */
-BNN_INLINE void bnn_lay_out(uint8_t *next, const uint8_t *column_class, uint8_t columns)
+BNN_INLINE void bnn_lay_out(uint8_t *next, const uint8_t BNN_ROM *column_class,
+                            uint8_t columns)
 {
     uint8_t *end = next++;
     if (column_class == NULL) {
@@ -52,7 +53,8 @@ BNN_INLINE void bnn_lay_out(uint8_t *next, const uint8_t *column_class, uint8_t 
 
 /* The outputs of windows of up to 18 bytes, whose sums and limits are bytes. */
 BNN_INLINE void bnn_small_windows(bnn_slide *slide, uint8_t last, bnn_size outs,
-                                  const uint8_t *column_class, uint8_t columns, bnn_word *y)
+                                  const uint8_t BNN_ROM *column_class, uint8_t columns,
+                                  bnn_word *y)
 {
     if (slide->passes == 0) { /* there is none that sets what the last one adds to */
         memset(slide->pixel, 0, columns * sizeof(bnn_sums));
@@ -213,9 +215,9 @@ BNN_KERNEL void bnn_convolve_columns(const bnn_word *x, bnn_size height, bnn_siz
     slide.step = (uint8_t)(stride_w * words);
     slide.pixels = (uint8_t)columns;
     slide.passes = passes;
-#if BNN_ASM && !defined(BNN_FAR)
+#if BNN_ASM
     if (taps <= 2u * BNN_SLIDE_BYTES && columns <= BNN_NARROW && limit_type == BNN_U8) {
-        slide.limit = (const bnn_word *)limit + at;
+        slide.limit = (const bnn_word BNN_ROM *)limit + at;
         bnn_small_windows(&slide, (uint8_t)(taps - passes * BNN_SLIDE_BYTES), outs, column_class,
                           (uint8_t)columns, y);
         return;

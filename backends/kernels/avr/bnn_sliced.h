@@ -75,15 +75,10 @@ BNN_INLINE void bnn_carry(bnn_word *digit, bnn_word carry)
 /* Where w comes in, and how a row is addressed whose offset was listed. */
 #if defined(BNN_FAR)
 #define BNN_BATCH_START "  movw r24, r20\n  mov r21, r22\n  mov r23, r18\n  mov r22, r16\n"
-#define BNN_ROW_HIGH "  clr \\to\n  adc \\to, r21\n  out 0x3b, \\to\n" /* RAMPZ */
-#define BNN_LPM "elpm"
-#define BNN_BATCH_END "  out 0x3b, r1\n"
 #else
 #define BNN_BATCH_START "  movw r24, r22\n  mov r23, r20\n  mov r22, r18\n"
-#define BNN_ROW_HIGH ""
-#define BNN_LPM "lpm"
-#define BNN_BATCH_END ""
 #endif
+#define BNN_ROW_BANK BNN_IF_FAR("  clr \\to\n  adc \\to, r21\n  out 0x3b, \\to\n")
 
 __attribute__((__naked__, __noinline__, __noclone__)) BNN_OWN void
 bnn_add_batch(bnn_strip *s __attribute__((__unused__)),
@@ -115,7 +110,7 @@ bnn_add_batch(bnn_strip *s __attribute__((__unused__)),
         "  ld r31, X+\n"
         "  add r30, r24\n"
         "  adc r31, r25\n"
-        BNN_ROW_HIGH
+        BNN_ROW_BANK
         "  " BNN_LPM " \\to, Z+\n"
         "  " BNN_LPM " 7+\\to, Z+\n"
         "  " BNN_LPM " 14+\\to, Z\n"
@@ -237,7 +232,7 @@ bnn_add_batch(bnn_strip *s __attribute__((__unused__)),
         "10:\n"
         ".irp r,29,28,17,16,15,14,13,12,11,10,9,8,7,6,5,4,3,2\n  pop r\\r\n.endr\n"
         "  clr r1\n"
-        BNN_BATCH_END
+        BNN_IF_FAR("  out 0x3b, r1\n")
         "  ret\n"
         ".purgem bnn_fa\n.purgem bnn_fa3\n.purgem bnn_row\n.purgem bnn_eights\n" ::
         [eights] "i"(offsetof(bnn_strip, eights)),
@@ -429,23 +424,26 @@ BNN_INLINE uint16_t bnn_lane_of(const bnn_word *count, uint8_t lane, unsigned di
 /* Makes a word's counter v = 2 * count + rest, digit d of it in place of digit d - 1, and compares
  * it with a threshold whose digits are `columns` words apart: v reaches t if v - t, that is
  * v + ~t + 1, carries out of the highest digit. Digit 0 of v is the same for all lanes. */
-#if BNN_ASM && !defined(BNN_FAR)
-BNN_OWN bnn_word bnn_finish(bnn_word *count, const bnn_word *at, bnn_size columns, bnn_size rest,
-                            uint8_t digits)
+#if BNN_ASM
+BNN_OWN bnn_word bnn_finish(bnn_word *count, const bnn_word BNN_ROM *at, bnn_size columns,
+                            bnn_size rest, uint8_t digits)
 {
     bnn_word reached, carry, digit, t;
-    __asm__ volatile("dec %[digits]\n\t"
+    uint16_t address = BNN_ADDRESS(at);
+    __asm__ volatile(BNN_IF_FAR("out 0x3b, %[bank]\n\t")
+                     "dec %[digits]\n\t"
                      "lsr %B[rest]\n\t"
                      "ror %A[rest]\n\t"
                      "sbc %[reached], %[reached]\n\t" /* all ones if a one was shifted out */
-                     "lpm %[t], Z\n\t"
+                     BNN_LPM " %[t], Z\n\t"
                      "com %[t]\n\t"
                      "or %[reached], %[t]\n\t"
                      "clr %[carry]\n"
                      "1:\n\t"
                      "add r30, %A[columns]\n\t"
                      "adc r31, %B[columns]\n\t"
-                     "lpm %[t], Z\n\t"
+                     BNN_IF_FAR("in r0, 0x3b\n\tadc r0, r1\n\tout 0x3b, r0\n\t")
+                     BNN_LPM " %[t], Z\n\t"
                      "com %[t]\n\t"
                      "ld %[digit], X\n\t"
                      "lsr %B[rest]\n\t"
@@ -464,9 +462,11 @@ BNN_OWN bnn_word bnn_finish(bnn_word *count, const bnn_word *at, bnn_size column
                      "eor %[reached], %[digit]\n\t"
                      "dec %[digits]\n\t"
                      "brne 1b"
+                     BNN_IF_FAR("\n\tout 0x3b, r1")
                      : [reached] "=&r"(reached), [carry] "=&r"(carry), [digit] "=&r"(digit),
-                       [t] "=&r"(t), [rest] "+r"(rest), [digits] "+r"(digits), "+x"(count), "+z"(at)
-                     : [columns] "r"(columns)
+                       [t] "=&r"(t), [rest] "+r"(rest), [digits] "+r"(digits), "+x"(count),
+                       "+z"(address)
+                     : [columns] "r"(columns), [bank] "rL"(BNN_BANK(at))
                      : "r0", "memory");
     return reached;
 }

@@ -5,7 +5,7 @@
 
 #include "bnn_slide.h"
 
-#if BNN_ASM && !defined(BNN_FAR)
+#if BNN_ASM
 
 #define BNN_SLIDE_BYTES 9u /* of a pass */
 
@@ -14,10 +14,12 @@
 /* The next n bytes of two rows of weights, from r2 on; then Z is the pixel, Y the window `at`. */
 #define BNN_SLIDE_LOAD(n, at) \
     "  ldd r30, Y+%[w]\n  ldd r31, Y+%[w]+1\n" \
+    BNN_IF_FAR("  ldd r0, Y+%[w]+2\n  out 0x3b, r0\n") \
     ".irp r,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19\n" \
-    "  .if \\r < 2 + 2 * " #n "\n  lpm r\\r, Z+\n  .endif\n" \
+    "  .if \\r < 2 + 2 * " #n "\n  " BNN_LPM " r\\r, Z+\n  .endif\n" \
     ".endr\n" \
     "  std Y+%[w], r30\n  std Y+%[w]+1, r31\n" \
+    BNN_IF_FAR("  in r0, 0x3b\n  std Y+%[w]+2, r0\n") \
     "  ldd r30, Y+%[pixel]\n  ldd r31, Y+%[pixel]+1\n" \
     "  ldd r0, Y+%[" at "]\n  ldd r29, Y+%[" at "]+1\n  mov r28, r0\n"
 #define BNN_SLIDE_TAP(n, q, a, b) \
@@ -40,7 +42,7 @@
 #define BNN_SLIDE_RESTORE \
     "  pop r25\n  pop r24\n" \
     ".irp r,29,28,17,16,15,14,13,12,11,10,9,8,7,6,5,4,3,2\n  pop r\\r\n.endr\n" \
-    "  clr r1\n  ret\n"
+    "  clr r1\n" BNN_IF_FAR("  out 0x3b, r1\n") "  ret\n"
 #define BNN_SLIDE_PLACES \
     [w] "i"(offsetof(bnn_slide, w)), [limit] "i"(offsetof(bnn_slide, limit)), \
     [pixel] "i"(offsetof(bnn_slide, pixel)), [line] "i"(offsetof(bnn_slide, line)), \
@@ -104,6 +106,7 @@ BNN_INLINE uint8_t bnn_place(const uint8_t *p)
     { \
         __asm__ volatile( \
             BNN_SLIDE_SAVE \
+            BNN_IF_FAR("  ldd r22, Y+%[limit]+2\n  push r22\n") \
             "  ldd r22, Y+%[limit]\n  ldd r23, Y+%[limit]+1\n  push r22\n  push r23\n" \
             "  ldd r0, Y+%[passes]\n  bst r0, 0\n" /* T: is there a pass before the last? */ \
             "1:\n" \
@@ -133,15 +136,19 @@ BNN_INLINE uint8_t bnn_place(const uint8_t *p)
             BNN_SLIDE_RUN \
             "  breq 8f\n" \
             "  movw r20, r30\n" /* the limits of the run */ \
-            "  pop r31\n  pop r30\n  lpm r22, Z+\n  lpm r23, Z+\n  push r30\n  push r31\n" \
+            "  pop r31\n  pop r30\n" BNN_IF_FAR("  pop r0\n  out 0x3b, r0\n") \
+            "  " BNN_LPM " r22, Z+\n  " BNN_LPM " r23, Z+\n" \
+            BNN_IF_FAR("  in r0, 0x3b\n  push r0\n") "  push r30\n  push r31\n" \
             "  movw r30, r20\n" \
             "  rjmp 6b\n" \
             "8:\n" /* the slide is below the limit on the stack */ \
-            "  in r30, 0x3d\n  in r31, 0x3e\n  ldd r29, Z+3\n  ldd r28, Z+4\n" \
+            "  in r30, 0x3d\n  in r31, 0x3e\n" BNN_IF_FAR("  adiw r30, 1\n") \
+            "  ldd r29, Z+3\n  ldd r28, Z+4\n" \
             "  ldd r0, Y+%[pairs]\n  dec r0\n  std Y+%[pairs], r0\n" \
             "  breq 9f\n  rjmp 1b\n" \
             "9:\n" \
             "  pop r23\n  pop r22\n  std Y+%[limit], r22\n  std Y+%[limit]+1, r23\n" \
+            BNN_IF_FAR("  pop r22\n  std Y+%[limit]+2, r22\n") \
             BNN_SLIDE_RESTORE :: BNN_SLIDE_PLACES); \
     }
 

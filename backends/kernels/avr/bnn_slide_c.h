@@ -5,7 +5,7 @@
 
 #include "bnn_slide.h"
 
-#if !BNN_ASM || defined(BNN_FAR)
+#if !BNN_ASM
 
 #define BNN_SLIDE_BYTES 6u  /* of a pass */
 #define BNN_SMALL_BYTES 31u /* of a window whose sums are bytes */
@@ -103,53 +103,88 @@ BNN_INLINE void bnn_slide_pass(const bnn_word *window, const bnn_word BNN_ROM *w
     }
 }
 
-/* One function for each number of bytes; those that no layer of a program wants are left out. */
-#define BNN_SLIDE_PASS(kind, pass, n) \
-    BNN_APART void bnn_slide_##kind##_##n(const bnn_word *window, const bnn_word BNN_ROM *w, \
-                                          bnn_sums *sums, uint8_t step, uint8_t pixels, \
-                                          const uint8_t *ones) \
-    { \
-        bnn_slide_pass(window, w, sums, step, pixels, ones, n, pass); \
-    }
-#define BNN_EACH_NUMBER(kind, pass) \
-    BNN_SLIDE_PASS(kind, pass, 1) BNN_SLIDE_PASS(kind, pass, 2) BNN_SLIDE_PASS(kind, pass, 3) \
-    BNN_SLIDE_PASS(kind, pass, 4) BNN_SLIDE_PASS(kind, pass, 5) BNN_SLIDE_PASS(kind, pass, 6)
-BNN_SLIDE_PASS(start, BNN_START, 6)
-BNN_SLIDE_PASS(add, BNN_ADD, 6)
-BNN_EACH_NUMBER(compare, BNN_COMPARE)
-BNN_EACH_NUMBER(carry, BNN_CARRY)
+/* Passes of six bytes, and of fewer. */
+BNN_APART void bnn_slide_start(const bnn_word *window, const bnn_word BNN_ROM *w, bnn_sums *sums,
+                               uint8_t step, uint8_t pixels, const uint8_t *ones)
+{
+    bnn_slide_pass(window, w, sums, step, pixels, ones, BNN_SLIDE_BYTES, BNN_START);
+}
 
-/* All passes with the weights of the next two outputs: the first one, others, and the last one, of
- * `last` bytes. */
-#define BNN_CASE(kind, n) \
-    case n: \
-        bnn_slide_##kind##_##n(window, w, sums, step, pixels, bnn_ones_in_ram); \
-        break;
-#define BNN_SLIDE_PASSES(name, begin, middle, end) \
-    BNN_INLINE void bnn_slide_##name(bnn_slide *slide, uint8_t last) \
-    { \
-        bnn_sums *const sums = (bnn_sums *)slide->pixel; \
-        const bnn_word *window = slide->line; \
-        const bnn_word BNN_ROM *w = slide->w; \
-        const uint8_t step = slide->step, pixels = slide->pixels; \
-        for (uint8_t pass = 0; pass < slide->passes; ++pass) { \
-            if (pass == 0) { \
-                bnn_slide_##begin##_6(window, w, sums, step, pixels, bnn_ones_in_ram); \
-            } else { \
-                bnn_slide_##middle##_6(window, w, sums, step, pixels, bnn_ones_in_ram); \
-            } \
-            window += BNN_SLIDE_BYTES; \
-            w += 2u * BNN_SLIDE_BYTES; \
-        } \
-        switch (last) { \
-            BNN_CASE(end, 1) BNN_CASE(end, 2) BNN_CASE(end, 3) BNN_CASE(end, 4) BNN_CASE(end, 5) \
-        default: \
-            bnn_slide_##end##_6(window, w, sums, step, pixels, bnn_ones_in_ram); \
-        } \
-        slide->w = w + 2u * last; \
+BNN_APART void bnn_slide_add(const bnn_word *window, const bnn_word BNN_ROM *w, bnn_sums *sums,
+                             uint8_t step, uint8_t pixels, const uint8_t *ones)
+{
+    bnn_slide_pass(window, w, sums, step, pixels, ones, BNN_SLIDE_BYTES, BNN_ADD);
+}
+
+BNN_APART void bnn_slide_compare(const bnn_word *window, const bnn_word BNN_ROM *w, bnn_sums *sums,
+                                 uint8_t step, uint8_t pixels, const uint8_t *ones)
+{
+    bnn_slide_pass(window, w, sums, step, pixels, ones, BNN_SLIDE_BYTES, BNN_COMPARE);
+}
+
+BNN_APART void bnn_slide_carry(const bnn_word *window, const bnn_word BNN_ROM *w, bnn_sums *sums,
+                               uint8_t step, uint8_t pixels, const uint8_t *ones)
+{
+    bnn_slide_pass(window, w, sums, step, pixels, ones, BNN_SLIDE_BYTES, BNN_CARRY);
+}
+
+BNN_APART void bnn_slide_compare_rest(const bnn_word *window, const bnn_word BNN_ROM *w,
+                                      bnn_sums *sums, uint8_t step, uint8_t pixels,
+                                      const uint8_t *ones, uint8_t n)
+{
+    bnn_slide_pass(window, w, sums, step, pixels, ones, n, BNN_COMPARE);
+}
+
+BNN_APART void bnn_slide_carry_rest(const bnn_word *window, const bnn_word BNN_ROM *w,
+                                    bnn_sums *sums, uint8_t step, uint8_t pixels,
+                                    const uint8_t *ones, uint8_t n)
+{
+    bnn_slide_pass(window, w, sums, step, pixels, ones, n, BNN_CARRY);
+}
+
+/* The bits of the next two outputs, where sums are bytes; the last pass has `last` bytes. */
+BNN_INLINE void bnn_slide_narrow(bnn_slide *slide, uint8_t last)
+{
+    bnn_sums *const sums = (bnn_sums *)slide->pixel;
+    const bnn_word *window = slide->line;
+    const bnn_word BNN_ROM *w = slide->w;
+    const uint8_t step = slide->step, pixels = slide->pixels;
+    for (uint8_t passes = slide->passes; passes > 0; --passes) {
+        if (passes == slide->passes) {
+            bnn_slide_start(window, w, sums, step, pixels, bnn_ones_in_ram);
+        } else {
+            bnn_slide_add(window, w, sums, step, pixels, bnn_ones_in_ram);
+        }
+        window += BNN_SLIDE_BYTES;
+        w += 2u * BNN_SLIDE_BYTES;
     }
-BNN_SLIDE_PASSES(narrow, start, add, compare)
-BNN_SLIDE_PASSES(wide, carry, carry, carry)
+    if (last == BNN_SLIDE_BYTES) {
+        bnn_slide_compare(window, w, sums, step, pixels, bnn_ones_in_ram);
+    } else {
+        bnn_slide_compare_rest(window, w, sums, step, pixels, bnn_ones_in_ram, last);
+    }
+    slide->w = w + 2u * last;
+}
+
+/* Adds what differs from the weights of the next two outputs to the sums of all pixels. */
+BNN_INLINE void bnn_slide_wide(bnn_slide *slide, uint8_t last)
+{
+    bnn_sums *const sums = (bnn_sums *)slide->pixel;
+    const bnn_word *window = slide->line;
+    const bnn_word BNN_ROM *w = slide->w;
+    const uint8_t step = slide->step, pixels = slide->pixels;
+    const uint8_t full = (uint8_t)(slide->passes + (last == BNN_SLIDE_BYTES));
+    for (uint8_t passes = full; passes > 0; --passes) {
+        bnn_slide_carry(window, w, sums, step, pixels, bnn_ones_in_ram);
+        window += BNN_SLIDE_BYTES;
+        w += 2u * BNN_SLIDE_BYTES;
+    }
+    if (last != BNN_SLIDE_BYTES) {
+        bnn_slide_carry_rest(window, w, sums, step, pixels, bnn_ones_in_ram, last);
+        w += 2u * last;
+    }
+    slide->w = w;
+}
 
 #endif
 
