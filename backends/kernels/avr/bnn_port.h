@@ -30,6 +30,13 @@ typedef size_t bnn_size;
 #define BNN_ASM 0
 #endif
 
+/* A function that is not inlined, so that its loop has all registers. */
+#if defined(__GNUC__)
+#define BNN_APART static __attribute__((__noinline__, __noclone__, __unused__))
+#else
+#define BNN_APART static
+#endif
+
 /* BNN_TABLE stands in the definition of a table, BNN_ROM in the type of a pointer to one. Every
  * read of a table goes through functions: those of bnn_rom.h on other machines. */
 #if defined(__AVR__)

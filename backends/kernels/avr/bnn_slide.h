@@ -16,10 +16,8 @@
  * half of an address. */
 #if defined(__GNUC__)
 #define BNN_PAGE __attribute__((__aligned__(256), __unused__))
-#define BNN_APART static __attribute__((__noinline__, __noclone__, __unused__))
 #else
 #define BNN_PAGE
-#define BNN_APART static
 #endif
 static const uint8_t BNN_PAGE bnn_ones_in_ram[256] = {
     0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 1, 2, 2, 3, 2, 3, 3, 4, 2, 3, 3, 4, 3, 4, 4, 5,
