@@ -40,14 +40,12 @@ typedef enum bnn_pass {
     BNN_CARRY    /* adds to sums of two bytes */
 } bnn_pass;
 
-/* Adds a count to a sum of two bytes. */
+/* Adds a count to a sum of two bytes. The carry is a number, for a branch would take its time. */
 BNN_INLINE void bnn_add_to_sum(uint8_t *low, uint8_t *high, uint8_t count)
 {
     const uint8_t sum = (uint8_t)(*low + count);
+    *high = (uint8_t)(*high + (sum < count));
     *low = sum;
-    if (sum < count) {
-        ++*high;
-    }
 }
 
 /* A bit shifted in from the top. */
