@@ -20,6 +20,19 @@ BNN_INLINE void bnn_put_outputs(bnn_word *y, bnn_size outs, bnn_size column, bnn
     bnn_or_run(y, column * outs + first, &low, bnn_lanes(outs, first));
 }
 
+/* Puts the bits of outputs `first` and up into all pixels of a row. */
+BNN_INLINE void bnn_put_row(bnn_word *y, bnn_size outs, uint8_t columns, bnn_size first,
+                            const bnn_sums *sums, uint8_t lanes)
+{
+    for (uint8_t column = 0; column < columns; ++column) {
+        if (outs % 8u == 0) {
+            y[column * (outs / 8u) + first / 8u] = sums[column].bits;
+        } else {
+            bnn_put_outputs(y, outs, column, first, sums[column].bits, lanes);
+        }
+    }
+}
+
 /* How many outputs are shifted into a byte, from output `first` on: an even number. */
 BNN_INLINE uint8_t bnn_shifted_in(bnn_size outs, bnn_size first)
 {
@@ -119,13 +132,7 @@ BNN_INLINE void bnn_small_windows(bnn_slide *slide, uint8_t last, bnn_size outs,
             slide->limit = bnn_set_limits(sums, runs, classes, slide->limit);
             bnn_slide_narrow(slide, last);
         }
-        for (uint8_t column = 0; column < columns; ++column) {
-            if (outs % 8u == 0) {
-                y[column * (outs / 8u) + first / 8u] = sums[column].bits;
-            } else {
-                bnn_put_outputs(y, outs, column, first, sums[column].bits, lanes);
-            }
-        }
+        bnn_put_row(y, outs, columns, first, sums, lanes);
     }
 }
 
@@ -176,13 +183,7 @@ BNN_INLINE void bnn_large_windows(bnn_slide *slide, bnn_size taps, bnn_size outs
             }
             at += 2u * classes;
         }
-        for (uint8_t column = 0; column < columns; ++column) {
-            if (outs % 8u == 0) {
-                y[column * (outs / 8u) + first / 8u] = sums[column].bits;
-            } else {
-                bnn_put_outputs(y, outs, column, first, sums[column].bits, lanes);
-            }
-        }
+        bnn_put_row(y, outs, columns, first, sums, lanes);
     }
 }
 
