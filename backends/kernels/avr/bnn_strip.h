@@ -1,4 +1,4 @@
-/* A strip of bit-sliced counters on AVR (bnn_sliced.h), and how the rows of a batch are added to it.
+/* A strip of bit-sliced counters on AVR (bnn_sliced.h), and how rows of a batch are added to it.
  *
  * Eight rows at a time are added up for three words of outputs, a block, so that every digit in the
  * making stays in a register. The carries, worth eight each, go to memory, and are added up at the
