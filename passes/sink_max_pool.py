@@ -7,7 +7,8 @@ and ``h`` behind it::
     h(max_pool(g(acc)))  ->  max_pool(steps(acc, h . g))
 
 Rows that fall are stored turned round, with a negative scale, so that the pool takes the largest ``q`` everywhere;
-the next layer's weights take up the sign. Bits are pooled by OR, and the map between is bits instead of accumulators.
+the next layer's weights take up the sign, and thresholds that were folded behind it already are turned with it. Bits
+are pooled by OR, and the map between is bits instead of accumulators.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 
 from bnncompiler.enclosure import Cells, UnknownOperator, enclose
 from bnncompiler.ir import Array, Domain, Graph, Node, per_element, rows
-from bnncompiler.ops import Constant, Elementwise, Input, MaxPool, Steps
+from bnncompiler.ops import Constant, Elementwise, Input, MaxPool, Permute, Steps
 from bnncompiler.oracle import ChannelFunction, sources
 from bnncompiler.passes.base import rewrite_sinks
 from bnncompiler.passes.fold_thresholds import fold
@@ -40,8 +41,11 @@ class SinkMaxPool:
         def rule(node: Node, was: Node) -> Node | None:
             if was in graph.outputs:
                 return None
-            if isinstance(node, Steps) and isinstance(node.x, MaxPool):
-                return sink_folded(node, node.x)
+            if isinstance(node, Steps) and isinstance(was, Steps):
+                upright = _upright(node.x)
+                followed = replace(node, x=upright) if upright else _followed(node, was.x.type.domain)
+                sunk = sink_folded(followed, followed.x) if isinstance(followed.x, MaxPool) else None
+                return followed if sunk is None and followed is not node else sunk
             if not isinstance(node, Elementwise):
                 return None
             found = sources(node)
@@ -49,7 +53,7 @@ class SinkMaxPool:
                 return None
             return sink(node, found[0])
 
-        return rewrite_sinks(graph, rule)
+        return rewrite_sinks(graph.rewrite(_upright), rule)
 
 
 def sink(node: Elementwise, pool: MaxPool) -> Node | None:
@@ -125,6 +129,36 @@ def _falls_anywhere(inner: ChannelFunction, behind: ChannelFunction, count: int)
     change = np.diff(folded.levels, axis=1)
     falls, rises = np.asarray((change < 0).any(axis=1)), np.asarray((change > 0).any(axis=1))
     return None if (rises & falls).any() else per_element(falls, count)
+
+
+def _upright(pool: Node) -> MaxPool | None:
+    """A pool of what another one turned round, with that turned back; None for any other node."""
+    if (
+        not isinstance(pool, MaxPool)
+        or pool.x.type.domain is None
+        or pool.type.domain is not None
+        or not isinstance(pool.x, Steps | MaxPool | Permute)
+    ):
+        return None
+    levels = fold(ChannelFunction(pool.x, pool.x))
+    return None if levels is None else replace(pool, x=replace(levels, name=f"{pool.name}.upright"))
+
+
+def _followed(node: Steps, was: Domain | None) -> Steps:
+    """``node``, whose thresholds are for a value with the domain ``was``, on one that a pool before turned round.
+
+    Where that has no domain any more its layer's weights take up the signs, and its sums stay what they were.
+    """
+    now = node.x.type.domain
+    if now is None or was is None:
+        return node
+    count = max(now.rows, was.rows)
+    turned = per_element(now.scale, count) * per_element(was.scale, count) < 0
+    if not turned.any():
+        return node
+    at, levels = (np.repeat(a, count // len(a), axis=0) if len(a) < count else a for a in (node.at, node.levels))
+    turned = np.resize(turned, len(at))[:, None]
+    return replace(node, at=np.where(turned, 1 - at[:, ::-1], at), levels=np.where(turned, levels[:, ::-1], levels))
 
 
 def _turned(node: Steps, falls: Array) -> Steps:
