@@ -19,10 +19,12 @@ import numpy as np
 
 from bnncompiler.enclosure import Cells, UnknownOperator, enclose
 from bnncompiler.ir import Array, Domain, Graph, Node, per_element, rows
-from bnncompiler.ops import Constant, Elementwise, Input, MaxPool, Permute, Steps
+from bnncompiler.ops import Constant, Elementwise, Input, IntegerConv, IntegerDense, MaxPool, Permute, Steps
 from bnncompiler.oracle import ChannelFunction, sources
+from bnncompiler.passes.absorb_polarity import mirrored
 from bnncompiler.passes.base import rewrite_sinks
 from bnncompiler.passes.fold_thresholds import fold
+from bnncompiler.passes.linear import Integer, negated
 from bnncompiler.sampling import bounds, everywhere, size
 
 AFFORDABLE = 1 << 22
@@ -41,9 +43,11 @@ class SinkMaxPool:
         def rule(node: Node, was: Node) -> Node | None:
             if was in graph.outputs:
                 return None
+            if isinstance(node, IntegerConv | IntegerDense):
+                return _kept(node, was)
             if isinstance(node, Steps) and isinstance(was, Steps):
                 upright = _upright(node.x)
-                followed = replace(node, x=upright) if upright else _followed(node, was.x.type.domain)
+                followed = replace(node, x=upright) if upright else _followed(node, was.x)
                 sunk = sink_folded(followed, followed.x) if isinstance(followed.x, MaxPool) else None
                 return followed if sunk is None and followed is not node else sunk
             if not isinstance(node, Elementwise):
@@ -144,21 +148,29 @@ def _upright(pool: Node) -> MaxPool | None:
     return None if levels is None else replace(pool, x=replace(levels, name=f"{pool.name}.upright"))
 
 
-def _followed(node: Steps, was: Domain | None) -> Steps:
-    """``node``, whose thresholds are for a value with the domain ``was``, on one that a pool before turned round.
+def _kept(layer: Integer, was: Node) -> Integer | None:
+    """A layer that reads what a pool turned round, with weights that leave its sums what they were."""
+    turned = _are_turned(layer, was)
+    return negated(layer, np.where(np.resize(turned, len(layer.weight)), -1, 1)) if turned.any() else None
 
-    Where that has no domain any more its layer's weights take up the signs, and its sums stay what they were.
-    """
-    now = node.x.type.domain
-    if now is None or was is None:
-        return node
-    count = max(now.rows, was.rows)
-    turned = per_element(now.scale, count) * per_element(was.scale, count) < 0
+
+def _followed(node: Steps, was: Node) -> Steps:
+    """``node``, whose thresholds are for the value ``was``, on what a pool turned round of it."""
+    turned = _are_turned(node.x, was)
     if not turned.any():
         return node
-    at, levels = (np.repeat(a, count // len(a), axis=0) if len(a) < count else a for a in (node.at, node.levels))
-    turned = np.resize(turned, len(at))[:, None]
-    return replace(node, at=np.where(turned, 1 - at[:, ::-1], at), levels=np.where(turned, levels[:, ::-1], levels))
+    at, levels = (np.repeat(a, len(turned), axis=0) if len(a) == 1 else a for a in (node.at, node.levels))
+    at, levels = mirrored(at, levels, np.resize(turned, len(at)), was.domain, node.x.domain)
+    return replace(node, at=at, levels=levels)
+
+
+def _are_turned(node: Node, was: Node) -> Array:
+    """In which rows ``node`` has the integers of ``was`` with the other sign."""
+    now, before = node.type.domain, was.type.domain
+    if now is None or before is None:  # weights take up signs that differ, when they are read
+        return np.zeros(1, bool)
+    count = max(now.rows, before.rows)
+    return np.asarray(per_element(now.scale, count) * per_element(before.scale, count) < 0)
 
 
 def _turned(node: Steps, falls: Array) -> Steps:
