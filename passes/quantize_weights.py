@@ -25,6 +25,7 @@ from bnncompiler.passes.binarize_weights import integer_rows
 from bnncompiler.passes.linear import (
     Integer,
     Real,
+    crowds,
     input_rows,
     integer,
     is_real,
@@ -61,7 +62,7 @@ class QuantizeWeights:
         def rule(node: Node) -> Node | None:
             finest = FINEST if next(originals) in inner else USUAL
             match node:
-                case Dense() | Conv() if _is_ready(node):
+                case Dense() | Conv() if _is_ready(node) and not crowds(node, wide=self.wide):
                     return self._quantize(node, np.asarray(weight_rows(node), np.float64), 0.0, finest)
                 case IntegerDense() | IntegerConv() if is_real(node) and _is_ready(node):
                     real = weight_rows(node) * per_element(node.scale, len(node.weight))[:, None]

@@ -176,3 +176,30 @@ def test_the_usual_width_is_the_targets(backend: str, bits: int) -> None:
     assert compilation.stream_bits == bits
     assert max(int(np.abs(n.out.bounds).max()).bit_length() + 1 for n in streams) == bits
     assert f"--stream-bits {bits}" in compilation.files["net.c"] + compilation.files["net.h"]
+
+
+def shortcut() -> ModelProto:
+    """A residual sum that is pooled and goes through a real 1x1 convolution, as between the stages of residual nets."""
+    rng = np.random.default_rng(7)
+
+    def floats(*shape: int) -> Array:
+        return rng.normal(size=shape).astype(np.float32)
+
+    b = Builder()
+    x = b("Conv", b.input("x", ["N", 3, SIZE, SIZE]), floats(CHANNELS, 3, 3, 3), pads=[1, 1, 1, 1])
+    weight = np.where(floats(CHANNELS, CHANNELS, 3, 3) < 0, -1, 1).astype(np.float32)
+    y = b("Mul", b("Conv", b("Sign", x), weight, pads=[1, 1, 1, 1]), np.abs(floats(CHANNELS, 1, 1)))
+    x = b("AveragePool", b("Add", x, y), kernel_shape=[2, 2], strides=[2, 2])
+    x = b("Conv", x, floats(64, CHANNELS, 1, 1), name="down")
+    pooled = b("Flatten", b("GlobalAveragePool", x))
+    return b.model(b("Gemm", pooled, floats(CLASSES, 64), transB=1, name="logits"))
+
+
+def test_more_bits_for_streams_are_never_worse() -> None:
+    """A wide stream leaves the weights of its reader few bits, so that it is narrowed before it."""
+    bounds = [
+        bnncompiler.compile(shortcut(), name="net", calibrate=samples(40), stream_bits=bits).error_bound
+        for bits in (8, 10, 12, 14, 16, 20)
+    ]
+    assert bounds == sorted(bounds, reverse=True)
+    assert bounds[4] < bounds[3] / 1.2
