@@ -132,15 +132,21 @@ def is_wide(node: Node) -> bool:
 
 
 def crowds(node: Node, *, wide: bool) -> bool:
-    """Whether the stream that a layer reads takes bits of a sum that its real weights need.
+    """Whether the stream that a layer reads takes bits of a sum that its weights need.
+
+    Real weights need half of them, integer ones as many as they are long: fewer would be another filter.
 
     Args:
         node: any node.
         wide: whether sums may have 64 bits.
     """
-    if not isinstance(node, Dense | Conv) or node.x.type.domain is None or node.x.domain.is_exact:
+    layer = isinstance(node, Dense | Conv | IntegerDense | IntegerConv)
+    if not layer or node.x.type.domain is None or node.x.domain.is_exact:
         return False
     bits = max(abs(b) for b in node.x.domain.bounds).bit_length() + 1
+    if isinstance(node, IntegerDense | IntegerConv):
+        sums_overflow = node.type.domain is None and node.x.domain.is_uniform
+        return sums_overflow and not (wide and may_be_wide(node)) and bits > stream_width(bits, [node])
     return bits >= stream_width(PRECISE if wide else COMPACT, [node]) + WORTH_NARROWING
 
 

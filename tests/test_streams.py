@@ -203,3 +203,28 @@ def test_more_bits_for_streams_are_never_worse() -> None:
     ]
     assert bounds == sorted(bounds, reverse=True)
     assert bounds[4] < bounds[3] / 1.2
+
+
+@pytest.mark.usefixtures("cc")
+@pytest.mark.parametrize("pad", [0.0, 0.5])
+def test_a_blur_of_a_wide_stream_keeps_its_weights(pad: float) -> None:
+    """[1, 2, 1] in both directions, as between the stages of QuickNet: with a bit less it is another filter."""
+    rng = np.random.default_rng(11)
+    b = Builder()
+    x = b("Conv", b.input("x", ["N", 3, SIZE, SIZE]), rng.normal(size=(CHANNELS, 3, 3, 3)).astype(np.float32))
+    weight = np.where(rng.normal(size=(CHANNELS, CHANNELS, 3, 3)) < 0, -1, 1).astype(np.float32)
+    x = b("Add", x, b("Conv", b("Sign", x), weight, pads=[1, 1, 1, 1]))
+    x = b("MaxPool", x, kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1])
+    x = b("Pad", x, np.array([0, 0, 1, 1, 0, 0, 1, 1]), np.float32(pad))
+    kernel = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32) / 16
+    x = b("Conv", x, np.tile(kernel, (CHANNELS, 1, 1, 1)), strides=[2, 2], group=CHANNELS, name="blur")
+    logits = rng.normal(size=(CLASSES, CHANNELS)).astype(np.float32)
+    model = b.model(b("Gemm", b("Flatten", b("GlobalAveragePool", x)), logits, transB=1))
+    compilation = bnncompiler.compile(model, name="net", calibrate=samples(40), stream_bits=28)
+    (blur_,) = (n for n in compilation.graph.nodes() if isinstance(n, IntegerConv) and n.name == "blur")
+    assert set(np.unique(blur_.weight)) == {1, 2, 4}
+    compact = bnncompiler.compile(model, name="net", calibrate=samples(40), stream_bits=16)
+    assert compilation.error_bound < compact.error_bound
+    result = bnncompiler.verify(compilation, samples(40))
+    assert result.passed, result.failures
+    assert result.argmax_agreement == 1
