@@ -140,13 +140,15 @@ def crowds(node: Node, *, wide: bool) -> bool:
         node: any node.
         wide: whether sums may have 64 bits.
     """
-    layer = isinstance(node, Dense | Conv | IntegerDense | IntegerConv)
-    if not layer or node.x.type.domain is None or node.x.domain.is_exact:
+    if not isinstance(node, Dense | Conv | IntegerDense | IntegerConv):
         return False
-    bits = max(abs(b) for b in node.x.domain.bounds).bit_length() + 1
+    domain = node.x.type.domain
+    if domain is None or domain.is_exact:
+        return False
+    bits = max(abs(b) for b in domain.bounds).bit_length() + 1
     if isinstance(node, IntegerDense | IntegerConv):
-        sums_overflow = node.type.domain is None and node.x.domain.is_uniform
-        return sums_overflow and not (wide and may_be_wide(node)) and bits > stream_width(bits, [node])
+        overflows = node.type.domain is None and domain.is_uniform
+        return overflows and not (wide and may_be_wide(node)) and bits > stream_width(bits, [node])
     return bits >= stream_width(PRECISE if wide else COMPACT, [node]) + WORTH_NARROWING
 
 
