@@ -7,6 +7,7 @@ Algorithms" (2002), chapters 3 and 4.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,18 @@ class Weights:
     scale: Array
     error: Array
     bias: Array | None
+
+
+def batch_norm_size(x: Array, y: Array, parameters: Sequence[Array], epsilon: float) -> Array:
+    """The magnitude of which a BatchNormalization rounds at most a unit: of ``|y|`` where its input is ``|x|``.
+
+    That is ``x * factor + (bias - mean * factor)`` with a rounding of each and several of ``factor``. Where the mean is
+    far from 0 it is not small even if ``x`` and ``y`` are.
+    """
+    scale, bias, mean, var = parameters
+    factor = np.abs(scale) / np.sqrt(var + epsilon)
+    size: Array = 4 * (y + factor * (x + np.abs(mean)) + np.abs(bias))
+    return size
 
 
 def readable(x: Domain | None, *, unit_input: bool) -> Domain | None:

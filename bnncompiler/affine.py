@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bnncompiler.accumulator import UNIT_ROUNDOFF
+from bnncompiler.accumulator import UNIT_ROUNDOFF, batch_norm_size
 from bnncompiler.errors import UnsupportedModel
 from bnncompiler.ir import Array, Node, per_element
 from bnncompiler.oracle import ChannelFunction
@@ -75,10 +75,11 @@ def affine(function: ChannelFunction, start: Array, valid: Interval = EVERYTHING
         own, v0, v1 = line(node)
         through = np.where(own != 0, np.abs(slope / np.where(own == 0, 1, own)), 0.0)
         magnitude = np.maximum(np.abs(v0), np.abs(v1))
-        if node.operator == "BatchNormalization":  # x * factor + shift, with a rounding of each and of both constants
-            of_x, x0, x1 = line(node.inputs[0])
-            factor = np.abs(own / np.where(of_x == 0, np.inf, of_x))
-            magnitude = 4 * (magnitude + 2 * factor * np.maximum(np.abs(x0), np.abs(x1)))
+        if node.operator == "BatchNormalization":
+            _, x0, x1 = line(node.inputs[0])
+            parameters = [ends[0][i].T for i in node.inputs[1:]]
+            x = np.maximum(np.abs(x0), np.abs(x1))
+            magnitude = batch_norm_size(x, magnitude, parameters, float(dict(node.attrs)["epsilon"]))
         error += unit * magnitude * through
     gain = np.abs(slope / np.where(scale == 0, np.inf, scale)[:, None])
     least, most = (float(np.clip(end, *valid)) for end in (min(y0.min(), y1.min()), max(y0.max(), y1.max())))

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from bnncompiler.enclosure import Cells
 from bnncompiler.ir import Array, Domain, Graph, Node, per_element
 from bnncompiler.ops import Constant, Input, Steps
 from bnncompiler.oracle import ChannelFunction
@@ -91,7 +92,9 @@ def _on(function: ChannelFunction, x: Node, domain: Domain) -> ChannelFunction:
 def _of(function: ChannelFunction, row: Array, at: Array) -> Array:
     """The undecided intervals ``[rows, count, 2]`` of the rows ``row`` with thresholds ``at``."""
     domain = function.source.domain
-    samples = sample(function, row)
+    samples = sample(function, row, exactly=True)
+    if samples.undecided is not None:
+        return _at_nearest(at, samples.undecided, domain.step)
     if samples.reach:
         return np.asarray(at[:, :, None] + domain.step * reaches(function, row)[:, None, None] * np.array([-1, 1]))
     q = samples.q
@@ -104,19 +107,24 @@ def _of(function: ChannelFunction, row: Array, at: Array) -> Array:
     for shifted in (x - error - ulp, x, x + error + ulp):
         for evaluate in (function.evaluate64, function.evaluate32):
             differs |= ~(np.abs(evaluate(shifted, row).astype(np.float64) - y) <= tolerance)
-    return _intervals(at, q, differs, domain.step)
+    return _at_nearest(at, _runs(q, differs, domain.step), domain.step)
 
 
-def _intervals(at: Array, q: Array, differs: Array, step: int) -> Array:
-    """Runs of blurred points as intervals, each with the threshold nearest to it: ``[rows, count, 2]``."""
-    undecided = np.repeat(at[:, :, None], 2, axis=2)
+def _runs(q: Array, differs: Array, step: int) -> Cells:
+    """Runs of blurred points as intervals."""
     apart = np.concatenate([np.ones((1, q.shape[1]), bool), np.diff(q, axis=0) > step])
     before = np.concatenate([np.zeros((1, q.shape[1]), bool), differs[:-1]])
     starts = differs & (apart | ~before)
     row, point = np.nonzero(starts.T)  # in the order of rows, then of accumulators
     last = np.nonzero(_ends(differs, apart).T)[1]
-    first_q, last_q = q[point, row], q[last, row] + step
-    for r, lo, hi in zip(row.tolist(), first_q.tolist(), last_q.tolist(), strict=True):
+    return Cells(row, q[point, row], q[last, row])
+
+
+def _at_nearest(at: Array, blurred: Cells, step: int) -> Array:
+    """Blurred intervals as those of the thresholds ``at`` that are nearest to them: ``[rows, count, 2]``."""
+    undecided = np.repeat(at[:, :, None], 2, axis=2)
+    cells = zip(blurred.row.tolist(), blurred.first.tolist(), (blurred.last + step).tolist(), strict=True)
+    for r, lo, hi in cells:
         k = int(np.argmin(np.minimum(np.abs(at[r] - lo), np.abs(at[r] - hi))))
         old_lo, old_hi = undecided[r, k]
         undecided[r, k] = (lo, hi) if old_lo == old_hi else (min(lo, old_lo), max(hi, old_hi))

@@ -40,7 +40,7 @@ def _erf(x: Array) -> Array:
 
 
 def _gelu(x: Array, a: Attrs) -> Array:
-    if a.get("approximate") in ("tanh", b"tanh"):
+    if a["approximate"] == "tanh":
         y: Array = 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
         return y
     return np.asarray(0.5 * x * (1 + _erf(x / math.sqrt(2))))

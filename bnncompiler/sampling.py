@@ -4,8 +4,8 @@ Up to `FULL` points all of them are taken (up to `AFFORDABLE` where nothing bett
 layers read pixels, not signs) is cut at the operators' own breakpoints: between two of them every value on the way is
 affine in the accumulator, so a comparison can change only where its two sides cross, which bisection finds exactly.
 By induction along the nodes, the function is affine between the breakpoints so found, and a window around each shows
-what rounding does there. Curves get no such proof (float32 sigmoids reach 0 and 1 long before they should): they are
-evaluated everywhere, or refused.
+what rounding does there. Where there are curves, enclosures prove on which intervals the function is one value
+(`bnncompiler.isolation`), and what is between them is evaluated everywhere; if that is too much, they are refused.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from bnncompiler.cancellation import Form, form
+from bnncompiler.enclosure import Cells
 from bnncompiler.ir import Array, Domain, Node, per_element
+from bnncompiler.isolation import TooManyChanges, isolate
 from bnncompiler.ops import Constant, Elementwise
 from bnncompiler.oracle import ChannelFunction
 
@@ -66,11 +68,14 @@ class Samples:
         row: which row of the function each column is.
         reach: how many accumulators around a change of the value the source's error blurs, where that is more than
             the points show; 0 where evaluating at the points shows it.
+        undecided: intervals in which rounding may make another value of it, by column, where they are proven to be all;
+            None where evaluating at the points, or ``reach``, shows it.
     """
 
     q: Array
     row: Array
     reach: int = 0
+    undecided: Cells | None = None
 
 
 def bounds(domain: Domain, row: Array, rows: int) -> tuple[Array, Array]:
@@ -90,8 +95,14 @@ def size(domain: Domain) -> int:
     return int((domain.hi - domain.lo).max()) // domain.step + 1
 
 
-def sample(function: ChannelFunction, row: Array, *, full: int = FULL) -> Samples:
+def sample(function: ChannelFunction, row: Array, *, full: int = FULL, exactly: bool = False) -> Samples:
     """The points that decide ``function`` on ``row``.
+
+    Args:
+        function: a channel function whose source has a domain.
+        row: the rows in question.
+        full: up to so many points, all are taken.
+        exactly: whether exact values decide even where the reference's accumulator is exact.
 
     Raises:
         NotPiecewiseError: more than `AFFORDABLE` points, and no proof for fewer.
@@ -104,7 +115,7 @@ def sample(function: ChannelFunction, row: Array, *, full: int = FULL) -> Sample
         starts = pieces(function, row)
     except NotPiecewiseError:
         if points > AFFORDABLE:
-            raise
+            return _isolated(function, row, exactly=exactly or not domain.is_exact)
         return Samples(everywhere(domain, row, function.rows), row)
     lo, hi = bounds(domain, row, function.rows)
     reach = int(reaches(function, row).max(initial=0))
@@ -115,6 +126,14 @@ def sample(function: ChannelFunction, row: Array, *, full: int = FULL) -> Sample
     sweep = lo[:, None] + (hi - lo)[:, None] // domain.step * np.arange(SWEEP + 1) // SWEEP * domain.step
     q = np.sort(np.clip(np.concatenate([q, sweep], axis=1), lo[:, None], hi[:, None]), axis=1)
     return Samples(q.T, row, 0 if reach <= WIDEST_WINDOW else reach)
+
+
+def _isolated(function: ChannelFunction, row: Array, *, exactly: bool) -> Samples:
+    try:
+        found = isolate(function, row, exactly=exactly)
+    except TooManyChanges as reason:
+        raise NotPiecewiseError(reason.node, "changes at too many places to look at all of them") from None
+    return Samples(found.q, row, undecided=found.undecided)
 
 
 def reaches(function: ChannelFunction, row: Array) -> Array:

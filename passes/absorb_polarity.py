@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bnncompiler.ir import Array, Graph, Node, per_element
+from bnncompiler.ir import Array, Domain, Graph, Node, per_element
 from bnncompiler.ops import IntegerConv, IntegerDense, Steps
 from bnncompiler.passes.linear import Integer, negated
 
@@ -53,13 +53,19 @@ def absorb(node: Steps, layer: Integer) -> Steps | None:
         return None
     sign = np.where(falls, -1, 1)
     turned = negated(layer, sign)
-    old_end = per_element(layer.domain.hi, outs) + 1
-    new_end = per_element(turned.domain.hi, outs) + 1
-    for r in np.flatnonzero(falls):
-        used = int((at[r] < old_end[r]).sum())
-        at[r] = _mirror(at[r], used, layer.domain.step, int(new_end[r]))
-        levels[r] = np.concatenate([levels[r, : used + 1][::-1], np.repeat(levels[r, 0], at.shape[1] - used)])
+    at, levels = mirrored(at, levels, falls, layer.domain, turned.domain)
     return replace(node, x=turned, at=at, levels=levels)
+
+
+def mirrored(at: Array, levels: Array, which: Array, old: Domain, new: Domain) -> tuple[Array, Array]:
+    """Thresholds and levels on ``q`` of the domain ``old`` as those on ``-q`` of the domain ``new``, for some rows."""
+    at, levels, outs = at.copy(), levels.copy(), len(at)
+    old_end, new_end = (per_element(d.hi, max(outs, d.rows))[:outs] + 1 for d in (old, new))
+    for r in np.flatnonzero(which):
+        used = int((at[r] < old_end[r]).sum())
+        at[r] = _mirror(at[r], used, old.step, int(new_end[r]))
+        levels[r] = np.concatenate([levels[r, : used + 1][::-1], np.repeat(levels[r, 0], at.shape[1] - used)])
+    return at, levels
 
 
 def _mirror(at: Array, used: int, step: int, end: int) -> Array:

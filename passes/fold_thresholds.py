@@ -121,7 +121,8 @@ def _runs_of(function: ChannelFunction, row: Array) -> _Runs | None:
         where = np.argwhere(~np.isfinite(y))[0]
         raise UnsupportedModel(
             f"{function.sink.name}: {function.sink.op} is not a finite number where {function.source.name} is "
-            f"{x[tuple(where)]:g}; a division by zero or an overflow in the model"
+            f"{x[tuple(where)]:g}; a division by zero or an overflow in the model, or a norm by each sample's own "
+            "statistics, which does not compile: use BatchNormalization"
         )
     tolerance = NOISE * max(1e-30, float(np.abs(y).max()))
     changed = np.abs(np.diff(y, axis=0)) > tolerance

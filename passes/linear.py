@@ -23,9 +23,10 @@ from bnncompiler.ops import (
     Pad,
     Permute,
 )
-from bnncompiler.widths import COMPACT
+from bnncompiler.widths import COMPACT, PRECISE
 
 WIDEST_STREAM = 2**19  # integers below this leave a 32-bit accumulator room for thousands of inputs
+WORTH_NARROWING = 2  # bits
 UNEVEN = 2**6  # scales side by side that are this far apart, for their ranges, cost weights too many bits
 
 Real = Dense | Conv
@@ -128,6 +129,27 @@ def is_wide(node: Node) -> bool:
     if not isinstance(node, IntegerDense | IntegerConv | IntegerAdd | IntegerMul):
         return False
     return not domain.is_uniform or max(abs(b) for b in domain.bounds) >= WIDEST_STREAM
+
+
+def crowds(node: Node, *, wide: bool) -> bool:
+    """Whether the stream that a layer reads takes bits of a sum that its weights need.
+
+    Real weights need half of them, integer ones as many as they are long: fewer would be another filter.
+
+    Args:
+        node: any node.
+        wide: whether sums may have 64 bits.
+    """
+    if not isinstance(node, Dense | Conv | IntegerDense | IntegerConv):
+        return False
+    domain = node.x.type.domain
+    if domain is None or domain.is_exact:
+        return False
+    bits = max(abs(b) for b in domain.bounds).bit_length() + 1
+    if isinstance(node, IntegerDense | IntegerConv):
+        overflows = node.type.domain is None and domain.is_uniform
+        return overflows and not (wide and may_be_wide(node)) and bits > stream_width(bits, [node])
+    return bits >= stream_width(PRECISE if wide else COMPACT, [node]) + WORTH_NARROWING
 
 
 def _spread(domain: Domain) -> float:

@@ -4,6 +4,10 @@ An accumulator has a scale for each channel and up to 32 bits. A threshold or an
 is, but a layer needs inputs on one grid that leave room for its own sums::
 
     conv(integer_conv(x))  ->  conv(requantize(integer_conv(x)))
+
+A layer with real weights shares the bits of its sums with its input. A stream that leaves weights fewer bits than it
+has itself, a sum or an average pool of wide ones, is requantised, too, to as many as the weights get: else more bits
+for streams would make networks less precise.
 """
 
 from __future__ import annotations
@@ -13,10 +17,10 @@ from dataclasses import dataclass, replace
 from bnncompiler.ir import Graph, Node
 from bnncompiler.ops import Conv, Dense, IntegerConv, IntegerDense, MaxPool
 from bnncompiler.oracle import ChannelFunction
-from bnncompiler.passes.linear import is_real, is_wide, stream_width
+from bnncompiler.passes.linear import crowds, is_real, is_wide, stream_width
 from bnncompiler.passes.quantize_activations import Precision, quantize
 from bnncompiler.ranges import UNKNOWN, Ranges
-from bnncompiler.widths import PRECISE
+from bnncompiler.widths import COMPACT, PRECISE
 
 READERS = Dense | Conv | IntegerDense | IntegerConv | MaxPool
 
@@ -36,7 +40,8 @@ class NarrowStreams:
 
     def __call__(self, graph: Graph) -> Graph:
         """The graph with streams between layers."""
-        stuck = {n for n in graph.nodes() if is_real(n) and is_wide(n.operands[0])}
+        wide = self.stream_bits > COMPACT
+        stuck = {n for n in graph.nodes() if is_real(n) and (is_wide(n.operands[0]) or crowds(n, wide=wide))}
         originals = iter(graph.nodes())
 
         def rule(node: Node) -> Node | None:

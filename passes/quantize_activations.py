@@ -311,9 +311,9 @@ def _regrid(function: ChannelFunction, f: AffinePieces) -> Requantize:
 
 def _off_grid(domain: Domain, scale: float, offset: Array) -> float:
     """How far the values of ``domain`` are from multiples of ``scale`` with ``offset``: some last bits, or nothing."""
-    multiple = np.rint(domain.scale / scale) * scale
-    largest = max(abs(b) for b in domain.bounds)
-    return float(largest * np.abs(domain.scale - multiple).max() + np.abs(domain.offset - offset.reshape(-1)).max())
+    own, lo, hi = (per_element(a, domain.rows) for a in (domain.scale, domain.lo, domain.hi))
+    off = np.maximum(np.abs(lo), np.abs(hi)) * np.abs(own - np.rint(own / scale) * scale)
+    return float(off.max() + np.abs(domain.offset - offset.reshape(-1)).max())
 
 
 def _natural_scale(f: AffinePieces) -> float | None:

@@ -2,10 +2,10 @@
 
 First and last layers often keep real weights. Each row gets its own scale and as many bits as ``weight_bits`` and a
 32-bit accumulator allow: ``sum_i |q_w[i]| * max |q_x| < 2**31``. Rows that have an integer grid by nature keep it.
-Where that would cost them more than `WORTH_64` bits, sums are taken in 64 bits and rounded to 32 by a shift, unless
-streams of at most 16 bits were asked for: then precision is not what counts. There weights get 24 bits, as many as
-float32 has, because errors grow: a sign that falls the other way changes all sums of the next layer by 2. Behind the
-last layer nothing grows, and 16 bits are enough.
+Where that would cost them more than `WORTH_64` bits, or those with a grid of their own any, sums are taken in 64 bits
+and rounded to 32 by a shift, unless streams of at most 16 bits were asked for: then precision is not what counts. There
+weights get 24 bits, as many as float32 has, because errors grow: a sign that falls the other way changes all sums of
+the next layer by 2. Behind the last layer nothing grows, and 16 bits are enough.
 
 Where the input's grid differs from element to element (``x_i = s_i q_i + o_i``), the scales move into the weights and
 the offsets into the bias, and the layer reads the integers themselves::
@@ -25,6 +25,7 @@ from bnncompiler.passes.binarize_weights import integer_rows
 from bnncompiler.passes.linear import (
     Integer,
     Real,
+    crowds,
     input_rows,
     integer,
     is_real,
@@ -61,9 +62,11 @@ class QuantizeWeights:
         def rule(node: Node) -> Node | None:
             finest = FINEST if next(originals) in inner else USUAL
             match node:
-                case Dense() | Conv() if _is_ready(node):
+                case Dense() | Conv() if _is_ready(node) and not crowds(node, wide=self.wide):
                     return self._quantize(node, np.asarray(weight_rows(node), np.float64), 0.0, finest)
-                case IntegerDense() | IntegerConv() if is_real(node) and _is_ready(node):
+                case IntegerDense() | IntegerConv() if (
+                    is_real(node) and _is_ready(node) and not crowds(node, wide=self.wide)
+                ):
                     real = weight_rows(node) * per_element(node.scale, len(node.weight))[:, None]
                     layer = self._quantize(node, real, float(node.weight_error.max()), finest)
                     return None if is_real(layer) else layer
@@ -83,7 +86,8 @@ class QuantizeWeights:
         x_max = np.broadcast_to(x_max, weight.shape)
         bits, shift, uneven = self.weight_bits or USUAL, 0, not domain.is_uniform
         largest = _largest_sum(_integers(weight, x_max, WIDE_LIMIT, bits)[0], x_max)
-        if self.wide and largest >> WORTH_64 > ACCUMULATOR_LIMIT and may_be_wide(node):
+        by_nature = bool(integer_rows(weight).known.any())  # one bit less would be another filter
+        if self.wide and largest >> (0 if by_nature else WORTH_64) > ACCUMULATOR_LIMIT and may_be_wide(node):
             q, scale, rounding = _integers(weight, x_max, WIDE_LIMIT, self.weight_bits or finest)
             shift = max(0, _largest_sum(q, x_max).bit_length() - SUM_BITS)
         else:

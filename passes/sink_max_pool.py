@@ -7,7 +7,8 @@ and ``h`` behind it::
     h(max_pool(g(acc)))  ->  max_pool(steps(acc, h . g))
 
 Rows that fall are stored turned round, with a negative scale, so that the pool takes the largest ``q`` everywhere;
-the next layer's weights take up the sign. Bits are pooled by OR, and the map between is bits instead of accumulators.
+the next layer's weights take up the sign, and thresholds that were folded behind it already are turned with it. Bits
+are pooled by OR, and the map between is bits instead of accumulators.
 """
 
 from __future__ import annotations
@@ -16,14 +17,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bnncompiler.ir import Array, Domain, Graph, Node, per_element
-from bnncompiler.ops import Constant, Elementwise, MaxPool, Steps
+from bnncompiler.enclosure import Cells, UnknownOperator, enclose
+from bnncompiler.ir import Array, Domain, Graph, Node, per_element, rows
+from bnncompiler.ops import Constant, Elementwise, Input, IntegerConv, IntegerDense, MaxPool, Permute, Steps
 from bnncompiler.oracle import ChannelFunction, sources
+from bnncompiler.passes.absorb_polarity import mirrored
 from bnncompiler.passes.base import rewrite_sinks
 from bnncompiler.passes.fold_thresholds import fold
-from bnncompiler.sampling import everywhere, size
+from bnncompiler.passes.linear import Integer, negated
+from bnncompiler.sampling import bounds, everywhere, size
 
 AFFORDABLE = 1 << 22
+FINE = 1 << 30  # points of a grid that is finer than float32 over its range
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,13 @@ class SinkMaxPool:
         def rule(node: Node, was: Node) -> Node | None:
             if was in graph.outputs:
                 return None
-            if isinstance(node, Steps) and isinstance(node.x, MaxPool):
-                return sink_folded(node, node.x)
+            if isinstance(node, IntegerConv | IntegerDense):
+                return _kept(node, was)
+            if isinstance(node, Steps) and isinstance(was, Steps):
+                upright = _upright(node.x)
+                followed = replace(node, x=upright) if upright else _followed(node, was.x)
+                sunk = sink_folded(followed, followed.x) if isinstance(followed.x, MaxPool) else None
+                return followed if sunk is None and followed is not node else sunk
             if not isinstance(node, Elementwise):
                 return None
             found = sources(node)
@@ -47,7 +57,7 @@ class SinkMaxPool:
                 return None
             return sink(node, found[0])
 
-        return rewrite_sinks(graph, rule)
+        return rewrite_sinks(graph.rewrite(_upright), rule)
 
 
 def sink(node: Elementwise, pool: MaxPool) -> Node | None:
@@ -56,10 +66,11 @@ def sink(node: Elementwise, pool: MaxPool) -> Node | None:
     if len(found) != 1 or found[0].type.domain is None or (found[0].domain.scale <= 0).any():
         return None
     source = found[0]
-    if max(ChannelFunction(pool, node).rows, source.domain.rows) > source.type.channels:
+    behind = ChannelFunction(pool, node)
+    if max(behind.rows, source.domain.rows) > source.type.channels:
         return None
-    composed = ChannelFunction(source, _on(pool.x, ChannelFunction(pool, node)))
-    falls = _falls(ChannelFunction(source, pool.x), composed)
+    composed = ChannelFunction(source, _on(pool.x, behind))
+    falls = _falls(ChannelFunction(source, pool.x), behind, composed)
     folded = None if falls is None else fold(composed)
     if folded is None or falls is None:
         return None
@@ -88,13 +99,13 @@ def _on(source: Node, function: ChannelFunction) -> Node:
     return moved[function.sink]
 
 
-def _falls(inner: ChannelFunction, composed: ChannelFunction) -> Array | None:
+def _falls(inner: ChannelFunction, behind: ChannelFunction, composed: ChannelFunction) -> Array | None:
     """Which rows never rise as the pooled value grows; None where a row does both."""
-    domain, rows = composed.source.domain, composed.rows
-    if size(domain) * rows > AFFORDABLE:
-        return None
-    row = np.arange(rows)
-    x = domain.real(everywhere(domain, row, rows))
+    domain, count = composed.source.domain, composed.rows
+    if size(domain) * count > AFFORDABLE:
+        return _falls_anywhere(inner, behind, count)
+    row = np.arange(count)
+    x = domain.real(everywhere(domain, row, count))
     pooled = inner.evaluate64(x, row % inner.rows)
     order = np.argsort(pooled, axis=0, kind="stable")
     value = np.take_along_axis(composed.evaluate64(x).astype(np.float64), order, axis=0)
@@ -104,17 +115,75 @@ def _falls(inner: ChannelFunction, composed: ChannelFunction) -> Array | None:
     return None if (rises & falls).any() else np.asarray(falls)
 
 
+def _falls_anywhere(inner: ChannelFunction, behind: ChannelFunction, count: int) -> Array | None:
+    """As `_falls` where accumulators are too many: ``behind`` on a fine grid over all that the pooled value can be."""
+    row = np.arange(inner.rows)
+    try:
+        y = enclose(inner, Cells(row, *bounds(inner.source.domain, row, inner.rows)), reference=True)
+    except UnknownOperator:
+        return None
+    low, high = float(y.least.min()), float(y.most.max())
+    if not low < high < np.inf:
+        return None
+    grid = Domain(rows((high - low) / FINE), rows((low + high) / 2), rows(-FINE // 2), rows(FINE // 2), 1, rows(1e-30))
+    pooled = Input(behind.source.name, replace(behind.source.type, domain=grid))
+    folded = fold(ChannelFunction(pooled, _on(pooled, behind)))
+    if folded is None:
+        return None
+    change = np.diff(folded.levels, axis=1)
+    falls, rises = np.asarray((change < 0).any(axis=1)), np.asarray((change > 0).any(axis=1))
+    return None if (rises & falls).any() else per_element(falls, count)
+
+
+def _upright(pool: Node) -> MaxPool | None:
+    """A pool of what another one turned round, with that turned back; None for any other node."""
+    if (
+        not isinstance(pool, MaxPool)
+        or pool.x.type.domain is None
+        or pool.type.domain is not None
+        or not isinstance(pool.x, Steps | MaxPool | Permute)
+    ):
+        return None
+    levels = fold(ChannelFunction(pool.x, pool.x))
+    return None if levels is None else replace(pool, x=replace(levels, name=f"{pool.name}.upright"))
+
+
+def _kept(layer: Integer, was: Node) -> Integer | None:
+    """A layer that reads what a pool turned round, with weights that leave its sums what they were."""
+    turned = _are_turned(layer, was)
+    return negated(layer, np.where(np.resize(turned, len(layer.weight)), -1, 1)) if turned.any() else None
+
+
+def _followed(node: Steps, was: Node) -> Steps:
+    """``node``, whose thresholds are for the value ``was``, on what a pool turned round of it."""
+    turned = _are_turned(node.x, was)
+    if not turned.any():
+        return node
+    at, levels = (np.repeat(a, len(turned), axis=0) if len(a) == 1 else a for a in (node.at, node.levels))
+    at, levels = mirrored(at, levels, np.resize(turned, len(at)), was.domain, node.x.domain)
+    return replace(node, at=at, levels=levels)
+
+
+def _are_turned(node: Node, was: Node) -> Array:
+    """In which rows ``node`` has the integers of ``was`` with the other sign."""
+    now, before = node.type.domain, was.type.domain
+    if now is None or before is None:  # weights take up signs that differ, when they are read
+        return np.zeros(1, bool)
+    count = max(now.rows, before.rows)
+    return np.asarray(per_element(now.scale, count) * per_element(before.scale, count) < 0)
+
+
 def _turned(node: Steps, falls: Array) -> Steps:
     """``node`` with the levels of the falling rows negated, and their scale with them."""
     if not falls.any():
         return node
-    rows = len(falls)
-    at, levels = (np.repeat(a, rows // len(a), axis=0) for a in (node.at, node.levels))
+    count = len(falls)
+    at, levels = (np.repeat(a, count // len(a), axis=0) for a in (node.at, node.levels))
     sign = np.where(falls, -1, 1)
     out = node.out
-    lo, hi = per_element(out.lo, rows), per_element(out.hi, rows)
+    lo, hi = per_element(out.lo, count), per_element(out.hi, count)
     turned = Domain(
-        per_element(out.scale, rows) * sign,
+        per_element(out.scale, count) * sign,
         out.offset,
         np.where(falls, -hi, lo),
         np.where(falls, -lo, hi),

@@ -176,3 +176,55 @@ def test_the_usual_width_is_the_targets(backend: str, bits: int) -> None:
     assert compilation.stream_bits == bits
     assert max(int(np.abs(n.out.bounds).max()).bit_length() + 1 for n in streams) == bits
     assert f"--stream-bits {bits}" in compilation.files["net.c"] + compilation.files["net.h"]
+
+
+def shortcut() -> ModelProto:
+    """A residual sum that is pooled and goes through a real 1x1 convolution, as between the stages of residual nets."""
+    rng = np.random.default_rng(7)
+
+    def floats(*shape: int) -> Array:
+        return rng.normal(size=shape).astype(np.float32)
+
+    b = Builder()
+    x = b("Conv", b.input("x", ["N", 3, SIZE, SIZE]), floats(CHANNELS, 3, 3, 3), pads=[1, 1, 1, 1])
+    weight = np.where(floats(CHANNELS, CHANNELS, 3, 3) < 0, -1, 1).astype(np.float32)
+    y = b("Mul", b("Conv", b("Sign", x), weight, pads=[1, 1, 1, 1]), np.abs(floats(CHANNELS, 1, 1)))
+    x = b("AveragePool", b("Add", x, y), kernel_shape=[2, 2], strides=[2, 2])
+    x = b("Conv", x, floats(64, CHANNELS, 1, 1), name="down")
+    pooled = b("Flatten", b("GlobalAveragePool", x))
+    return b.model(b("Gemm", pooled, floats(CLASSES, 64), transB=1, name="logits"))
+
+
+def test_more_bits_for_streams_are_never_worse() -> None:
+    """A wide stream leaves the weights of its reader few bits, so that it is narrowed before it."""
+    bounds = [
+        bnncompiler.compile(shortcut(), name="net", calibrate=samples(40), stream_bits=bits).error_bound
+        for bits in (8, 10, 12, 14, 16, 20)
+    ]
+    assert bounds == sorted(bounds, reverse=True)
+    assert bounds[4] < bounds[3] / 1.2
+
+
+@pytest.mark.usefixtures("cc")
+@pytest.mark.parametrize("pad", [0.0, 0.5])
+def test_a_blur_of_a_wide_stream_keeps_its_weights(pad: float) -> None:
+    """[1, 2, 1] in both directions, as between the stages of QuickNet: with a bit less it is another filter."""
+    rng = np.random.default_rng(11)
+    b = Builder()
+    x = b("Conv", b.input("x", ["N", 3, SIZE, SIZE]), rng.normal(size=(CHANNELS, 3, 3, 3)).astype(np.float32))
+    weight = np.where(rng.normal(size=(CHANNELS, CHANNELS, 3, 3)) < 0, -1, 1).astype(np.float32)
+    x = b("Add", x, b("Conv", b("Sign", x), weight, pads=[1, 1, 1, 1]))
+    x = b("MaxPool", x, kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1])
+    x = b("Pad", x, np.array([0, 0, 1, 1, 0, 0, 1, 1]), np.float32(pad))
+    kernel = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32) / 16
+    x = b("Conv", x, np.tile(kernel, (CHANNELS, 1, 1, 1)), strides=[2, 2], group=CHANNELS, name="blur")
+    logits = rng.normal(size=(CLASSES, CHANNELS)).astype(np.float32)
+    model = b.model(b("Gemm", b("Flatten", b("GlobalAveragePool", x)), logits, transB=1))
+    compilation = bnncompiler.compile(model, name="net", calibrate=samples(40), stream_bits=28)
+    (blur_,) = (n for n in compilation.graph.nodes() if isinstance(n, IntegerConv) and n.name == "blur")
+    assert set(np.unique(blur_.weight)) == {1, 2, 4}
+    compact = bnncompiler.compile(model, name="net", calibrate=samples(40), stream_bits=16)
+    assert compilation.error_bound < compact.error_bound
+    result = bnncompiler.verify(compilation, samples(40))
+    assert result.passed, result.failures
+    assert result.argmax_agreement == 1

@@ -32,11 +32,11 @@ def gemm(scope: Scope, node: NodeProto) -> list[Tensor]:
     if alpha != 1:
         scope.notes.append(f"{label(node)}: alpha = {alpha:g} is folded into the weights")
     if isinstance(a, Tensor) and isinstance(b, np.ndarray):
-        return [_dense(scope, node, a, _scaled(b.T, alpha), c)]
+        return [dense(scope, node, a, _scaled(b.T, alpha), c)]
     if isinstance(b, Tensor) and isinstance(a, np.ndarray):
         bias = None if c is None else np.broadcast_to(c, (len(a), b.index.shape[-1])).T
-        return [_swapped(_dense(scope, node, _swapped(b), _scaled(a, alpha), bias))]
-    raise _both_variable(node)
+        return [_swapped(dense(scope, node, _swapped(b), _scaled(a, alpha), bias))]
+    raise both_variable(node)
 
 
 def matmul(scope: Scope, node: NodeProto) -> list[Tensor]:
@@ -44,22 +44,24 @@ def matmul(scope: Scope, node: NodeProto) -> list[Tensor]:
     a, b = scope.operand(node, 0), scope.operand(node, 1)
     if isinstance(a, Tensor) and isinstance(b, np.ndarray):
         weight = _matrix(node, b if b.ndim > 1 else b[:, None])
-        y = _dense(scope, node, a, weight.T, None)
+        y = dense(scope, node, a, weight.T, None)
         shape = y.index.shape if b.ndim > 1 else y.index.shape[:-1]
         return [Tensor(y.base, y.index.reshape((1,) * (b.ndim - a.index.ndim) + shape))]
     if isinstance(b, Tensor) and isinstance(a, np.ndarray):
         weight = _matrix(node, a if a.ndim > 1 else a[None, :])
         column = b.index.ndim == 1
         moved = b if column else _swapped(b)
-        y = _dense(scope, node, moved, weight, None)
+        y = dense(scope, node, moved, weight, None)
         index = y.index if column else y.index.swapaxes(-1, -2)
         index = index if a.ndim > 1 else index[..., 0, :]
         return [Tensor(y.base, index.reshape((1,) * (a.ndim - b.index.ndim) + index.shape))]
-    raise _both_variable(node)
+    raise both_variable(node)
 
 
-def _dense(scope: Scope, node: NodeProto, x: Tensor, weight: Array, bias: Array | None) -> Tensor:
-    """The layer ``x @ weight.T + bias`` along the last axis of ``x``."""
+def dense(
+    scope: Scope, node: NodeProto, x: Tensor, weight: Array, bias: Array | None, name: str | None = None
+) -> Tensor:
+    """The layer ``x @ weight.T + bias`` along the last axis of ``x``, called ``name`` or what ``node`` computes."""
     outs, ins = weight.shape
     if x.index.shape[-1] != ins:
         raise ModelError(
@@ -81,10 +83,10 @@ def _dense(scope: Scope, node: NodeProto, x: Tensor, weight: Array, bias: Array 
         position, per_row = np.zeros(1, np.int64), 1
         columns = _scattered(weight, local[0], size)
     else:
-        name = next(n for n in node.input if n in scope.values)
-        source = placed(scope, gathered(name), local, x, movable=False)
+        read = next(n for n in node.input if n in scope.values)
+        source = placed(scope, gathered(read), local, x, movable=False)
         position, per_row, columns = np.arange(len(local)), len(local), weight
-    base = Dense(scope.record(node), source, np.ascontiguousarray(columns), _bias(node, bias, x, outs), x.dtype)
+    base = Dense(scope.record(node, name), source, np.ascontiguousarray(columns), _bias(node, bias, x, outs), x.dtype)
     first = sample * (per_row * outs) + np.tile(position, scope.batch)[places] * outs
     index = first[:, None] + np.arange(outs)
     return Tensor(base, index.reshape(*x.index.shape[:-1], outs))
@@ -166,9 +168,16 @@ def _swapped(x: Tensor) -> Tensor:
 
 def _matrix(node: NodeProto, weight: Array) -> Array:
     if weight.size != weight.shape[-1] * weight.shape[-2]:
-        raise UnsupportedModel(f"{label(node)} has a stack of weights {list(weight.shape)}, which is not supported")
+        raise UnsupportedModel(
+            f"{label(node)} multiplies a vector by a stack of matrices {list(weight.shape)}; "
+            "give the vector an axis for rows, or concatenate the matrices"
+        )
     return weight.reshape(weight.shape[-2:])
 
 
-def _both_variable(node: NodeProto) -> UnsupportedModel:
-    return UnsupportedModel(f"{label(node)} multiplies two variable values; only constant weights compile")
+def both_variable(node: NodeProto) -> UnsupportedModel:
+    """The refusal of a product of two values that both depend on the input."""
+    return UnsupportedModel(
+        f"{label(node)} multiplies two variable values; only constant weights compile: "
+        "make one factor constant, or gate by Mul, element by element, instead of attention"
+    )

@@ -27,9 +27,10 @@ from bnncompiler.ops import Constant, Elementwise
 
 ELEMENTWISE = frozenset(OPERATORS) | {"Cast", "CastLike"}
 _BOOLEAN = frozenset({"And", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "Or", "Xor"})
-_DEFAULTS: Mapping[str, Mapping[str, int | float]] = {
+_DEFAULTS: Mapping[str, Mapping[str, int | float | str]] = {
     "Celu": {"alpha": 1.0},
     "Elu": {"alpha": 1.0},
+    "Gelu": {"approximate": "none"},
     "HardSigmoid": {"alpha": 0.2, "beta": 0.5},
     "LeakyRelu": {"alpha": 0.01},
     "Mod": {"fmod": 0},
@@ -45,7 +46,7 @@ class Form:
     operator: str
     operands: list[Operand]
     dtype: str
-    attrs: dict[str, int | float] = field(default_factory=dict)
+    attrs: dict[str, int | float | str] = field(default_factory=dict)
 
 
 def elementwise(scope: Scope, node: NodeProto) -> list[Tensor]:
@@ -195,12 +196,6 @@ def _quantize(scope: Scope, node: NodeProto) -> Form:
     return Form(node.op_type, [x, scale.reshape(along), zero.reshape(along)], str(dtype))
 
 
-def _gelu(scope: Scope, node: NodeProto) -> Form:
-    if attribute(node, "approximate", "none") != "none":
-        raise UnsupportedModel(f'{label(node)}: Gelu with approximate="tanh" is not supported; use approximate="none"')
-    return _plain(scope, node)
-
-
 def _along(x: Tensor, axis: int) -> list[int]:
     """The shape in which one parameter per position of ``axis`` broadcasts against ``x``."""
     rank = x.index.ndim
@@ -215,6 +210,5 @@ _FORMS: Mapping[str, Callable[[Scope, NodeProto], Form]] = {
     "CastLike": _cast,
     "Clip": _clip,
     "DequantizeLinear": _quantize,
-    "Gelu": _gelu,
     "QuantizeLinear": _quantize,
 }

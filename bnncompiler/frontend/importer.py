@@ -18,7 +18,7 @@ import numpy as np
 from onnx import NodeProto
 
 from bnncompiler.errors import UnsupportedModel
-from bnncompiler.frontend import convolution, dense, heads, joins, pooling, transposed
+from bnncompiler.frontend import contractions, convolution, dense, heads, joins, pooling, transposed
 from bnncompiler.frontend.boundary import ANY_BATCH, input_types, input_value, output, views
 from bnncompiler.frontend.branches import inline, with_branches
 from bnncompiler.frontend.constants import Constants
@@ -37,33 +37,53 @@ IMPORTERS: Mapping[str, Callable[[Scope, NodeProto], Sequence[Tensor | None]]] =
     "Concat": joins.concat,
     "Conv": convolution.conv,
     "ConvTranspose": transposed.conv_transpose,
+    "CumSum": contractions.cum_sum,
     "Dropout": keep,
+    "Einsum": contractions.einsum,
     "Gemm": dense.gemm,
     "GlobalAveragePool": convolution.global_average_pool,
     "GlobalMaxPool": pooling.global_max_pool,
     "Identity": keep,
     "LogSoftmax": heads.softmax,
-    "MatMul": dense.matmul,
+    "MatMul": contractions.matmul,
     "MaxPool": pooling.max_pool,
     "Pad": pooling.pad,
     "ReduceMax": pooling.reduce_max,
-    "ReduceMean": convolution.reduce_linear,
-    "ReduceSum": convolution.reduce_linear,
+    "ReduceMin": pooling.reduce_min,
+    "ReduceMean": contractions.reduce_linear,
+    "ReduceSum": contractions.reduce_linear,
     "Resize": resize,
     "Softmax": heads.softmax,
     "TopK": heads.topk,
     "Upsample": resize,
 }
 
+_OWN_STATISTICS = (
+    "it divides each sample by what is computed from it, which does not compile; "
+    "use BatchNormalization, whose statistics are constants"
+)
+_RECURRENT = (
+    "recurrent networks do not compile; use convolutions over time, or unroll it into layers with binary weights"
+)
 _WHY_NOT = {
     "ConvInteger": "export in QDQ format (QuantizeLinear, DequantizeLinear)",
     "DynamicQuantizeLinear": "its scale depends on the input; quantise statically, in QDQ format",
+    "GRU": _RECURRENT,
+    "GroupNormalization": _OWN_STATISTICS,
     "If": "its condition depends on the input; export with a condition that is known",
+    "InstanceNormalization": _OWN_STATISTICS,
+    "LRN": _OWN_STATISTICS,
+    "LSTM": _RECURRENT,
+    "LayerNormalization": _OWN_STATISTICS,
     "Loop": "it depends on the input; unroll it before export",
+    "LpNormalization": _OWN_STATISTICS,
     "MatMulInteger": "export in QDQ format (QuantizeLinear, DequantizeLinear)",
+    "MeanVarianceNormalization": _OWN_STATISTICS,
     "NonZero": "how much it computes depends on the data; write masked assignments as torch.where",
     "QLinearConv": "export in QDQ format (QuantizeLinear, DequantizeLinear)",
     "QLinearMatMul": "export in QDQ format (QuantizeLinear, DequantizeLinear)",
+    "RMSNormalization": _OWN_STATISTICS,
+    "RNN": _RECURRENT,
     "Scan": "it depends on the input; unroll it before export",
     "ScatterND": "only x[mask] = constant is known of it; write masked assignments as torch.where",
     "SequenceConstruct": "lists of tensors do not compile; write the network without them",

@@ -1,4 +1,4 @@
-"""Max-pools and explicit padding of maps.
+"""Max-pools, the largest and the smallest along an axis, and explicit padding of maps.
 
 The one idea: both only choose among elements that are there (or one constant), so they work on the map as it lies and
 keep its element type; how they see the border is the window's business (`windows`).
@@ -12,14 +12,21 @@ import numpy as np
 from onnx import NodeProto
 
 from bnncompiler.errors import ModelError, UnsupportedModel
-from bnncompiler.frontend.convolution import reduced_map
+from bnncompiler.frontend.convolution import reduced_axes, reduced_map
 from bnncompiler.frontend.joins import constant, join
-from bnncompiler.frontend.maps import LARGEST, FeatureMap, feature_map, runs_over_channels
+from bnncompiler.frontend.maps import (
+    LARGEST,
+    FeatureMap,
+    feature_map,
+    mixed_samples,
+    placed,
+    runs_over_channels,
+)
 from bnncompiler.frontend.nodes import attribute, label
 from bnncompiler.frontend.scope import Scope, Tensor
-from bnncompiler.frontend.views import move
+from bnncompiler.frontend.views import move, per_sample
 from bnncompiler.frontend.windows import kernel_shape, window
-from bnncompiler.ops import MaxPool, Pad
+from bnncompiler.ops import Elementwise, MaxPool, Pad
 from bnncompiler.window import Window
 
 
@@ -43,10 +50,36 @@ def global_max_pool(scope: Scope, node: NodeProto) -> list[Tensor]:
 
 
 def reduce_max(scope: Scope, node: NodeProto) -> list[Tensor]:
-    """Import ReduceMax over height, width or both."""
-    x, kernel, axes = reduced_map(scope, node)
-    y = _largest(scope, node, x, Window(kernel))
-    return [y if attribute(node, "keepdims", 1) else Tensor(y.base, y.index.squeeze(axes))]
+    """Import ReduceMax over any axes of one sample."""
+    value = scope.tensor(node)
+    axes = reduced_axes(scope, node)
+    rank = value.index.ndim
+    if rank in (3, 4) and len(axes) <= rank - 2 and not any(runs_over_channels(scope, value, a) for a in axes):
+        x, kernel, axes = reduced_map(scope, node)
+        y = _largest(scope, node, x, Window(kernel))
+        return [y if attribute(node, "keepdims", 1) else Tensor(y.base, y.index.squeeze(axes))]
+    return [_across(scope, node, value, axes)]
+
+
+def reduce_min(scope: Scope, node: NodeProto) -> list[Tensor]:
+    """Import ReduceMin: the opposite of the largest of the opposites."""
+    x, name = scope.tensor(node), node.output[0]
+    opposites = Elementwise(scope.record(node, f"{name}.opposites"), "Neg", (x.base,), x.dtype)
+    y = _across(scope, node, Tensor(opposites, x.index), reduced_axes(scope, node), f"{name}.largest")
+    return [Tensor(Elementwise(scope.record(node), "Neg", (y.base,), x.dtype), y.index)]
+
+
+def _across(scope: Scope, node: NodeProto, x: Tensor, axes: tuple[int, ...], name: str | None = None) -> Tensor:
+    """The largest along axes that need not be height and width: they become the rows of a map that is one wide."""
+    local = per_sample(x.index, x.base.type.size, scope.batch)
+    if local is None or 0 in axes:
+        raise mixed_samples(node)
+    kept = [a for a in range(local.ndim) if a + 1 not in axes]
+    order = local.transpose([*(a - 1 for a in axes), *kept]).reshape(-1, 1, math.prod(local.shape[a] for a in kept))
+    source = placed(scope, f"{node.output[0]}.rows", order, x, movable=False)
+    pool = MaxPool(scope.record(node, name), source, Window((len(order), 1)))
+    y = scope.spread(pool, np.arange(order.shape[2]).reshape([local.shape[a] for a in kept]))
+    return Tensor(y.base, np.expand_dims(y.index, axes)) if attribute(node, "keepdims", 1) else y
 
 
 def pad(scope: Scope, node: NodeProto) -> list[Tensor] | list[Tensor | None]:

@@ -191,6 +191,11 @@ def _why_not(node: Node) -> str:
         return f"{what} ({kinds}): the scale of its input differs from pixel to pixel; scale by channel instead"
     if isinstance(node, ops.IntegerDense | ops.IntegerConv) and node.x.type.domain is not None:
         return f"{what} ({kinds}): its sums leave 32 bits; use fewer --stream-bits or --weight-bits"
+    if isinstance(node, ops.Elementwise) and node.operator == "Div":
+        return (
+            f"{what}: it divides one computed value by another; a norm by each sample's own statistics does not "
+            "compile, BatchNormalization does, and a division by what is constant"
+        )
     if node.type.domain is not None:
         return f"{what} ({kinds}): no kernel computes it on this shape; flatten its input"
     return f"{what} ({kinds}); it needs one input on an integer grid: quantise or binarize what feeds it"

@@ -266,7 +266,7 @@ def test_unknown_batch_of_old_exporters() -> None:
         ("MatMulInteger", "QDQ"),
         ("NonZero", "torch.where"),
         ("SplitToSequence", "fixed number"),
-        ("Einsum", "no integer program"),
+        ("Det", "no integer program"),
     ],
 )
 def test_refused_operators_say_what_to_do(op: str, words: str) -> None:

@@ -174,7 +174,10 @@ def test_reordering_samples_is_refused(mix: Move) -> None:
         (lambda b, x: b("MatMul", x, b("Transpose", x, perm=[0, 2, 1])), "two variable values"),
         (lambda b, x: b("Concat", x, b("Sign", x), axis=0), "mixes the samples"),
         (lambda b, x: b("Gather", np.ones(4, np.float32), b("Cast", x, to=7)), "moves elements by what"),
-        (lambda b, x: b("MatMul", x, np.ones((2, 4, 2), np.float32)), "stack of weights"),
+        (
+            lambda b, x: b("MatMul", x, np.arange(16, dtype=np.float32).reshape(2, 4, 2)),
+            "other weights for each sample",
+        ),
         (lambda b, x: b("Slice", x, ints(2), ints(2), ints(1)), "empty tensor"),
         (lambda b, x: b("Identity", np.ones(3, np.float32)), "does not depend on the input"),
     ],
