@@ -62,7 +62,7 @@ def run() -> Iterator[dict[str, object]]:
         data = network.model.read_bytes()
         model = lzma.decompress(data) if network.model.suffix == ".xz" else data
         start = time.perf_counter()
-        compilation = bnncompiler.compile(model, name="net", calibrate=network.samples)
+        compilation = bnncompiler.compile(model, name="net", calibrate=network.samples, target="native")
         compile_seconds = time.perf_counter() - start
         with tempfile.TemporaryDirectory() as folder:
             ours = timing.c_program(compilation, Path(folder))
