@@ -77,7 +77,7 @@ class Slices:
     listed: float = 0.6
     filled: float = 4.0
     compared: float = 2.0
-    taken: float = 6.0
+    taken: float = 4.0
 
     def of(self, kernel: type[Call], work: Work, word_bits: int) -> Cost:
         """At one input in two being 1."""
