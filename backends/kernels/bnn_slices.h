@@ -116,7 +116,8 @@ BNN_INLINE bnn_digit bnn_add_eight(bnn_digit *low, const bnn_u16 *list,
 }
 
 /* Adds the rows of `ones` listed inputs to v, whose digit 0 no input changes: `words` words from w
- * on of rows of `columns` words. The list is filled up to a multiple of eight with rows of zeros. */
+ * on of rows of `columns` words. The list is filled up to a multiple of eight by the number of the
+ * row of zeros. */
 BNN_INLINE void bnn_add_listed(const bnn_u16 *list, bnn_size ones, const bnn_word BNN_ROM *w,
                                bnn_size columns, bnn_size words, unsigned digits, bnn_digit *v)
 {
