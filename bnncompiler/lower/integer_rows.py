@@ -31,7 +31,7 @@ def chosen(low: Lowering, conv: Convolution) -> Limbs | None:
     rivals: tuple[type[Call], ...] = (dense_calls.DenseInteger, dense_calls.DenseColumns)
     work = replace(conv.plain_work, limbs=limbs.x * limbs.w, planes=low.plane_count(conv.node.x))
     kernels = (*((dense_calls.DenseWide,) if conv.node.shift else rivals), DenseLimbs)
-    return limbs if low.choose(kernels, work) is DenseLimbs else None
+    return limbs if low.choose(conv.node, kernels, work) is DenseLimbs else None
 
 
 def loop(low: Lowering, conv: Convolution, limbs: Limbs, y: Buffer) -> None:
