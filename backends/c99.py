@@ -1,9 +1,8 @@
 """The portable backend: strict C99 for any machine with 8-bit bytes. Its targets are sizes of the packed word.
 
 ``--target`` takes ``host`` (the default: 64-bit words), ``64``, ``32``, ``16`` and ``8``. Any of them is right on any
-machine; the one that is as wide as the machine's registers is the fastest. ``x86-64-v3`` and ``native`` give the same
-files as ``host``, whose kernels have vector instructions where the C compiler may use them: what differs is that
-verification lets it, so that it is these instructions that are verified.
+machine; the one that is as wide as the machine's registers is the fastest. ``x86-64-v3`` and ``native`` are 64-bit
+words, too, with the kernels that are the fastest where the C compiler may use AVX2, and verified with its instructions.
 """
 
 from __future__ import annotations

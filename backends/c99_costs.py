@@ -1,8 +1,9 @@
 """What the portable kernels cost on a machine with 64-bit registers, in its cycles.
 
-The constants are rounded from `benchmarks/kernels.py` for code without machine-specific instructions; with them every
-kernel is faster, by factors that leave the order between most of them; bipolar products have figures of their own for
-AVX2. Narrower words are for machines of which nothing is known here: they take the kernel with the smallest tables.
+The constants are rounded from `benchmarks/kernels.py` for code without machine-specific instructions; bipolar products
+have figures of their own for AVX2, which turns the order around: rows of convolutions are then looked up, where without
+it bit-sliced counters are the fastest. Narrower words are for machines of which nothing is known here: they take the
+kernel with the smallest tables.
 """
 
 from __future__ import annotations
@@ -15,6 +16,13 @@ from bnncompiler.limb_calls import GROUP, DenseLimbs
 from bnncompiler.nibble_calls import OUTS, STRIDE, ConvolveNibbles, SumNibbles, groups, scratch_count
 from bnncompiler.packing import words
 from bnncompiler.program import Call
+from bnncompiler.sliced_calls import (
+    ConvolveRowSliced,
+    DenseSliced,
+    DenseSlicedBorder,
+    DenseSlicedThreshold,
+    sliced_digits,
+)
 from bnncompiler.tiled_calls import TILE, DenseTiled, DenseTiledThreshold
 
 OUTPUT = 3.0  # cycles that come with each output
@@ -38,6 +46,8 @@ BY_WORD_VECTORS: dict[type[Call], tuple[float, int]] = BY_WORD | {
 # Cycles for a pixel and a group of four inputs: to find its code, and to look it up for a tile of outputs.
 LOOKED_UP, LOOKED_UP_VECTORS = (0.8, 6.0), (0.2, 0.6)
 LOOKED_UP_OUTPUT = 0.3
+GATHERED = 10.0  # cycles for a tap of a patch
+LISTED_LIMIT = 2**16  # inputs of which the bit-sliced kernels can make lists
 # Cycles for an integer and a weight.
 BY_WEIGHT: dict[type[Call], float] = {
     dense_calls.DenseInteger: 2.5,
@@ -45,6 +55,52 @@ BY_WEIGHT: dict[type[Call], float] = {
     dense_calls.DenseWide: 2.5,
 }
 BY_LIMB = 0.3  # cycles for a product of limbs
+
+
+@dataclass(frozen=True)
+class Slices:
+    """What bit-sliced counters cost (`backends/kernels/bnn_slices.h`).
+
+    Attributes:
+        words: words of outputs in a digit, a register.
+        row: cycles for adding the row of an input that is 1 to such counters.
+        part: how many times that it is where a register is not full: words are put into it one by one.
+        listed: for an input that is to be listed.
+        filled: rows of zeros that fill up a list, on average.
+        compared: cycles for a digit and a threshold.
+        taken: for a digit of a sum.
+    """
+
+    words: int
+    row: float
+    part: float = 1.0
+    listed: float = 0.6
+    filled: float = 4.0
+    compared: float = 2.0
+    taken: float = 4.0
+
+    def of(self, kernel: type[Call], work: Work, word_bits: int) -> Cost:
+        """At one input in two being 1."""
+        out_words, digits, lists = words(work.outs, word_bits), sliced_digits(work.ins), 1
+        slices = out_words // self.words + (self.part if out_words % self.words else 0)
+        by_column, patch, scratch = work.ins, 0.0, 0
+        if kernel is ConvolveRowSliced and work.span is not None:
+            lists = work.span.window.kernel[1]
+            by_column = work.ins // lists * min(lists, work.span.window.stride[1])
+            scratch = ConvolveRowSliced.scratch_bytes(work.ins // lists, lists, digits)
+        elif work.span is not None:
+            patch = GATHERED * work.ins / work.span.channels
+        rows = work.ins / 2 + self.filled * lists
+        cycles = self.listed * by_column + slices * (rows * self.row + digits * work.thresholds * self.compared) + patch
+        cycles += 0 if work.thresholds else work.outs * digits * self.taken
+        classes = 1 if work.span is None else work.span.classes
+        numbers = work.thresholds * digits * classes
+        flash = (work.ins + lists + numbers) * out_words * word_bits // 8
+        return Cost(cycles, flash, scratch, constant_time=False, scratch=scratch)
+
+
+SLICED = (DenseSliced, DenseSlicedBorder, DenseSlicedThreshold, ConvolveRowSliced)
+SLICES, SLICES_VECTORS = Slices(words=2, row=3.0), Slices(words=4, row=2.8, part=2.0)
 
 
 @dataclass(frozen=True)
@@ -68,6 +124,9 @@ class WideCosts:
             return Cost(outs * (row_words * work.planes * cycles + OUTPUT), rows * outs * row_words * word_bits // 8)
         if kernel in BY_WEIGHT:
             return Cost(outs * (work.ins * BY_WEIGHT[kernel] + OUTPUT), outs * work.ins)
+        if kernel in SLICED:
+            slices = SLICES_VECTORS if self.vectors else SLICES
+            return slices.of(kernel, work, word_bits) if work.ins < LISTED_LIMIT else None
         if kernel in (ConvolveNibbles, SumNibbles) and work.span is not None:
             return self._looked_up(work, work.span)
         if kernel is DenseLimbs and work.limbs:

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "bnn_convolve_nibbles.c"
+#include "bnn_convolve_row_sliced.c"
 #include "bnn_dense_columns.c"
 #include "bnn_dense_integer.c"
 #include "bnn_dense_sliced_threshold.c"
@@ -79,6 +80,10 @@ static void row(int which, bnn_size columns, bnn_size channels, bnn_size outs)
     case 2:
         bnn_convolve_nibbles(x, 3, columns, channels, 3, 3, 1, 1, 1, 1, 1, 1, 1, columns, outs,
                              NULL, NULL, 1, 0, w, (const uint16_t *)at, 1, scratch, y);
+        break;
+    case 3:
+        bnn_convolve_row_sliced(x, 3, columns, channels, 3, 3, 1, 1, 1, 1, 1, 1, 1, columns, outs,
+                                NULL, NULL, 1, w, w, 1, 16, scratch, y);
         break;
     default:
         bnn_sum_nibbles(x, 3, columns, channels, 3, 3, 1, 1, 1, 1, 1, 1, 1, columns, outs, NULL,

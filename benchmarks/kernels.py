@@ -23,7 +23,13 @@ BINARY = ("naive popcount loop", "dense_threshold", "dense_tiled_threshold", "de
 INTEGER = ("dense_integer", "dense_columns")
 SIZES = ((120, 10), (288, 64), (576, 64), (784, 120), (1152, 128), (2304, 256), (1024, 1024))
 FIRST = ((9, 32), (27, 64), (147, 64), (784, 120))
-ROWS = ("naive popcount loop", "gather_bits, dense_tiled_threshold", "convolve_nibbles", "sum_nibbles")
+ROWS = (
+    "naive popcount loop",
+    "gather_bits, dense_tiled_threshold",
+    "convolve_nibbles",
+    "convolve_row_sliced",
+    "sum_nibbles",
+)
 MAPS = ((56, 64, 64), (28, 128, 128), (14, 256, 256), (7, 512, 512), (56, 32, 32))  # columns, channels, outputs
 FLAGS = {"-O2": (), "-O2 -mpopcnt": ("-mpopcnt",), "-O3 -march=native": ("-O3", "-march=native")}
 

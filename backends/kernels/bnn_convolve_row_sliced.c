@@ -8,7 +8,7 @@
  * dilation_w is 1. */
 #include "bnn_kernels.h"
 #include "bnn_bits.h"
-#include "bnn_sliced.h"
+#include "bnn_slices.h"
 
 /* Lists which inputs are 1 in a column of the map, of those from the window's top to its bottom:
  * first how many, then their numbers. */
@@ -21,28 +21,21 @@ BNN_INLINE void bnn_list_column(const bnn_word *x, bnn_size height, bnn_size wid
     for (bnn_size i = 0; i < kernel_h && column < width; ++i) {
         const bnn_size h = bnn_tap(row, stride_h, i, dilation_h, before_h, height);
         const bnn_size first = (h * width + column) * channels;
-        for (bnn_size c = 0; c < channels && h < height; ++c) {
-            const bnn_size at = first + c;
-            if (bnn_lane(x[at / BNN_WORD_BITS], at % BNN_WORD_BITS) != 0) {
-                list[++ones] = (bnn_u16)(i * channels + c);
-            }
+        for (bnn_size c = 0; c < channels && h < height; c += BNN_WORD_BITS) {
+            const bnn_size lanes = bnn_lanes(channels, c);
+            const bnn_word bits = bnn_take(x, first + c, lanes);
+            ones = bnn_list_bits(bits, lanes, i * channels + c, list + 1, ones);
         }
     }
     list[0] = (bnn_u16)ones;
+    bnn_end_list(list + 1, ones, kernel_h * channels);
 }
 
-/* Adds the listed rows to v, for the word of outputs that w begins with; rows have `columns` words,
- * and row `ins` is all zeros. */
-BNN_INLINE void bnn_add_listed(const bnn_u16 *list, const bnn_word BNN_ROM *w, bnn_size ins,
-                               bnn_size columns, unsigned digits, bnn_word *v)
+/* Appends the bits of `lanes` outputs to y at bit `at`. */
+BNN_INLINE void bnn_append_slice(bnn_word *y, bnn_size at, const bnn_word *bits, bnn_size lanes)
 {
-    const bnn_size ones = list[0];
-    for (bnn_size i = 0; i < ins && i < ones; i += 8u) {
-        bnn_word rows[8];
-        for (bnn_size k = 0; k < 8u; ++k) {
-            rows[k] = bnn_rom_word(w + (i + k < ones ? list[1u + i + k] : ins) * columns);
-        }
-        bnn_add_eight(v, digits, rows);
+    for (bnn_size i = 0; i < lanes; i += BNN_WORD_BITS) {
+        bnn_append(y, at + i, bits[i / BNN_WORD_BITS], bnn_lanes(lanes, i));
     }
 }
 
@@ -56,6 +49,7 @@ BNN_KERNEL void bnn_convolve_row_sliced(
 {
     const bnn_size ins = kernel_h * channels;
     const bnn_size words = bnn_words(outs);
+    const bnn_size stride = 1u + ins + BNN_LIST_SLACK; /* from list to list */
     bnn_size listed = 0; /* columns, counted from that under the first window's left */
     (void)dilation_w;
     for (bnn_size column = 0; column < columns; ++column) {
@@ -65,26 +59,28 @@ BNN_KERNEL void bnn_convolve_row_sliced(
                                                         bnn_rom_u8(column_class + column);
         bnn_size zeros = kernel_w * ins;
         for (listed = listed < first ? first : listed; listed < first + kernel_w; ++listed) {
-            bnn_u16 *const list = (bnn_u16 *)scratch + listed % kernel_w * (ins + 1u);
+            bnn_u16 *const list = (bnn_u16 *)scratch + listed % kernel_w * stride;
             const bnn_size here = listed < before_w ? width : listed - before_w;
             bnn_list_column(x, height, width, channels, kernel_h, stride_h, dilation_h, before_h,
                             row, here, list);
         }
         for (bnn_size j = 0; j < kernel_w; ++j) {
-            zeros -= ((const bnn_u16 *)scratch)[j * (ins + 1u)];
+            zeros -= ((const bnn_u16 *)scratch)[j * stride];
         }
-        for (bnn_size o = 0; o < words; ++o) {
-            const bnn_size lanes = bnn_lanes(outs, o * BNN_WORD_BITS);
-            bnn_word v[BNN_DIGITS], bits;
-            bnn_begin_sliced(v, digits, zeros);
+        for (bnn_size o = 0; o < words; o += BNN_SLICE_WORDS) {
+            const bnn_size left = outs - o * BNN_WORD_BITS;
+            const bnn_size most = BNN_SLICE_WORDS * BNN_WORD_BITS;
+            bnn_digit v[BNN_DIGITS];
+            bnn_word bits[BNN_SLICE_WORDS];
+            bnn_begin_slices(v, digits, zeros);
             for (bnn_size j = 0; j < kernel_w; ++j) {
                 const bnn_u16 *const list =
-                    (const bnn_u16 *)scratch + (first + j) % kernel_w * (ins + 1u);
-                bnn_add_listed(list, w + j * (ins + 1u) * words + o, ins, words, digits, v);
+                    (const bnn_u16 *)scratch + (first + j) % kernel_w * stride;
+                bnn_add_column(list + 1, list[0], w + j * (ins + 1u) * words, words, o, digits, v);
             }
-            bits = bnn_reached_sliced(v, at + border * count * digits * words + o, count, digits,
-                                      words);
-            bnn_append(y, column * outs + o * BNN_WORD_BITS, bits, lanes);
+            bnn_reached_column(v, at + border * count * digits * words, count, digits, words, o,
+                               bits);
+            bnn_append_slice(y, column * outs + o * BNN_WORD_BITS, bits, left < most ? left : most);
         }
     }
 }

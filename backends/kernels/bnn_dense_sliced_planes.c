@@ -2,9 +2,10 @@
  * y[o] = sum_i code[i] * w[o][i] = 2 C - S, where C is the sum of the codes with weights +1, and
  * S that of all codes.
  *
- * C is a bit-sliced counter (bnn_sliced.h), and the ones of plane p are added from digit p on. */
+ * C is a bit-sliced counter (bnn_slices.h), and the ones of plane p are added from digit p on.
+ * n is below 2^16. */
 #include "bnn_kernels.h"
-#include "bnn_sliced.h"
+#include "bnn_slices.h"
 
 BNN_KERNEL void bnn_dense_sliced_planes(const bnn_word *x, unsigned planes,
                                         const bnn_word BNN_ROM *w, unsigned digits, bnn_size n,
@@ -17,22 +18,17 @@ BNN_KERNEL void bnn_dense_sliced_planes(const bnn_word *x, unsigned planes,
     for (unsigned p = 0; p < planes; ++p) {
         all += (uint32_t)bnn_ones(x + p * x_words, n) << p;
     }
-    for (bnn_size column = 0; column < columns; ++column) {
-        const bnn_size first = column * BNN_WORD_BITS;
-        const bnn_size lanes = bnn_lanes(outs, first);
-        bnn_word c[BNN_DIGITS + 1u]; /* digit d is in c[d + 1]: a row is added behind the first */
-        for (unsigned d = 0; d <= digits; ++d) {
-            c[d] = 0;
+    for (bnn_size first = 0; first < columns; first += BNN_SLICES * BNN_SLICE_WORDS) {
+        bnn_block c; /* digit d is in c[d + 1]: a row is added behind the first */
+        for (bnn_size b = 0; b < BNN_SLICES; ++b) {
+            bnn_begin_slices(c.v[b], digits + 1u, 0);
         }
         for (unsigned p = 0; p < planes; ++p) {
-            bnn_add_ones(x + p * x_words, w, n, columns, column, digits + 1u - p, c + p);
+            bnn_add_inputs(x + p * x_words, w, n, columns, first, p, digits + 1u - p, &c);
         }
-        for (bnn_size j = 0; j < lanes; ++j) {
-            uint32_t value = 0;
-            for (unsigned d = 0; d < digits; ++d) {
-                value |= bnn_lane(c[d + 1u], j) << d;
-            }
-            y[first + j] = bnn_signed(2u * value - all);
+        for (bnn_size j = 0; j < BNN_SLICES_OUTS && first * BNN_WORD_BITS + j < outs; ++j) {
+            const uint32_t value = bnn_block_lane(&c, j, 1, digits);
+            y[first * BNN_WORD_BITS + j] = bnn_signed(2u * value - all);
         }
     }
 }

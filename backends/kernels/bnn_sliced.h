@@ -33,50 +33,6 @@ BNN_INLINE bnn_word bnn_full_add(bnn_word *sum, bnn_word a, bnn_word b)
     return carry;
 }
 
-/* Adds the rows of eight inputs to v, whose digit 0 no input changes. */
-BNN_INLINE void bnn_add_eight(bnn_word *v, unsigned digits, const bnn_word *rows)
-{
-    const bnn_word two_a = bnn_full_add(&v[1], rows[0], rows[1]);
-    const bnn_word two_b = bnn_full_add(&v[1], rows[2], rows[3]);
-    const bnn_word four_a = bnn_full_add(&v[2], two_a, two_b);
-    const bnn_word two_c = bnn_full_add(&v[1], rows[4], rows[5]);
-    const bnn_word two_d = bnn_full_add(&v[1], rows[6], rows[7]);
-    const bnn_word four_b = bnn_full_add(&v[2], two_c, two_d);
-    bnn_word carry = bnn_full_add(&v[3], four_a, four_b);
-    for (unsigned d = 4; d < digits; ++d) {
-        const bnn_word digit = v[d];
-        v[d] = (bnn_word)(digit ^ carry);
-        carry = (bnn_word)(digit & carry);
-    }
-}
-
-/* Adds the rows of the inputs that are 1 to v, for the word of outputs that begins in column
- * `column` of the rows w. */
-BNN_INLINE void bnn_add_ones(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size n,
-                             bnn_size columns, bnn_size column, unsigned digits, bnn_word *v)
-{
-    bnn_word rows[8];
-    unsigned waiting = 0;
-    for (bnn_size i = 0; i < bnn_words(n); ++i) {
-        const bnn_word BNN_ROM *const first = w + i * BNN_WORD_BITS * columns + column;
-        bnn_word left = x[i];
-        for (unsigned k = 0; k < BNN_WORD_BITS && left != 0; ++k) {
-            rows[waiting++] = bnn_rom_word(first + bnn_lowest(left) * columns);
-            left = (bnn_word)(left & (left - 1u));
-            if (waiting == 8u) {
-                bnn_add_eight(v, digits, rows);
-                waiting = 0;
-            }
-        }
-    }
-    if (waiting != 0) {
-        for (unsigned k = waiting; k < 8u; ++k) {
-            rows[k] = 0;
-        }
-        bnn_add_eight(v, digits, rows);
-    }
-}
-
 /* How many of n inputs are 1. */
 BNN_INLINE bnn_size bnn_ones(const bnn_word *x, bnn_size n)
 {
@@ -111,14 +67,6 @@ BNN_INLINE bnn_word bnn_reached_sliced(const bnn_word *v, const bnn_word BNN_ROM
         odd = (bnn_word)(odd ^ reached);
     }
     return odd;
-}
-
-/* The digits of v for the word of outputs that begins in column `column` of the rows w. */
-BNN_INLINE void bnn_count_sliced(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size n,
-                                 bnn_size columns, bnn_size column, unsigned digits, bnn_word *v)
-{
-    bnn_begin_sliced(v, digits, n - bnn_ones(x, n));
-    bnn_add_ones(x, w, n, columns, column, digits, v);
 }
 
 #endif

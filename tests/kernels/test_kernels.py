@@ -211,8 +211,13 @@ def a_strip(rng: np.random.Generator, memory: Memory) -> Buffer:
     return Buffer("scratch", "int32_t", STRIP // 4)
 
 
+def many_outs(rng: np.random.Generator, word_bits: int) -> int:
+    """Outputs of a bit-sliced kernel: on 64-bit machines vectors and blocks of them are whole from 256 and 1024 on."""
+    return int(rng.integers(1, rng.choice([140, 140, 600, 1300]) if word_bits == 64 else 140))
+
+
 def dense_sliced(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
-    x, outs, ctype = bipolar_input(rng, n, word_bits, memory), int(rng.integers(1, 140)), any_type(rng)
+    x, outs, ctype = bipolar_input(rng, n, word_bits, memory), many_outs(rng, word_bits), any_type(rng)
     w, lo = by_input(rng, n, outs, word_bits), max(limits(ctype)[0], -(2**24))
     offset = Typed(table(rng.integers(lo, min(limits(ctype)[1], 2**24), outs), ctype))
     y = Buffer("y", "int32_t", outs)
@@ -221,7 +226,7 @@ def dense_sliced(rng: np.random.Generator, n: int, word_bits: int, memory: Memor
 
 def dense_sliced_threshold(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> DenseSlicedThreshold:
     """Thresholds near the values; lanes behind the last output never reach theirs."""
-    x, outs, digits = bipolar_input(rng, n, word_bits, memory), int(rng.integers(1, 140)), sliced_digits(n)
+    x, outs, digits = bipolar_input(rng, n, word_bits, memory), many_outs(rng, word_bits), sliced_digits(n)
     w, count = by_input(rng, n, outs, word_bits), int(rng.choice([1, 1, 2, 3]))
     probe, zero = {"x": memory["x"]}, Typed(table(np.zeros(outs), "int8_t"))
     DenseSliced(*ABOUT, x, w, zero, digits, n, outs, None, Buffer("y", "int32_t", outs)).run(probe, word_bits)
@@ -247,7 +252,7 @@ def dense_tiled_threshold(rng: np.random.Generator, n: int, word_bits: int, memo
 
 
 def dense_sliced_planes(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
-    planes, outs = int(rng.integers(1, 9)), int(rng.integers(1, 140))
+    planes, outs = int(rng.integers(1, 9)), many_outs(rng, word_bits)
     memory["x"] = pack_planes(rng.integers(0, 2**planes, n), planes, word_bits)
     x, w = Buffer("x", "bnn_word", planes * words(n, word_bits)), by_input(rng, n, outs, word_bits)
     y = Buffer("y", "int32_t", outs)
@@ -267,7 +272,8 @@ def dense_sliced_border(rng: np.random.Generator, n: int, word_bits: int, memory
 
 def convolve_row_sliced(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     """Thresholds lie near the sums; the pixels are of several classes, or of one."""
-    height, width, outs, count = map(int, rng.integers(1, [6, 8, 140, 4]))
+    height, width, count = map(int, rng.integers(1, [6, 8, 4]))
+    outs = many_outs(rng, word_bits)
     memory["x"] = pack_bits(bits(rng, height * width * n), word_bits)
     x = Buffer("x", "bnn_word", words(height * width * n, word_bits))
     window = a_window(rng, height, width)
