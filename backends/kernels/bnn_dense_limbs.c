@@ -62,15 +62,15 @@ BNN_KERNEL void bnn_dense_limbs(const void *x, bnn_type x_type, const int16_t BN
 {
     const bnn_size per_group = (n + n % 2u) * BNN_GROUP * limbs;
     (void)x_type; /* BNN_S16 */
-    for (bnn_size first = 0; first < pixels; first += BNN_ROWS) {
-        const bnn_size there = pixels - first < BNN_ROWS ? pixels - first : BNN_ROWS;
-        const bnn_s16 *row[BNN_ROWS];
-        for (bnn_size r = 0; r < BNN_ROWS; ++r) {
-            row[r] = (const bnn_s16 *)x + (first + (r < there ? r : there - 1u)) * n;
-        }
-        for (bnn_size o = 0; o < outs; o += BNN_GROUP) {
-            const bnn_size lanes = outs - o < BNN_GROUP ? outs - o : BNN_GROUP;
+    for (bnn_size o = 0; o < outs; o += BNN_GROUP) {
+        const bnn_size lanes = outs - o < BNN_GROUP ? outs - o : BNN_GROUP;
+        for (bnn_size first = 0; first < pixels; first += BNN_ROWS) {
+            const bnn_size there = pixels - first < BNN_ROWS ? pixels - first : BNN_ROWS;
+            const bnn_s16 *row[BNN_ROWS];
             bnn_sums sums;
+            for (bnn_size r = 0; r < BNN_ROWS; ++r) {
+                row[r] = (const bnn_s16 *)x + (first + (r < there ? r : there - 1u)) * n;
+            }
             bnn_pair_sums(row, n, limbs, most, w + o / BNN_GROUP * per_group, &sums);
             for (bnn_size r = 0; r < there; ++r) {
                 int32_t *const to = y + (first + r) * outs + o;

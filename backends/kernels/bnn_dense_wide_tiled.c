@@ -78,15 +78,15 @@ BNN_KERNEL void bnn_dense_wide_tiled(const void *x, bnn_type x_type, const int32
                                      bnn_size n, bnn_size outs, bnn_size pixels, unsigned shift,
                                      int32_t *y)
 {
-    for (bnn_size first = 0; first < pixels; first += BNN_WIDE_ROWS) {
-        const bnn_size there = pixels - first < BNN_WIDE_ROWS ? pixels - first : BNN_WIDE_ROWS;
-        bnn_size row[BNN_WIDE_ROWS];
-        for (bnn_size r = 0; r < BNN_WIDE_ROWS; ++r) {
-            row[r] = (first + (r < there ? r : there - 1u)) * n;
-        }
-        for (bnn_size o = 0; o < outs; o += BNN_WIDE_TILE) {
-            const bnn_size lanes = outs - o < BNN_WIDE_TILE ? outs - o : BNN_WIDE_TILE;
+    for (bnn_size o = 0; o < outs; o += BNN_WIDE_TILE) {
+        const bnn_size lanes = outs - o < BNN_WIDE_TILE ? outs - o : BNN_WIDE_TILE;
+        for (bnn_size first = 0; first < pixels; first += BNN_WIDE_ROWS) {
+            const bnn_size there = pixels - first < BNN_WIDE_ROWS ? pixels - first : BNN_WIDE_ROWS;
+            bnn_size row[BNN_WIDE_ROWS];
             int32_t result[BNN_WIDE_ROWS][BNN_WIDE_TILE];
+            for (bnn_size r = 0; r < BNN_WIDE_ROWS; ++r) {
+                row[r] = (first + (r < there ? r : there - 1u)) * n;
+            }
             bnn_wide_sums(x, x_type, row, w + o * n, n, shift, result);
             for (bnn_size r = 0; r < there; ++r) {
                 int32_t *const to = y + (first + r) * outs + o;

@@ -24,6 +24,13 @@
 #define BNN_UNROLL
 #endif
 
+/* Keeps compilers from reading a vector from memory again for each of its uses. */
+#if defined(__GNUC__)
+#define BNN_IN_REGISTER(v) __asm__("" : "+x"(v))
+#else
+#define BNN_IN_REGISTER(v) ((void)0)
+#endif
+
 /* The sums of each row, limb and output, in two parts. */
 typedef struct bnn_sums {
     int32_t acc[BNN_ROWS][BNN_LIMBS][BNN_GROUP];
@@ -69,22 +76,18 @@ BNN_INLINE int32_t bnn_pair(const bnn_s16 *x)
 }
 
 /* Adds the products of a pair of inputs of each row. */
-BNN_INLINE void bnn_add_pairs(const int32_t pair[BNN_ROWS], const int16_t *w, unsigned limbs,
+BNN_INLINE void bnn_add_pairs(const BNN_VECTOR input[BNN_ROWS], const int16_t *w, unsigned limbs,
                               bnn_block *block)
 {
-    BNN_VECTOR weights[BNN_LIMBS];
     BNN_UNROLL
     for (unsigned l = 0; l < limbs; ++l) {
         const void *const at = w + 2u * BNN_GROUP * l;
-        weights[l] = BNN_VECTOR_LOAD((const BNN_VECTOR *)at);
-    }
-    BNN_UNROLL
-    for (bnn_size r = 0; r < BNN_ROWS; ++r) {
-        const BNN_VECTOR input = BNN_VECTOR_ALL(pair[r]);
+        BNN_VECTOR weights = BNN_VECTOR_LOAD((const BNN_VECTOR *)at);
+        BNN_IN_REGISTER(weights);
         BNN_UNROLL
-        for (unsigned l = 0; l < limbs; ++l) {
+        for (bnn_size r = 0; r < BNN_ROWS; ++r) {
             block->acc[r][l] =
-                BNN_VECTOR_ADD(block->acc[r][l], BNN_VECTOR_PAIRS(input, weights[l]));
+                BNN_VECTOR_ADD(block->acc[r][l], BNN_VECTOR_PAIRS(input[r], weights));
         }
     }
 }
@@ -108,7 +111,7 @@ BNN_INLINE void bnn_block_sums(const bnn_s16 *const x[BNN_ROWS], bnn_size n, uns
                                bnn_size most, const int16_t *w, bnn_size lane, bnn_sums *sums)
 {
     const bnn_size step = 2u * BNN_GROUP * limbs;
-    int32_t pair[BNN_ROWS];
+    BNN_VECTOR input[BNN_ROWS];
     bnn_block block;
     BNN_UNROLL
     for (bnn_size r = 0; r < BNN_ROWS; ++r) {
@@ -126,18 +129,19 @@ BNN_INLINE void bnn_block_sums(const bnn_s16 *const x[BNN_ROWS], bnn_size n, uns
         for (bnn_size i = begin; i < end; ++i) {
             BNN_UNROLL
             for (bnn_size r = 0; r < BNN_ROWS; ++r) {
-                pair[r] = bnn_pair(x[r] + 2u * i);
+                input[r] = BNN_VECTOR_ALL(bnn_pair(x[r] + 2u * i));
             }
-            bnn_add_pairs(pair, w, limbs, &block);
+            bnn_add_pairs(input, w, limbs, &block);
             w += step;
         }
     }
     if (n % 2u != 0) {
         bnn_carry(limbs, &block);
+        BNN_UNROLL
         for (bnn_size r = 0; r < BNN_ROWS; ++r) {
-            pair[r] = (uint16_t)x[r][n - 1u];
+            input[r] = BNN_VECTOR_ALL((uint16_t)x[r][n - 1u]);
         }
-        bnn_add_pairs(pair, w, limbs, &block);
+        bnn_add_pairs(input, w, limbs, &block);
     }
     for (bnn_size r = 0; r < BNN_ROWS; ++r) {
         for (unsigned l = 0; l < limbs; ++l) {
