@@ -17,10 +17,10 @@
 /* The sums of the outputs of even numbers in the group, which lie in the lower halves of 64 bits. */
 BNN_INLINE __m256i bnn_even_sums(__m256i sum, __m256i acc, __m256i top, unsigned limb)
 {
-    const __m256i lower = _mm256_set1_epi64x((int64_t)1 << limb * BNN_W_LIMB);
-    const __m256i upper = _mm256_set1_epi64x((int64_t)1 << (limb * BNN_W_LIMB + BNN_CARRY));
-    sum = _mm256_add_epi64(sum, _mm256_mul_epi32(acc, lower));
-    return _mm256_add_epi64(sum, _mm256_mul_epi32(top, upper));
+    const int32_t unit = (int32_t)1 << limb * BNN_W_LIMB;
+    const __m256i carried = _mm256_mul_epi32(top, _mm256_set1_epi64x(unit * (1 << BNN_CARRY)));
+    sum = _mm256_add_epi64(sum, _mm256_mul_epi32(acc, _mm256_set1_epi64x(unit)));
+    return _mm256_add_epi64(sum, carried);
 }
 
 /* The results of row r. */

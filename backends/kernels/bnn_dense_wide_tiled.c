@@ -3,23 +3,13 @@
  *
  * Weights lie in tiles of BNN_WIDE_TILE outputs, input by input, which BNN_WIDE_ROWS pixels read
  * together. Sums must fit 64 bits; shift is at most 32. */
-#include <string.h>
-
 #include "bnn_kernels.h"
+#include "bnn_vectors.h"
 
 #define BNN_WIDE_TILE 8u
 #define BNN_WIDE_ROWS 4u
 
 #if defined(__AVX2__)
-#include <immintrin.h>
-
-/* Before a loop that must be unrolled for its vectors to stay in registers. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define BNN_WIDE_UNROLL _Pragma("GCC unroll 4")
-#else
-#define BNN_WIDE_UNROLL
-#endif
-
 /* Vectors multiply the lower halves of 64 bits: a tile is its outputs of even numbers, and those of
  * odd ones, which lie above. */
 BNN_INLINE void bnn_wide_sums(const void *x, bnn_type x_type, const bnn_size row[BNN_WIDE_ROWS],
@@ -28,22 +18,23 @@ BNN_INLINE void bnn_wide_sums(const void *x, bnn_type x_type, const bnn_size row
 {
     const __m128i by = _mm_cvtsi32_si128((int)shift);
     __m256i even[BNN_WIDE_ROWS], odd[BNN_WIDE_ROWS];
-    BNN_WIDE_UNROLL
+    BNN_UNROLL
     for (bnn_size r = 0; r < BNN_WIDE_ROWS; ++r) {
         even[r] = odd[r] = _mm256_set1_epi64x((int64_t)1 << shift >> 1);
     }
     for (bnn_size i = 0; i < n; ++i) {
         const void *const at = w + i * BNN_WIDE_TILE;
-        const __m256i lower = _mm256_loadu_si256((const __m256i *)at);
+        __m256i lower = _mm256_loadu_si256((const __m256i *)at);
+        BNN_IN_REGISTER(lower);
         const __m256i upper = _mm256_srli_epi64(lower, 32);
-        BNN_WIDE_UNROLL
+        BNN_UNROLL
         for (bnn_size r = 0; r < BNN_WIDE_ROWS; ++r) {
             const __m256i input = _mm256_set1_epi32(bnn_load(x, x_type, row[r] + i));
             even[r] = _mm256_add_epi64(even[r], _mm256_mul_epi32(input, lower));
             odd[r] = _mm256_add_epi64(odd[r], _mm256_mul_epi32(input, upper));
         }
     }
-    BNN_WIDE_UNROLL
+    BNN_UNROLL
     for (bnn_size r = 0; r < BNN_WIDE_ROWS; ++r) {
         const __m256i lower = _mm256_srl_epi64(even[r], by);
         const __m256i upper = _mm256_slli_epi64(_mm256_srl_epi64(odd[r], by), 32);

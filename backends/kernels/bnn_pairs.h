@@ -8,28 +8,12 @@
 #ifndef BNN_PAIRS_H
 #define BNN_PAIRS_H
 
-#include <string.h>
-
-#include "bnn_types.h"
+#include "bnn_vectors.h"
 
 #define BNN_ROWS 4u
 #define BNN_GROUP 8u
 #define BNN_LIMBS 2u
 #define BNN_CARRY 16
-
-/* Before a loop that must be unrolled for its vectors to stay in registers. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define BNN_UNROLL _Pragma("GCC unroll 4")
-#else
-#define BNN_UNROLL
-#endif
-
-/* Keeps compilers from reading a vector from memory again for each of its uses. */
-#if defined(__GNUC__)
-#define BNN_IN_REGISTER(v) __asm__("" : "+x"(v))
-#else
-#define BNN_IN_REGISTER(v) ((void)0)
-#endif
 
 /* The sums of each row, limb and output, in two parts. */
 typedef struct bnn_sums {
@@ -38,7 +22,6 @@ typedef struct bnn_sums {
 } bnn_sums;
 
 #if defined(__AVX2__)
-#include <immintrin.h>
 #define BNN_VECTOR __m256i
 #define BNN_VECTOR_LANES 8u
 #define BNN_VECTOR_LOAD(p) _mm256_loadu_si256(p)
