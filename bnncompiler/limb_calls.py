@@ -91,23 +91,29 @@ def limbs(largest: int, weight: Array, shift: int) -> Limbs | None:
     if largest >= 2**15 or shift > MOST_SHIFT:
         return None
     for count in range(1, LIMBS + 1):
-        digit = _digit(int(np.abs(weight).max()), count)
-        most = (2**31 - 2**CARRY) // max(1, 2 * largest * digit)
-        if digit < 2**15 and most >= 4:
-            return Limbs(count, min(most, -(-weight.shape[1] // 2)))
+        digits = np.abs(weight_limbs(weight.astype(np.int64), count))
+        most = 0 if digits.max() >= 2**15 else _pairs_without_carry(digits.sum(axis=-1), largest)
+        if most >= min(4, digits.shape[1]):
+            return Limbs(count, most)
     return None
+
+
+def _pairs_without_carry(digits: Array, largest: int) -> int:
+    """How many pairs of inputs can be added until a carry: by the weights that there are; 0 where not even one.
+
+    ``digits`` is ``[groups, pairs, count, GROUP]``, magnitudes of the limbs of both weights of a pair together.
+    """
+    pairs, room = digits.shape[1], (2**31 - 2**CARRY) // max(1, largest)
+    for carries in range(pairs):
+        most = -(-pairs // (carries + 1))
+        if np.add.reduceat(digits, np.arange(0, pairs, most), axis=1).max() <= room:
+            return most
+    return 0
 
 
 def is_wide(weight: Array, shift: int) -> bool:
     """Whether `DenseWideTiled` multiplies by ``weight`` and has such a shift."""
     return int(np.abs(weight).max()) < 2**31 and shift <= MOST_SHIFT
-
-
-def _digit(largest: int, count: int) -> int:
-    """The largest magnitude of ``count`` limbs of numbers up to ``largest``, the last of which is what is left."""
-    if count == 1:
-        return largest
-    return max(1 << (W_LIMB - 1), (largest + (1 << (W_LIMB - 1))) >> W_LIMB * (count - 1))
 
 
 def weight_limbs(weight: Array, count: int) -> Array:

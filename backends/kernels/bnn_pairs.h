@@ -93,7 +93,7 @@ BNN_INLINE void bnn_carry(unsigned limbs, bnn_block *block)
 BNN_INLINE void bnn_block_sums(const bnn_s16 *const x[BNN_ROWS], bnn_size n, unsigned limbs,
                                bnn_size most, const int16_t *w, bnn_size lane, bnn_sums *sums)
 {
-    const bnn_size step = 2u * BNN_GROUP * limbs;
+    const bnn_size step = 2u * BNN_GROUP * limbs, pairs = (n + 1u) / 2u;
     BNN_VECTOR input[BNN_ROWS];
     bnn_block block;
     BNN_UNROLL
@@ -104,12 +104,13 @@ BNN_INLINE void bnn_block_sums(const bnn_s16 *const x[BNN_ROWS], bnn_size n, uns
         }
     }
     w += 2u * lane;
-    for (bnn_size begin = 0; begin < n / 2u; begin += most) {
-        const bnn_size end = n / 2u - begin < most ? n / 2u : begin + most;
+    for (bnn_size begin = 0; begin < pairs; begin += most) {
+        const bnn_size end = pairs - begin < most ? pairs : begin + most;
+        const bnn_size whole = end < n / 2u ? end : n / 2u;
         if (begin != 0) {
             bnn_carry(limbs, &block);
         }
-        for (bnn_size i = begin; i < end; ++i) {
+        for (bnn_size i = begin; i < whole; ++i) {
             BNN_UNROLL
             for (bnn_size r = 0; r < BNN_ROWS; ++r) {
                 input[r] = BNN_VECTOR_ALL(bnn_pair(x[r] + 2u * i));
@@ -117,14 +118,13 @@ BNN_INLINE void bnn_block_sums(const bnn_s16 *const x[BNN_ROWS], bnn_size n, uns
             bnn_add_pairs(input, w, limbs, &block);
             w += step;
         }
-    }
-    if (n % 2u != 0) {
-        bnn_carry(limbs, &block);
-        BNN_UNROLL
-        for (bnn_size r = 0; r < BNN_ROWS; ++r) {
-            input[r] = BNN_VECTOR_ALL((uint16_t)x[r][n - 1u]);
+        if (whole < end) {
+            BNN_UNROLL
+            for (bnn_size r = 0; r < BNN_ROWS; ++r) {
+                input[r] = BNN_VECTOR_ALL((uint16_t)x[r][n - 1u]);
+            }
+            bnn_add_pairs(input, w, limbs, &block);
         }
-        bnn_add_pairs(input, w, limbs, &block);
     }
     for (bnn_size r = 0; r < BNN_ROWS; ++r) {
         for (unsigned l = 0; l < limbs; ++l) {
