@@ -116,8 +116,8 @@ class Requantize(Call):
     """``y[i] = clamp((x[i] * multiplier + bias) >> shift, lo, hi)`` with the row's piece that ``x[i]`` falls into.
 
     Piece ``k`` of row ``r`` (``r = i % rows``) is entry ``k * rows + r`` of ``multiplier`` and ``bias``; all but the
-    first begin at an entry of ``start``, which has those of the second piece first. The product is taken in 64 bits, and ``>>``
-    floors.
+    first begin at an entry of ``start``, which has those of the second piece first. The product is taken in 64 bits,
+    and ``>>`` floors.
     """
 
     x: Typed

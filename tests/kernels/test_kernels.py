@@ -763,7 +763,9 @@ def test_vector_instructions_compute_the_same(vectors: Harness, kind: type[Call]
     vectors.check(list(cases(kind, 64)))
 
 
-@pytest.mark.parametrize("kind", [Requantize, Threshold, Steps, Scale, Lookup, DenseLimbs, DenseWideTiled], ids=lambda c: c.kernel())
+@pytest.mark.parametrize(
+    "kind", [Requantize, Threshold, Steps, Scale, Lookup, DenseLimbs, DenseWideTiled], ids=lambda c: c.kernel()
+)
 def test_kernel_is_the_same_with_constant_arguments(kind: type[Call], tmp_path: Path) -> None:
     """As generated code calls it: compilers vectorize a kernel whose types and sizes they know in other ways."""
     chosen = [c for c in cases(kind, 64) if sum(b.count for b in c[0].buffers.values()) > 100][::9]
