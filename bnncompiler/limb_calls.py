@@ -107,7 +107,7 @@ def _pairs_without_carry(digits: Array, largest: int) -> int:
     for carries in range(pairs):
         most = -(-pairs // (carries + 1))
         if np.add.reduceat(digits, np.arange(0, pairs, most), axis=1).max() <= room:
-            return most
+            return int(most)
     return 0
 
 

@@ -14,7 +14,7 @@
 #define BNN_W_LIMB 12u
 
 #if defined(__AVX2__)
-/* The sums of the outputs of even numbers in the group, which lie in the lower halves of 64 bits. */
+/* Adds what a limb has for the outputs of even numbers, which lie in the lower halves of lanes. */
 BNN_INLINE __m256i bnn_even_sums(__m256i sum, __m256i acc, __m256i top, unsigned limb)
 {
     const int32_t unit = (int32_t)1 << limb * BNN_W_LIMB;

@@ -128,7 +128,7 @@ def threshold(low: Lowering, node: ops.Steps) -> None:
             first += n
         scratch += [b for b, _ in bits]
         pixel, n = _together(bits, joined)
-        put_bits(low, node, pixel, 1, n, node.type.shape[:2], y)
+        put_bits(low, node, pixel, 1, n, (node.type.shape[0], node.type.shape[1]), y)
     _loop(low, node, body, scratch, [low.integers(p).buffer for p in parts], y)
     low.stored[node] = functions.stored_levels(node, y)
 
@@ -174,5 +174,5 @@ def _loop(
 ) -> None:
     """Append the loop over pixels around these calls."""
     x, *more = dict.fromkeys(sources)
-    about, size = (low.names[node], low.origin(node), 0), (*node.type.shape[:2], 1)
-    low.calls.append(PixelLoop(*about, *size, tuple(body), (), tuple(scratch), x, y, tuple(more)))
+    about, (rows, columns, _) = (low.names[node], low.origin(node), 0), node.type.shape
+    low.calls.append(PixelLoop(*about, rows, columns, 1, tuple(body), (), tuple(scratch), x, y, tuple(more)))

@@ -708,7 +708,8 @@ MAKERS: dict[type[Call], Callable[[np.random.Generator, int, int, Memory], Call]
     DenseSelect: dense_select, DenseTiled: dense_tiled, DenseTiledThreshold: dense_tiled_threshold,
     DenseSliced: dense_sliced, DenseSlicedThreshold: dense_sliced_threshold,
     DenseSlicedBorder: dense_sliced_border, DenseSlicedPlanes: dense_sliced_planes,
-    DenseLimbs: dense_limbs, DenseWideTiled: dense_wide_tiled, DenseTernary: dense_ternary, DenseThreshold: dense_threshold, DenseWide: dense_wide,
+    DenseLimbs: dense_limbs, DenseWideTiled: dense_wide_tiled, DenseTernary: dense_ternary,
+    DenseThreshold: dense_threshold, DenseWide: dense_wide,
     DenseXnor: dense_xnor, LoadBits: load_bits,
     Lookup: lookup, Requantize: requantize, Scale: scale, Slice: slice_, Steps: steps, Threshold: threshold,
     TopIndices: top_indices, TopValues: top_values,
@@ -763,9 +764,10 @@ def test_vector_instructions_compute_the_same(vectors: Harness, kind: type[Call]
     vectors.check(list(cases(kind, 64)))
 
 
-@pytest.mark.parametrize(
-    "kind", [Requantize, Threshold, Steps, Scale, Lookup, DenseLimbs, DenseWideTiled], ids=lambda c: c.kernel()
-)
+VECTORIZED = [Requantize, Threshold, Steps, Scale, Lookup, DenseLimbs, DenseWideTiled, GatherRow, MaxPoolIntegers]
+
+
+@pytest.mark.parametrize("kind", VECTORIZED, ids=lambda kind: kind.kernel())
 def test_kernel_is_the_same_with_constant_arguments(kind: type[Call], tmp_path: Path) -> None:
     """As generated code calls it: compilers vectorize a kernel whose types and sizes they know in other ways."""
     chosen = [c for c in cases(kind, 64) if sum(b.count for b in c[0].buffers.values()) > 100][::9]
