@@ -66,11 +66,14 @@ class AvrCosts:
 
 
 def _by_columns(work: Work, span: Span) -> Cost | None:
-    """What `ConvolveColumns` costs for a pixel, a row's part of it; None where a number leaves the byte that it has."""
+    """What `ConvolveColumns` costs for a pixel, a row's part of it.
+
+    None where a number leaves the byte that it has, or the weights an object.
+    """
     (kernel_h, kernel_w), (_, stride_w) = span.window.kernel, span.window.stride
     column, pairs = -(-kernel_h * span.channels // 8), -(-work.outs // 2)
     row = kernel_w * column
-    if max(span.columns, stride_w * column, -(-row // 9)) > 255:
+    if max(span.columns, stride_w * column, -(-row // 9)) > 255 or 2 * pairs * row > LARGEST:
         return None
     passes = -(-row // 9)
     wide = row > 18

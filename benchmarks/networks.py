@@ -1,16 +1,20 @@
-"""Whole networks against onnxruntime on the same ONNX file: one thread, one sample at a time."""
+"""Whole networks against other engines, one thread, one sample at a time.
+
+onnxruntime runs the same ONNX file. TensorFlow Lite and Larq Compute Engine, where they are installed
+(`benchmarks.peers`), run the same network as Keras has it: all in one run, turn by turn.
+"""
 
 from __future__ import annotations
 
 import lzma
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import bnncompiler
-from benchmarks import timing
+from benchmarks import peers, timing
 
 ROOT = Path(__file__).parents[1]
 CORPUS = ROOT.parent / "shared" / "corpus"
@@ -18,16 +22,18 @@ CORPUS = ROOT.parent / "shared" / "corpus"
 
 @dataclass(frozen=True)
 class Network:
-    """A model, samples for its input grid, and what Larq Compute Engine is known to reach.
+    """A model, samples for its input grid, and what it is called in the other engines.
 
     Attributes:
-        larq: how many times faster than onnxruntime Larq Compute Engine (indirect BGEMM) is on this network; measured
-            once on a Zen 4 core, not in these runs.
+        peer: the network's name in `benchmarks.peer`, None where it has none.
+        larq: how many times faster than onnxruntime Larq Compute Engine (indirect BGEMM) is on this network, as
+            measured once on a Zen 4 core: what stands where it is not installed.
     """
 
     name: str
     model: Path
     samples: Path
+    peer: str | None = None
     larq: float | None = None
 
 
@@ -39,16 +45,18 @@ NETWORKS = (
         "larq MNIST CNN",
         ROOT / "tests/models/trained/cnn_larq_mnist.onnx.xz",
         ROOT / "tests/models/trained/cnn_larq_mnist.input.npz",
+        "mnist",
         1.11,
     ),
     Network(
         "larq CIFAR-10 CNN",
         CORPUS / "larq_doc/cifar10_cnn_full.onnx.xz",
         CORPUS / "larq_doc/cifar10_cnn_full.input.npz",
+        "cifar10",
         1.74,
     ),
     *(
-        Network(name, CORPUS / f"larq_zoo_full/{name}.onnx.xz", CORPUS / f"larq_zoo_full/{name}.input.npz", larq)
+        Network(name, CORPUS / f"larq_zoo_full/{name}.onnx.xz", CORPUS / f"larq_zoo_full/{name}.input.npz", name, larq)
         for name, larq in (("QuickNetSmall", 1.86), ("BiRealNet", 1.53), ("BinaryDenseNet28", 1.72))
     ),
 )
@@ -62,19 +70,24 @@ def run() -> Iterator[dict[str, object]]:
         data = network.model.read_bytes()
         model = lzma.decompress(data) if network.model.suffix == ".xz" else data
         start = time.perf_counter()
-        compilation = bnncompiler.compile(model, name="net", calibrate=network.samples)
+        compilation = bnncompiler.compile(model, name="net", calibrate=network.samples, target="native")
         compile_seconds = time.perf_counter() - start
         with tempfile.TemporaryDirectory() as folder:
             ours = timing.c_program(compilation, Path(folder))
-            taken = timing.rounds({"onnxruntime": timing.onnxruntime_session(model), "bnncompiler": ours})
-        ratios = [a / b for a, b in zip(taken["onnxruntime"], taken["bnncompiler"], strict=True)]
+            candidates = {"onnxruntime": timing.onnxruntime_session(model), "bnncompiler": ours}
+            with peers.measures(network.peer) as others:
+                taken = timing.rounds({**candidates, **others})
         yield {
             "name": network.name,
-            "onnxruntime_us": timing.spread([1e6 * t for t in taken["onnxruntime"]]),
-            "bnncompiler_us": timing.spread([1e6 * t for t in taken["bnncompiler"]]),
-            "ratio": timing.spread(ratios),
-            "larq_ratio": network.larq,
+            **{f"{engine}_us": timing.spread([1e6 * t for t in times]) for engine, times in taken.items()},
+            "ratio": _times_faster(taken["bnncompiler"], taken["onnxruntime"]),
+            **{f"{peer}_ratio": _times_faster(taken["bnncompiler"], taken[peer]) for peer in others},
+            "larq_known": network.larq,
             "tables_bytes": compilation.program.flash_bytes,
             "arena_bytes": compilation.program.arena_size,
             "compile_seconds": compile_seconds,
         }
+
+
+def _times_faster(ours: Sequence[float], theirs: Sequence[float]) -> timing.Spread:
+    return timing.spread([b / a for a, b in zip(ours, theirs, strict=True)])

@@ -13,9 +13,18 @@ HEAD = """# Benchmarks
 Made by `make bench` (`python -m benchmarks`), which writes this page and `benchmarks/results/*.json`.
 
 Method: one thread, pinned to one processor; onnxruntime and the generated C in one process, turn by turn, after a
-warm-up; medians over rounds, and medians of the ratios within rounds, in brackets the quartiles. So a ratio holds on a
-machine that is busy with other things, too; absolute times do so less. Cycles and instructions are exact counts of
-simulators.
+warm-up, and other engines, where they are installed (`scripts/setup_peers.sh`), in processes of theirs; medians over
+rounds, and medians of the ratios within rounds, in brackets the quartiles. So a ratio holds on a machine that is busy
+with other things, too; absolute times do so less. Cycles and instructions are exact counts of simulators.
+"""
+
+PEERS = (("tflite", "TensorFlow Lite"), ("larq", "LCE"))
+PEERS_NOTE = """TensorFlow Lite computes in float32 on XNNPACK, LCE is Larq Compute Engine with its indirect BGEMM; both
+run the network as Keras has it, in a process of their own.
+
+"""
+NOTE = """\\* how many times faster than onnxruntime Larq Compute Engine is: known from a Zen 4 core, not measured
+in these runs.
 """
 
 
@@ -31,26 +40,44 @@ def write(results: Path) -> None:
 
 
 def networks(records: Sequence[dict[str, Any]]) -> str:
-    """Whole networks against onnxruntime."""
+    """Whole networks against other engines."""
+    peers = [(p, title) for p, title in PEERS if any(f"{p}_us" in r for r in records)]
     rows = [
         (
             r["name"],
             _time(r["onnxruntime_us"]["median"]),
+            *(_time(r[f"{p}_us"]["median"]) if f"{p}_us" in r else "" for p, _ in peers),
             _time(r["bnncompiler_us"]["median"]),
-            f"{_spread(r['ratio'])}",
-            "" if r["larq_ratio"] is None else f"{r['larq_ratio']:.2f}",
+            _spread(r["ratio"]),
+            *(_spread(r[f"{p}_ratio"]) if f"{p}_ratio" in r else "" for p, _ in peers),
+            "" if r["larq_known"] is None else f"{r['larq_known']:.2f}",
             f"{r['tables_bytes']:,}",
             f"{r['arena_bytes']:,}",
             f"{r['compile_seconds']:.1f}",
         )
         for r in records
     ]
-    columns = ("network", "onnxruntime", "ours", "times faster", "LCE*", "tables B", "arena B", "compile s")
-    note = (
-        "\\* how many times faster than onnxruntime Larq Compute Engine (indirect BGEMM) is: known from a Zen 4 core, "
-        "not measured in these runs.\n"
+    titles = [title for _, title in peers]
+    faster = [f"than {title}" for title in titles]
+    columns = (
+        "network",
+        "onnxruntime",
+        *titles,
+        "ours",
+        "times faster",
+        *faster,
+        "LCE*",
+        "tables B",
+        "arena B",
+        "compile s",
     )
-    return "## Whole networks, one image at a time\n\n" + _table(columns, rows) + "\n" + note
+    return (
+        "## Whole networks, one image at a time\n\n"
+        + _table(columns, rows)
+        + "\n"
+        + (PEERS_NOTE if peers else "")
+        + NOTE
+    )
 
 
 def targets(records: Sequence[dict[str, Any]]) -> str:

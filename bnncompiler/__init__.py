@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from bnncompiler.compiler import Compilation, Options, compile, verify
 from bnncompiler.errors import CompileError
+from bnncompiler.tuning import autotune
 from bnncompiler.version import VERSION
 
 __version__ = VERSION
 
-__all__ = ["Compilation", "CompileError", "Options", "__version__", "compile", "verify"]
+__all__ = ["Compilation", "CompileError", "Options", "__version__", "autotune", "compile", "verify"]

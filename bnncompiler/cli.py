@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from bnncompiler.choices import FILE
 from bnncompiler.costs import GOALS
 from bnncompiler.errors import CompileError, DoesNotFit, UsageError, VerificationError
 from bnncompiler.output import check_folder, write_files
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from bnncompiler.fit import Demand
     from bnncompiler.machines.base import Measured
     from bnncompiler.report import Report
+    from bnncompiler.tuning import Tuned
     from bnncompiler.verification import Verification
 
 EMITTED = ("c", "ir", "program")
@@ -98,6 +100,18 @@ def parser() -> argparse.ArgumentParser:
         help="what to make small where kernels differ: time, flash or RAM (default: speed)",
     )
     code.add_argument("--constant-time", action="store_true", help="use no kernel whose time depends on the data")
+    chosen = code.add_mutually_exclusive_group()
+    chosen.add_argument(
+        "--autotune",
+        action="store_true",
+        help="measure on this machine which kernel is the fastest for each layer, and write that to choices.json, too",
+    )
+    chosen.add_argument(
+        "--choices",
+        type=Path,
+        metavar="FILE.json",
+        help="take the kernels that an earlier --autotune chose; nothing is measured",
+    )
     checks = p.add_argument_group("checks")
     checks.add_argument(
         "--verify",
@@ -225,7 +239,13 @@ def run(options: argparse.Namespace) -> int:
             strict=options.strict,
             optimize=options.optimize,
             constant_time=options.constant_time,
+            choices=options.choices,
         )
+    tuned: Tuned | None = None
+    if options.autotune:
+        with progress("measuring kernels"):
+            tuned = bnncompiler.autotune(compilation, samples or options.calibrate)
+        compilation = tuned.compilation
     failure: CompileError | None = too_large(report.build(compilation), compilation)
     verification = None
     choices: tuple[precision.Choice, ...] = ()
@@ -239,9 +259,12 @@ def run(options: argparse.Namespace) -> int:
         with progress("comparing precisions"):
             choices = precision.choices(compilation, known, options.compare_bits)
     facts = report.build(compilation, verification, choices)
-    sentences = (compilation.notes, () if verification is None else verification.lines())
+    verified = () if verification is None else verification.lines()
+    sentences = compilation.notes, verified, () if tuned is None else tuned.lines()
     failure = failure or verdict(facts, compilation, verification)
     files = {} if failure else emitted(options.emit, compilation, options.project)
+    if tuned is not None and not failure:
+        files[FILE] = tuned.choices.json()
     files["report.json"] = facts.json()
     if options.report == "html":
         files["report.html"] = summary.html(facts, *sentences)

@@ -17,6 +17,8 @@ import onnx
 
 from bnncompiler import backends, blur, costs, data, frontend, grid, memory, passes, ranges, readback, verification
 from bnncompiler.backends.base import About, Backend, Target
+from bnncompiler.choices import FILE as CHOICES_FILE
+from bnncompiler.choices import KernelChoices, read_choices
 from bnncompiler.errors import CompileError, UsageError
 from bnncompiler.fit import Demand, demands
 from bnncompiler.frontend import Imported
@@ -51,6 +53,7 @@ class Options:
         strict: refuse a model whose outputs are not exact.
         optimize: what is made small where there is a choice: "speed" (time), "size" (flash) or "ram".
         constant_time: use no kernel whose time depends on the data.
+        choices: kernels of layers, where they are decided; None leaves all to the cost model.
     """
 
     backend: str = "c99"
@@ -63,6 +66,7 @@ class Options:
     strict: bool = False
     optimize: str = "speed"
     constant_time: bool = False
+    choices: KernelChoices | None = None
 
     def __post_init__(self) -> None:
         if self.optimize not in costs.GOALS:
@@ -82,6 +86,8 @@ class Options:
         given = [f"--{k} {v}" for k, v in shown.items() if v is not None]
         if self.optimize != "speed":
             given.append(f"--optimize {self.optimize}")
+        if self.choices is not None:
+            given.append(f"--choices {CHOICES_FILE}")
         flags = [f"--{k}" for k, v in (("constant-time", self.constant_time), ("strict", self.strict)) if v]
         return " ".join([*given, *filter(None, [str(self.grid)]), *flags])
 
@@ -179,6 +185,7 @@ def compile(
     strict: bool = False,
     optimize: str = "speed",
     constant_time: bool = False,
+    choices: str | os.PathLike[str] | KernelChoices | None = None,
 ) -> Compilation:
     """Compile an ONNX model to C.
 
@@ -200,13 +207,15 @@ def compile(
         strict: refuse a model whose outputs are not exact.
         optimize: what is made small where there is a choice: "speed" (time), "size" (flash) or "ram".
         constant_time: use no kernel whose time depends on the data.
+        choices: a file of kernels by layer, as `bnncompiler.autotune` measures them.
 
     Raises:
         CompileError: the model cannot be compiled; the message names the node and the way out.
     """
     grid_options = grid.GridOptions(input, scale, offset, mean, std)
     bits = weight_bits, stream_bits
-    options = Options(backend, target, name, grid_options, *bits, verify_each, strict, optimize, constant_time)
+    decided = None if choices is None else read_choices(choices)
+    options = Options(backend, target, name, grid_options, *bits, verify_each, strict, optimize, constant_time, decided)
     return run(model, options, calibrate)
 
 
@@ -257,13 +266,20 @@ def _middle(
     """From the graph that was read to the planned program."""
     pipeline = passes.pipeline(options.weight_bits, options.stream_bits or target.stream_bits, observed)
     graph = passes.run_pipeline(source, pipeline, _checker(source, options))
+    return graph, *_lowered(graph, imported, grids, options, target)
+
+
+def _lowered(
+    graph: Graph, imported: Imported, grids: Sequence[grid.InputGrid], options: Options, target: Target
+) -> tuple[Lowered, Program]:
+    """From the graph that kernels compute to the planned program."""
     sources = {g.name: g.source for g in grids}
 
     def lowered_for(goal: str, room: int | None = None) -> Lowered:
-        selection = costs.Selection(target.costs, goal, options.constant_time, room)
+        selection = costs.Selection(target.costs, goal, options.constant_time, room, options.choices or KernelChoices())
         return lower(graph, target.word_bits, target.align, sources, imported.origins, selection, target.largest_table)
 
-    return graph, *_planned(lowered_for, options.optimize, target.ram)
+    return _planned(lowered_for, options.optimize, target.ram)
 
 
 def remade(compilation: Compilation, options: Options) -> Compilation:
@@ -271,6 +287,15 @@ def remade(compilation: Compilation, options: Options) -> Compilation:
     c = compilation
     graph, lowered, program = _middle(c.imported, c.source, c.grids, c.observed, options, c.target)
     return replace(c, options=options, graph=graph, lowered=lowered, program=program)
+
+
+def with_choices(compilation: Compilation, choices: KernelChoices | None) -> Compilation:
+    """``compilation`` with other kernels, its files printed again; they are not read back (`readback.check`)."""
+    c, options = compilation, replace(compilation.options, choices=choices)
+    lowered, program = _lowered(c.graph, c.imported, c.grids, options, c.target)
+    about = replace(c.about, options=str(options), layers=layer_texts(lowered))
+    files = c.backend.emit(program, about)
+    return replace(c, options=options, lowered=lowered, program=program, about=about, files=files)
 
 
 def _saturation(graph: Graph, observed: Ranges) -> list[str]:

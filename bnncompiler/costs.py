@@ -7,9 +7,10 @@ kernels against each other, and never reach a report: what is reported is measur
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from bnncompiler.choices import KernelChoices
 from bnncompiler.errors import UsageError
 from bnncompiler.window import Window
 
@@ -107,22 +108,31 @@ class Selection:
         goal: what is made small: "speed" (cycles), "size" (flash) or "ram".
         constant_time: whether kernels whose time depends on the data are ruled out.
         room: bytes of working memory that a kernel may take; None where there is no limit.
+        choices: what is decided already.
     """
 
     costs: Costs = UNPRICED
     goal: str = "speed"
     constant_time: bool = False
     room: int | None = None
+    choices: KernelChoices = field(default_factory=KernelChoices)
 
     def __post_init__(self) -> None:
         if self.goal not in GOALS:
             raise UsageError(f"optimize is {self.goal!r}; it can be {', '.join(GOALS)}")
 
-    def choose(self, kernels: Sequence[type[Call]], work: Work, word_bits: int) -> type[Call]:
-        """The cheapest of ``kernels`` for ``work``, the first of equals; the first where none has a cost."""
+    def candidates(self, kernels: Sequence[type[Call]], work: Work, word_bits: int) -> list[type[Call]]:
+        """Those of ``kernels`` that may compute ``work``, the cheapest first, and the first of equals.
+
+        Where the cost model knows none of them they stay in their order, and all may, unless time must not depend on
+        the data: then it is the first.
+        """
         priced = [(kernel, self.costs.of(kernel, work, word_bits)) for kernel in kernels]
         known = [(k, c) for k, c in priced if c is not None and self._allows(c)]
-        return min(known, key=lambda pair: self._order(pair[1]))[0] if known else kernels[0]
+        if known:
+            return [k for k, _ in sorted(known, key=lambda pair: self._order(pair[1]))]
+        unknown = not self.constant_time and all(c is None for _, c in priced)
+        return list(kernels if unknown else kernels[:1])
 
     def _allows(self, cost: Cost) -> bool:
         fits = self.room is None or cost.ram <= self.room

@@ -86,6 +86,8 @@ def _compare(node: Steps | Requantize | Lookup, function: ChannelFunction, undec
     table = node.out.real(_table(node, q))
     noise = NOISE * float(np.abs(table).max(initial=0)) if isinstance(node, Steps) else 0.0
     bound = per_element(node.out.error, rows) + noise
+    if isinstance(node, Requantize):  # as in forcing, the chain reads real(q) rounded to float32
+        bound = bound + per_element(node.gain, rows) * np.abs(x.astype(np.float32) - x)
     off = difference(table, chain, bound)
     decided = np.ones(q.shape, bool) if undecided is None else ~blur.reached(undecided, q)
     if isinstance(node, Requantize) and node.saturates:

@@ -4,14 +4,15 @@ Given the compiled network's own values, onnxruntime computes each layer from th
 is off by what its own layer adds, and not by what all layers before it added up. Discrete values are given, and streams
 (sums, fixed point, tables, joined or moved or not) that are not exact, as ``float32(real(q))``.
 
-Where the graph has several values for the ONNX name of a stream, the sum and the same on a coarser grid for a layer
-that wants that, the first is given, and the others are off by their own rounding. A stream that another node's chain
-runs through on its way from an earlier value is not given, nor is one with a twin that the passes made one with it:
-onnxruntime would go on with another value than the program.
+Where the graph has several values for the ONNX name of a stream, as they are and on coarser grids for layers that want
+these, the finest is given; another is off by its own rounding and, unless made from that one, by that one's, too. A
+stream that another node's chain runs through on its way from an earlier value is not given, nor is one with a twin that
+the passes made one with it: onnxruntime would go on with another value than the program.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ import numpy as np
 
 from bnncompiler import blur
 from bnncompiler.frontend.imported import Imported
-from bnncompiler.ir import Array, Domain, Graph, Node, rows
+from bnncompiler.ir import Array, Domain, Graph, Node, per_element, rows, walk
 from bnncompiler.ops import (
     Concat,
     Constant,
@@ -69,7 +70,7 @@ def forcing(imported: Imported, graph: Graph) -> Forcing:
     twins = _twins(imported)
     discrete = _discrete(imported, graph)
     given = discrete | {name: n for name, n in _streams(imported, graph, twins).items() if name not in discrete}
-    domains, sources = _domains(graph, frozenset(given.values()))
+    domains, sources = _domains(graph, given)
     undecided: dict[Node, Array] = {n: blur.within(n, sources[n].error) for n in graph.nodes() if isinstance(n, Steps)}
     return Forcing(given, domains, undecided, _recomputed(graph, discrete, twins))
 
@@ -111,7 +112,7 @@ def _streams(imported: Imported, graph: Graph, twins: frozenset[str]) -> dict[st
         if name in passed or name in twins or not inexact:
             continue
         read = [n for n in nodes if n in outputs or any(u not in nodes for u in users[n])]
-        node = read[0] if len(read) == 1 else nodes[0]
+        node = read[0] if len(read) == 1 else min(nodes, key=lambda n: float(n.domain.error.max()))
         if node not in outputs and imported.views[name].base.type.dtype == "float32":
             found[name] = node
     return found
@@ -141,8 +142,18 @@ def _recomputed(graph: Graph, given: Mapping[str, Node], twins: frozenset[str]) 
     return frozenset(n for n in levels if n.name not in given or n.name in twins)
 
 
-def _domains(graph: Graph, given: frozenset[Node]) -> tuple[dict[Node, Domain], dict[Node, Domain]]:
-    """The domain of each value and that of each value's first operand, with errors counted from what is given.
+def _domains(graph: Graph, given: Mapping[str, Node]) -> tuple[dict[Node, Domain], dict[Node, Domain]]:
+    """The domain of each value and that of each value's first operand, with errors counted from what is given."""
+    own, sources = _walk(graph, frozenset(given.values()), {})
+    apart = {n: given[n.name] for n in own if n.name in given and given[n.name] not in walk((n,))}
+    more = {n: own[other].error for n, other in apart.items() if own[other].error.any()}
+    return _walk(graph, frozenset(given.values()), more) if more else (own, sources)
+
+
+def _walk(
+    graph: Graph, given: frozenset[Node], more: Mapping[Node, Array]
+) -> tuple[dict[Node, Domain], dict[Node, Domain]]:
+    """`_domains`, where the error of some nodes is ``more`` than their operands make it.
 
     The graph is walked with exact stand-ins for the values that are given: types do the rest.
     """
@@ -157,7 +168,16 @@ def _domains(graph: Graph, given: frozenset[Node]) -> tuple[dict[Node, Domain], 
         own[node] = now.domain
         if now.operands and now.operands[0].type.domain is not None:
             sources[node] = now.operands[0].domain
+        if node in more:
+            own[node] = replace(now.domain, error=_sum(now.domain.error, more[node]))
+            seen[node] = Input(node.name, replace(now.type, domain=own[node]))
         if node in given and not now.domain.is_exact:
             exact = replace(now.type, domain=replace(now.domain, error=rows(np.zeros(1))))
             seen[node] = Input(node.name, exact)
     return own, sources
+
+
+def _sum(a: Array, b: Array) -> Array:
+    """The sum of two errors, each by row, of which they may have different numbers."""
+    count = math.lcm(len(a), len(b))
+    return np.asarray(per_element(a, count) + per_element(b, count))

@@ -74,8 +74,9 @@ def choices(compilation: Compilation, source: data.Source, bits: Sequence[int] |
     expected = expected_classes(compilation, samples)
     found = []
     for width in bits:
+        narrowed = replace(compilation.options, stream_bits=width, verify_each=False, choices=None)
         try:
-            other = compiler.remade(compilation, replace(compilation.options, stream_bits=width, verify_each=False))
+            other = compiler.remade(compilation, narrowed)
         except CompileError:
             continue
         ours = interpreted_classes(other, samples)

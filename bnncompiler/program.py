@@ -101,6 +101,11 @@ class Call:
         """The C function's name."""
         return "bnn_" + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
+    @classmethod
+    def short_name(cls) -> str:
+        """What people call the kernel."""
+        return cls.kernel().removeprefix("bnn_")
+
     @property
     def meaning(self) -> str:
         """What the call computes, in a sentence for a comment: the beginning of its class's documentation."""

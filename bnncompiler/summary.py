@@ -16,8 +16,8 @@ LONGEST_NAME = 28
 MOVES = ("load_bits", "slice", "unpack", "gather_bits", "gather_integers", "put_bits", "put_integers")
 
 
-def text(report: Report, notes: Sequence[str] = (), verified: Sequence[str] = ()) -> str:
-    """The summary that the command prints; ``notes`` and ``verified`` are sentences and results to go with it."""
+def text(report: Report, notes: Sequence[str] = (), verified: Sequence[str] = (), tuned: Sequence[str] = ()) -> str:
+    """The summary that the command prints; ``notes``, ``verified`` and ``tuned`` are sentences and results in it."""
     parts = [
         [f"{report.model}: {report.backend}, target {report.target}"],
         [_label("input", input_line(i)) for i in report.input] + [_label("note", n) for n in notes],
@@ -27,6 +27,7 @@ def text(report: Report, notes: Sequence[str] = (), verified: Sequence[str] = ()
             *(_label("" if i else "fit", line) for i, line in enumerate(report.fit)),
             _label("outputs", exact_line(report)),
         ],
+        [_label("" if i else "tuned", line) for i, line in enumerate(tuned)],
         [_label("" if i else "verify", line) for i, line in enumerate(verified)],
         [_label("" if i else "instead", str(choice)) for i, choice in enumerate(report.precision)],
     ]
@@ -111,13 +112,14 @@ td.number, th.number { text-align: right; font-variant-numeric: tabular-nums } t
 """
 
 
-def html(report: Report, notes: Sequence[str] = (), verified: Sequence[str] = ()) -> str:
+def html(report: Report, notes: Sequence[str] = (), verified: Sequence[str] = (), tuned: Sequence[str] = ()) -> str:
     """The report as one page that needs no other file."""
     inputs = _list([*(f"Input {input_line(i)}" for i in report.input), *notes])
     head = "".join(_cell("th", c, c) for c in COLUMNS)
     body = "\n".join(f"<tr>{_row(n)}</tr>" for n in report.nodes)
     foot = "".join(_cell("th", cell, column) for cell, column in zip(total(report), COLUMNS, strict=True))
     totals = _list([memory_line(report), *report.fit, f"Outputs: {exact_line(report)}"])
+    tuning = f"<h2>Kernels, as measured</h2>\n{_list(tuned)}" if tuned else ""
     verification = f"<h2>Verification</h2>\n{_list(verified)}" if verified else ""
     if report.precision:
         verification += f"<h2>Other widths of streams</h2>\n{_list(str(choice) for choice in report.precision)}"
@@ -134,7 +136,7 @@ def html(report: Report, notes: Sequence[str] = (), verified: Sequence[str] = ()
 {totals}
 <h2>Memory</h2>
 <pre>{escape(chr(10).join(report.plan))}</pre>
-{verification}
+{tuning}{verification}
 <p><small>bnncompiler {escape(report.compiler_version)}</small></p>
 </body></html>
 """

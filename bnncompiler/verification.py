@@ -37,6 +37,7 @@ BATCH = 256  # samples whose values are all in memory at once, as far as these a
 AT_ONCE = 1 << 25
 FEWEST = 2  # samples of each kind that are generated for networks of any size
 MANY_VALUES = 1 << 24  # in all samples of a kind together: beyond, fewer samples are generated
+SIMULATED_MACS = 1 << 29  # the same where a simulator runs the samples, which takes about a minute for that
 MANY = 0.01  # part of a layer's values that rounding may decide without a word
 BY_PROGRAM = 2  # samples run call by call in numpy; the graph checks all of them
 SEED = 0
@@ -187,25 +188,23 @@ def verify(compilation: Compilation, source: data.Source | None = None, *, sampl
     if given is not None and samples is not None:
         given = given.first(max(1, samples))
     size = sum(n.type.size for n in compilation.graph.nodes())
-    directed = _affordable(DIRECTED, size)
-    inputs, notes = _inputs(compilation, given, _affordable(GENERATED, size) if samples is None else samples, directed)
-    count = len(next(iter(inputs.values())))
     machine = compilation.backend.machine(compilation.target)
+    affordable = MANY_VALUES // size
+    if machine.measures:
+        affordable = min(affordable, SIMULATED_MACS // max(1, sum(c.macs for c in compilation.program.calls)))
+    generated, directed, measurable = (int(np.clip(affordable, FEWEST, n)) for n in (GENERATED, DIRECTED, MEASURED))
+    inputs, notes = _inputs(compilation, given, generated if samples is None else samples, directed)
+    count = len(next(iter(inputs.values())))
     with machine.build(compilation.program, compilation.files) as built:
         checker = _Checker(compilation, built)
         step = max(1, min(BATCH, AT_ONCE // size))
         parts = [checker.batch({k: v[i : i + step] for k, v in inputs.items()}) for i in range(0, count, step)]
         few = 1 if size > MANY_VALUES // 8 else BY_PROGRAM
         by_program = checker.by_program({k: v[:few] for k, v in inputs.items()})
-        measured = checker.measure({k: v[:MEASURED] for k, v in inputs.items()}) if machine.measures else None
+        measured = checker.measure({k: v[:measurable] for k, v in inputs.items()}) if machine.measures else None
     tables = exhaustive.check(compilation.graph)
     own = count - directed
     return _result(compilation, parts, by_program, tables, given, own, directed, notes, machine.name, measured)
-
-
-def _affordable(count: int, size: int) -> int:
-    """How many samples to generate of a network with ``size`` values: ``count``, or fewer of a large one."""
-    return int(np.clip(MANY_VALUES // size, FEWEST, count))
 
 
 def _inputs(

@@ -214,6 +214,26 @@ def test_equal_nodes_that_became_one_may_round_differently() -> None:
     assert result.undecided_points > 0 and result.end_to_end < result.samples
 
 
+def test_of_two_grids_for_a_value_the_finer_one_is_given() -> None:
+    """Maps joined to be read as they are, and on one grid to be added to: onnxruntime has one value for both."""
+    b = Builder()
+    stream = b("Relu", b("Conv", b.input("x", ["N", 3, 6, 6]), floats(8, 3, 3, 3)), name="stream")
+    sums = b("Conv", b("Sign", batch_norm(b, stream, 8)), signs(8, 8, 1, 1))
+    joined = b("Concat", stream, sums, name="joined", axis=1)
+    level = b("Sign", batch_norm(b, joined, 16), name="level")
+    merged = b("Add", joined, b("Conv", level, signs(16, 16, 1, 1)), name="merged")
+    model = b.model(b("MatMul", b("Flatten", b("GlobalAveragePool", merged)), signs(16, 3), name="y"))
+    compilation = bnncompiler.compile(model, name="net")
+    found = forcing.forcing(compilation.imported, compilation.graph)
+    finer, coarser = sorted(
+        (n for n in compilation.graph.nodes() if n.name == "joined" and n.type.domain),
+        key=lambda n: float(n.domain.error.max()),
+    )
+    assert found.given["joined"] is finer
+    assert (found.domains[coarser].error >= found.domains[finer].error).all()
+    assert bnncompiler.verify(compilation).passed
+
+
 def test_real_weights() -> None:
     result = bnncompiler.verify(bnncompiler.compile(mlp(real_first=True), name="net"))
     assert result.passed, result.failures
@@ -330,6 +350,19 @@ def test_a_wrong_output_is_caught(compilation: Compilation) -> None:
         return replace(node, bias=node.bias + (1 << node.shift) * int(2 + node.out.error.max() / node.out.scale[0]))
 
     assert {"output", "table"} <= failures(changed(compilation, nudge))
+
+
+def test_a_requantisation_may_be_off_by_what_float32_makes_of_its_operand() -> None:
+    """A steep slope that nearly cancels with what is added: the operand's last bit is most of the result's error."""
+    rng = np.random.default_rng(0)
+    b = Builder()
+    h = b("MatMul", b.input("x", ["N", 64]), rng.normal(size=(64, 256)).astype(np.float32))
+    h = b("Mul", h, rng.uniform(20, 40, 256).astype(np.float32))
+    h = b("Add", h, rng.uniform(8, 16, 256).astype(np.float32))
+    h = b("Clip", h, np.float32(0), np.float32(1), name="narrow")
+    compilation = bnncompiler.compile(b.model(b("MatMul", h, signs(256, 10), name="y")), name="net")
+    (checked,) = exhaustive.check(compilation.graph)
+    assert checked.count.differing == 0 and checked.count.compared > 100_000
 
 
 def test_wide_ranges_are_checked_around_every_change(compilation: Compilation, monkeypatch: pytest.MonkeyPatch) -> None:

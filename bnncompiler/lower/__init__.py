@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bnncompiler import calls, ops
+from bnncompiler.choices import Decision
 from bnncompiler.costs import FIRST, Selection
 from bnncompiler.errors import LoweringError
 from bnncompiler.ir import Graph, Node
@@ -26,13 +27,15 @@ __all__ = ["Lowered", "Stored", "lower", "provenance"]
 class Lowered:
     """A program, where it keeps the graph's values (those that exist in memory), and the nodes' names in C.
 
-    ``stack`` is what its kernels need of it in bytes, as far as the target's cost model knows.
+    ``stack`` is what its kernels need of it in bytes, as far as the target's cost model knows; ``decisions`` is which
+    kernels there were to choose from, with the calls by their numbers before any table was split.
     """
 
     program: Program
     stored: Mapping[Node, Stored]
     names: Mapping[Node, str]
     stack: int = 0
+    decisions: tuple[Decision, ...] = ()
 
 
 def lower(
@@ -57,16 +60,20 @@ def lower(
 
     Raises:
         LoweringError: no kernel computes a node; the message names it.
+        UsageError: kernels are decided for what is not there.
     """
     low = Lowering(graph, word_bits, selection, origins or {})
     inputs = tuple(_input(low, node, (sources or {}).get(node.name, "")) for node in graph.inputs)
     for node in graph.nodes():
         if node not in low.stored and node not in low.within:
+            first = len(low.calls)
             _node(low, node)
+            low.decided(first)
+    selection.choices.check(low.decisions)
     outputs = tuple(_output(low, node) for node in graph.outputs)
     lowered = low.calls if largest_table is None else parts.split(low.calls, word_bits, largest_table)
     program = Program(graph.name, word_bits, inputs, outputs, tuple(lowered), 0, align)
-    return Lowered(program, low.stored, low.names, low.stack)
+    return Lowered(program, low.stored, low.names, low.stack, tuple(low.decisions))
 
 
 def _input(low: Lowering, node: Node, source: str) -> Port:

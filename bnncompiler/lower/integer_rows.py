@@ -36,7 +36,7 @@ def chosen(low: Lowering, conv: Convolution) -> Kernel | None:
     planes = low.plane_count(conv.node.x)
     work = replace(conv.plain_work, limbs=0 if limbs is None else limbs.count, planes=planes)
     kernels = (*((dense_calls.DenseWide,) if conv.node.shift else rivals), own)
-    return own if low.choose(kernels, work) is own else None
+    return own if low.choose(conv.node, kernels, work) is own else None
 
 
 def _largest(conv: Convolution) -> int:

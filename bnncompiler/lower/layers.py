@@ -53,7 +53,7 @@ def operand(low: Lowering, node: Layer, rows: Rows) -> Stored:
     on_planes: list[type[Call]] = [dense_calls.DenseBipolar if rows.kinds <= {-1, 1} else dense_calls.DenseTernary]
     on_planes += [DenseSlicedPlanes] if sliced.planes_fit(rows, Stored(stored.buffer, planes, signed)) else []
     work = Work(rows.ins, rows.outs, planes, times=times(node) * rows.groups)
-    chosen = low.choose((*on_planes, dense_calls.DenseColumns, *_signs(low, node, rows)), work)
+    chosen = low.choose(node, (*on_planes, dense_calls.DenseColumns, *_signs(low, node, rows)), work)
     return low.planes(node.x) if chosen in on_planes else stored
 
 
@@ -103,7 +103,7 @@ def with_threshold(low: Lowering, node: ops.Steps, layer: Layer, rows: Rows, x: 
     macs = rows.weight.size if isinstance(layer, ops.IntegerDense) else 0
     work = Work(rows.ins, rows.outs, thresholds=at.shape[1], times=times(layer))
     kernels = (dense_calls.DenseThreshold, DenseTiledThreshold, *([DenseSlicedThreshold] if sliced.fits(rows) else []))
-    kernel = low.choose(kernels, work)
+    kernel = low.choose(layer, kernels, work)
     if kernel is DenseSlicedThreshold:
         tables = sliced.weights(low, layer, rows), sliced.thresholds(low, node, rows, at)
         numbers = at.shape[1], sliced_digits(rows.ins), rows.ins, rows.outs
@@ -130,7 +130,7 @@ def product(low: Lowering, node: Layer, rows: Rows, x: Stored, y: Buffer) -> Sto
     if is_xnor(x, rows):
         work = Work(ins, outs, times=times(node) * groups)
         tiled = [DenseTiled] if groups == 1 or outs % TILE == 0 else []
-        kernel = low.choose((dense_calls.DenseXnor, *tiled, *([DenseSliced] if sliced.fits(rows) else [])), work)
+        kernel = low.choose(node, (dense_calls.DenseXnor, *tiled, *([DenseSliced] if sliced.fits(rows) else [])), work)
         if kernel is DenseSliced:
             by_input = part(sliced.weights(low, node, kept), (ins + 1) * words(outs, low.word_bits))
             offset = Typed(part(sliced.offsets(low, node, kept), outs))
@@ -146,7 +146,7 @@ def product(low: Lowering, node: Layer, rows: Rows, x: Stored, y: Buffer) -> Sto
         return Stored(y)
     if not x.planes:
         work = Work(ins, outs, low.plane_count(node.x), times=times(node) * groups)
-        kernel = low.choose((dense_calls.DenseInteger, dense_calls.DenseColumns, *_signs(low, node, rows)), work)
+        kernel = low.choose(node, (dense_calls.DenseInteger, dense_calls.DenseColumns, *_signs(low, node, rows)), work)
         if kernel is dense_calls.DenseSigns:
             signs = low.bit_table(node, "weights", rows.weight.T > 0)
             low.call(kernel, node, macs, Typed(x.buffer), signs, ins, outs, y)
@@ -157,7 +157,7 @@ def product(low: Lowering, node: Layer, rows: Rows, x: Stored, y: Buffer) -> Sto
     plane = (x.buffer, x.planes, int(x.signed))
     work = Work(ins, outs, x.planes, times=times(node) * groups)
     on_bits = (dense_calls.DenseBipolar, *([DenseSlicedPlanes] if sliced.planes_fit(rows, x) else []))
-    if rows.kinds <= {-1, 1} and low.choose(on_bits, work) is DenseSlicedPlanes:
+    if rows.kinds <= {-1, 1} and low.choose(node, on_bits, work) is DenseSlicedPlanes:
         by_input = part(sliced.weights(low, node, kept), (ins + 1) * words(outs, low.word_bits))
         numbers = planes_digits(ins, x.planes), ins, outs
         scratch = low.scratch(node, DenseSlicedPlanes, work)

@@ -44,7 +44,7 @@ def choose(low: Lowering, conv: Convolution) -> type[Call]:
     if conv.border is not None:
         by_pixel = [dense_calls.DenseXnor, DenseSlicedBorder]
     fitting = by_pixel if sliced.fits(conv.rows) else by_pixel[:-1]
-    return low.choose((*fitting, *_accepting(low, conv, BUILDERS)), conv.work)
+    return low.choose(conv.node, (*fitting, *_accepting(low, conv, BUILDERS)), conv.work)
 
 
 def choose_sums(low: Lowering, conv: Convolution) -> type[Call]:
@@ -52,7 +52,7 @@ def choose_sums(low: Lowering, conv: Convolution) -> type[Call]:
     if not conv.is_bipolar:
         return dense_calls.DenseXnor
     by_pixel = (dense_calls.DenseXnor, DenseTiled, *([DenseSliced] if sliced.fits(conv.rows) else []))
-    chosen = low.choose((*by_pixel, *_accepting(low, conv, SUM_BUILDERS)), conv.work)
+    chosen = low.choose(conv.node, (*by_pixel, *_accepting(low, conv, SUM_BUILDERS)), conv.work)
     return chosen if issubclass(chosen, SumRow) else dense_calls.DenseXnor
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bnncompiler import calls, ops
+from bnncompiler.choices import Decision, Question
 from bnncompiler.costs import Selection, Work
 from bnncompiler.errors import LoweringError
 from bnncompiler.identifiers import identifiers
@@ -99,6 +100,8 @@ class Lowering:
         self.stack = 0  # bytes that the chosen kernels need at most, as far as they have a price
         self.within: set[Node] = set()  # computed, but nowhere in memory: part of another value's call
         self.calls: list[Call] = []
+        self.decisions: list[Decision] = []
+        self._asked: dict[str, list[Question]] = {}  # by layer, since the last decisions
         self._taken = set(self.names.values())
         self._other_forms: dict[tuple[Node, str], Stored] = {}
 
@@ -136,12 +139,31 @@ class Lowering:
         """Append a kernel call for ``node``."""
         self.calls.append(kind(self.names[node], self.origin(node), macs, *arguments))
 
-    def choose(self, kernels: Sequence[type[Call]], work: Work) -> type[Call]:
-        """The kernel for ``work`` that is the cheapest on the target."""
-        chosen = self.selection.choose(kernels, work, self.word_bits)
+    def choose(self, node: Node, kernels: Sequence[type[Call]], work: Work) -> type[Call]:
+        """The kernel that computes ``work`` of the layer ``node``: as decided, else the cheapest on the target."""
+        candidates = {k.short_name(): k for k in self.selection.candidates(kernels, work, self.word_bits)}
+        chosen = candidates[self._answer(self.names[node], tuple(candidates))]
         cost = self.selection.costs.of(chosen, work, self.word_bits)
         self.stack = max(self.stack, 0 if cost is None else cost.ram - cost.scratch)
         return chosen
+
+    def _answer(self, layer: str, offered: tuple[str, ...]) -> str:
+        """Which of the ``offered`` kernels it is; what an earlier answer says already is not asked again."""
+        asked = self._asked.setdefault(layer, [])
+        before = (q.answer for q in asked if q.answer in offered and set(offered) <= set(q.offered))
+        answer = next(before, None)
+        if answer is None:
+            answer = offered[0]
+            if len(offered) > 1:
+                answer = self.selection.choices.answer(layer, len(asked), offered) or answer
+                asked.append(Question(offered, answer))
+        return answer
+
+    def decided(self, first: int) -> None:
+        """Record what was asked since this was called last, about layers whose calls are those from ``first`` on."""
+        calls = range(first, len(self.calls))
+        self.decisions += [Decision(layer, tuple(asked), calls) for layer, asked in self._asked.items() if asked]
+        self._asked = {}
 
     def scratch(self, node: Node, kernel: type[Call], work: Work) -> Buffer | None:
         """A new buffer for the working memory that ``kernel`` wants in the arena on this target; None for none."""

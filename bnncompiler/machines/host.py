@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +50,7 @@ class HostBuilt:
         count = len(next(iter(inputs.values())))
         (self.folder / "inputs.bin").write_bytes(records.encode(self.program, inputs))
         names = ["inputs.bin", "outputs.bin", "trace.bin" if trace else ""]
-        selftest = int(_execute([str(self._executable(trace)), *names], self.folder, self.timeout))
+        selftest = int(execute([str(self._executable(trace)), *names], self.folder, self.timeout))
         return Run(
             records.decode_outputs(self.program, (self.folder / "outputs.bin").read_bytes(), count),
             records.decode_trace(self.program, (self.folder / "trace.bin").read_bytes(), count) if trace else (),
@@ -60,12 +60,8 @@ class HostBuilt:
     def _executable(self, trace: bool) -> Path:
         output = self.folder / ("traced" if trace else "plain")
         if not output.exists():
-            compiler = find_compiler()
             traced = ["-DBNN_HARNESS_TRACE"] if trace else []
-            command = [*compiler, *self.flags, *traced, records.MAIN, "-o", output.name]
-            done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                raise ToolError(f"{shlex.join(compiler)} does not compile the generated C: {first_error(done.stderr)}")
+            compile_c(self.folder, [*self.flags, *traced, records.MAIN, "-o", output.name])
         return output
 
 
@@ -115,7 +111,19 @@ def find_compiler() -> list[str]:
     )
 
 
-def _execute(command: list[str], folder: Path, timeout: float) -> str:
+def compile_c(folder: Path, arguments: Sequence[str]) -> None:
+    """Run the host's C compiler in ``folder``.
+
+    Raises:
+        ToolError: there is none, or it does not accept the files.
+    """
+    compiler = find_compiler()
+    done = subprocess.run([*compiler, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ToolError(f"{shlex.join(compiler)} does not compile the generated C: {first_error(done.stderr)}")
+
+
+def execute(command: list[str], folder: Path, timeout: float) -> str:
     """What the program prints; raises ``VerificationError`` that tells apart how it failed."""
     environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}  # the main program closes nothing that it reads
     try:

@@ -35,7 +35,7 @@ def sources(program: Program, files: Mapping[str, str], io: str) -> dict[str, st
         files: the generated files.
         io: the machine's ``bnn_io.h``, a text.
     """
-    return {**files, MAIN: read("harness.c"), MODEL: _model(program, stem(files)), IO: io}
+    return {**files, MAIN: read("harness.c"), MODEL: model(program, stem(files)), IO: io}
 
 
 def read(*path: str) -> str:
@@ -49,7 +49,7 @@ def stem(files: Mapping[str, str]) -> str:
     return source.removesuffix(".c")
 
 
-def _model(program: Program, name: str) -> str:
+def model(program: Program, name: str) -> str:
     """The part of the main program that knows the model: sizes, and the call.
 
     A program that takes its input row by row gets it so: the whole may not fit into the machine.

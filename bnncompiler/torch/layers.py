@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (what everyone calls it)
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from bnncompiler.torch.product import composed, linear
 from bnncompiler.torch.sign import Derivative, find_estimator, hardtanh, identity, sign
 
 Output = Literal["batch_norm", "scale", "sum"]
@@ -97,26 +98,24 @@ class _Binary(nn.Module):
         if self.output == "scale" and self.scale is not None:
             nn.init.constant_(self.scale, 1 / math.sqrt(self.weight[0].numel()))
 
-    def signs_of_input(self, x: Tensor, axes: tuple[int, ...]) -> Tensor:
-        """Signs of ``x`` against the thresholds, in whose mean all ``axes`` but the channels' go."""
-        if not self.binarize_input:
-            return x
+    def threshold_for(self, x: Tensor, axes: tuple[int, ...]) -> Tensor | None:
+        """The threshold of ``x``; it starts from the mean of ``x``, into which go all ``axes`` but the channels'."""
         threshold: Tensor | None = self.threshold
-        if threshold is not None and self.training and torch.is_grad_enabled():
-            data = not x.requires_grad
-            if int(self.batches) < (SETTLED if data else 1):
-                with torch.no_grad():
-                    self.batches += 1
-                    threshold.lerp_(x.mean(axes).view_as(threshold), 1 / int(self.batches))
-            if data:
-                threshold = threshold.detach()
-        return sign(x, threshold, self.derivative)
+        if threshold is None or not self.training or not torch.is_grad_enabled():
+            return threshold
+        data = not x.requires_grad
+        if int(self.batches) < (SETTLED if data else 1):
+            with torch.no_grad():
+                self.batches += 1
+                threshold.lerp_(x.mean(axes, dtype=threshold.dtype).view_as(threshold), 1 / int(self.batches))
+        return threshold.detach() if data else threshold
 
-    def signs_of_weight(self) -> Tensor:
-        """The weights that the product uses."""
+    def clamped_weight(self) -> Tensor:
+        """The weights whose signs the product takes; in training, each is kept where it can still change its sign."""
+        weight = self.weight
         if self.training and torch.is_grad_enabled():
-            self.weight.data.clamp_(-1, 1)  # so that each can still change its sign
-        return sign(self.weight, None, identity)
+            weight.data.clamp_(-1, 1)
+        return weight
 
     def normalise(self, sums: Tensor) -> Tensor:
         """The layer's output from the sums ``[N, C, ...]``."""
@@ -184,7 +183,9 @@ class Linear(_Binary, nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         """``[..., in_features]`` to ``[..., out_features]``."""
         x = input if input.dim() == 2 else input.reshape(-1, self.in_features)
-        y = self.normalise(F.linear(self.signs_of_input(x, (0,)), self.signs_of_weight()))
+        derivative = self.derivative if self.binarize_input else None
+        product = linear if self.training else composed
+        y = self.normalise(product(x, self.clamped_weight(), self.threshold_for(x, (0,)), derivative))
         return y if input.dim() == 2 else y.view(*input.shape[:-1], self.out_features)
 
 
@@ -231,8 +232,9 @@ class _BinaryConv(_Binary):
         """``[N, C, ...]`` or ``[C, ...]``, as in ``torch.nn``."""
         unbatched = input.dim() == 1 + len(self.kernel_size)
         x = input.unsqueeze(0) if unbatched else input
-        x = self.signs_of_input(x, (0, *range(2, x.dim())))
-        y = self.normalise(self._convolve(x, self.signs_of_weight()))
+        if self.binarize_input:
+            x = sign(x, self.threshold_for(x, (0, *range(2, x.dim()))), self.derivative)
+        y = self.normalise(self._convolve(x, sign(self.clamped_weight(), None, identity)))
         return y.squeeze(0) if unbatched else y
 
     def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:

@@ -132,18 +132,20 @@ class _Training:
 
     def turn(self, train: Images, order: Tensor, batch: int) -> None:
         """Train on some batches."""
+        start = time.process_time()
         for x, y in train.batches(batch, order):
-            start = time.process_time()
             self.optimizer.zero_grad()
             loss = F.cross_entropy(self.network(x), y)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             if self.schedule is not None:
                 self.schedule.step()
-            self.seconds += time.process_time() - start
-            if self.averaged is not None:
-                self.averaged.update_parameters(self.network)
             self.loss = [self.loss[0] + loss.item() * len(y), self.loss[1] + len(y)]
+            if self.averaged is not None:
+                averaging = time.process_time()
+                self.averaged.update_parameters(self.network)
+                start += time.process_time() - averaging
+        self.seconds += time.process_time() - start
 
     def finish_epoch(self, validation: Images) -> None:
         """Write down how the epoch went."""

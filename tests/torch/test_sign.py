@@ -82,3 +82,12 @@ def test_module_has_a_threshold_for_each_channel() -> None:
 def test_an_unknown_estimator_is_refused() -> None:
     with pytest.raises(ValueError, match="no estimator is called 'tanh'; there are hardtanh"):
         Sign(estimator="tanh")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_signs_in_every_type(dtype: torch.dtype) -> None:
+    smallest = torch.finfo(dtype).smallest_normal / 4
+    x = torch.tensor([0.0, -0.0, smallest, -smallest, 1, -1, torch.inf, -torch.inf], dtype=dtype)
+    y = sign(x)
+    assert y.dtype is dtype
+    assert y.tolist() == [1, 1, 1, -1, 1, -1, 1, -1]

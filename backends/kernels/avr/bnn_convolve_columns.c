@@ -8,7 +8,8 @@
 
 #include "bnn_kernels.h"
 #include "bnn_columns.h"
-#include "bnn_slide.h"
+#include "bnn_slide_asm.h"
+#include "bnn_slide_c.h"
 
 /* Puts the bits of outputs `first` and up, the upper `lanes` of a byte, into a pixel. The last one
  * may be of an output that makes their number even, and is 0. */
@@ -19,16 +20,30 @@ BNN_INLINE void bnn_put_outputs(bnn_word *y, bnn_size outs, bnn_size column, bnn
     bnn_or_run(y, column * outs + first, &low, bnn_lanes(outs, first));
 }
 
+/* Puts the bits of outputs `first` and up into all pixels of a row. */
+BNN_INLINE void bnn_put_row(bnn_word *y, bnn_size outs, uint8_t columns, bnn_size first,
+                            const bnn_sums *sums, uint8_t lanes)
+{
+    for (uint8_t column = 0; column < columns; ++column) {
+        if (outs % 8u == 0) {
+            y[column * (outs / 8u) + first / 8u] = sums[column].bits;
+        } else {
+            bnn_put_outputs(y, outs, column, first, sums[column].bits, lanes);
+        }
+    }
+}
+
 /* How many outputs are shifted into a byte, from output `first` on: an even number. */
 BNN_INLINE uint8_t bnn_shifted_in(bnn_size outs, bnn_size first)
 {
     return (uint8_t)(bnn_lanes(outs + (outs & 1u), first));
 }
 
-#if BNN_ASM && !defined(BNN_FAR)
+#if BNN_ASM
 
 /* Lays out the pixels of a row in runs of a class, as bnn_slide_narrow wants them. */
-BNN_INLINE void bnn_lay_out(uint8_t *next, const uint8_t *column_class, uint8_t columns)
+BNN_INLINE void bnn_lay_out(uint8_t *next, const uint8_t BNN_ROM *column_class,
+                            uint8_t columns)
 {
     uint8_t *end = next++;
     if (column_class == NULL) {
@@ -51,7 +66,8 @@ BNN_INLINE void bnn_lay_out(uint8_t *next, const uint8_t *column_class, uint8_t 
 
 /* The outputs of windows of up to 18 bytes, whose sums and limits are bytes. */
 BNN_INLINE void bnn_small_windows(bnn_slide *slide, uint8_t last, bnn_size outs,
-                                  const uint8_t *column_class, uint8_t columns, bnn_word *y)
+                                  const uint8_t BNN_ROM *column_class, uint8_t columns,
+                                  bnn_word *y)
 {
     if (slide->passes == 0) { /* there is none that sets what the last one adds to */
         memset(slide->pixel, 0, columns * sizeof(bnn_sums));
@@ -75,6 +91,48 @@ BNN_INLINE void bnn_small_windows(bnn_slide *slide, uint8_t last, bnn_size outs,
                 bnn_put_outputs(y, outs, column, first, next[-1], lanes);
             }
         }
+    }
+}
+
+#else
+
+#define BNN_RUNS 8u /* classes of small windows */
+
+/* Puts the limits of two outputs above their sums, at pixels of one class after the other; returns
+ * the limits of the next outputs. */
+BNN_APART const bnn_word BNN_ROM *bnn_set_limits(bnn_sums *sums, const uint8_t *runs,
+                                                 uint8_t classes, const bnn_word BNN_ROM *limit)
+{
+    for (uint8_t k = classes; k > 0; --k) {
+        const uint8_t first = bnn_rom_word(limit), second = bnn_rom_word(limit + 1);
+        for (uint8_t p = *runs++; p > 0; --p) {
+            sums->first_high = first;
+            sums->second_high = second;
+            ++sums;
+        }
+        limit += 2;
+    }
+    return limit;
+}
+
+/* The outputs of windows whose sums and limits are bytes. */
+BNN_INLINE void bnn_small_windows(bnn_slide *slide, uint8_t last, bnn_size outs,
+                                  const uint8_t BNN_ROM *column_class, uint8_t columns,
+                                  uint8_t classes, bnn_word *y)
+{
+    bnn_sums *const sums = (bnn_sums *)slide->pixel;
+    uint8_t runs[BNN_RUNS] = {0};
+    for (uint8_t column = 0; column < columns; ++column) { /* classes come in order */
+        ++runs[column_class ? bnn_rom_u8(column_class + column) : 0];
+    }
+    memset(sums, 0, columns * sizeof *sums); /* what a pass that is the only one adds to */
+    for (bnn_size first = 0; first < outs; first += 8u) {
+        const uint8_t lanes = bnn_shifted_in(outs, first);
+        for (bnn_size lane = 0; lane < lanes; lane += 2u) {
+            slide->limit = bnn_set_limits(sums, runs, classes, slide->limit);
+            bnn_slide_narrow(slide, last);
+        }
+        bnn_put_row(y, outs, columns, first, sums, lanes);
     }
 }
 
@@ -125,13 +183,7 @@ BNN_INLINE void bnn_large_windows(bnn_slide *slide, bnn_size taps, bnn_size outs
             }
             at += 2u * classes;
         }
-        for (uint8_t column = 0; column < columns; ++column) {
-            if (outs % 8u == 0) {
-                y[column * (outs / 8u) + first / 8u] = sums[column].bits;
-            } else {
-                bnn_put_outputs(y, outs, column, first, sums[column].bits, lanes);
-            }
-        }
+        bnn_put_row(y, outs, columns, first, sums, lanes);
     }
 }
 
@@ -164,11 +216,18 @@ BNN_KERNEL void bnn_convolve_columns(const bnn_word *x, bnn_size height, bnn_siz
     slide.step = (uint8_t)(stride_w * words);
     slide.pixels = (uint8_t)columns;
     slide.passes = passes;
-#if BNN_ASM && !defined(BNN_FAR)
+#if BNN_ASM
     if (taps <= 2u * BNN_SLIDE_BYTES && columns <= BNN_NARROW && limit_type == BNN_U8) {
-        slide.limit = (const bnn_word *)limit + at;
+        slide.limit = (const bnn_word BNN_ROM *)limit + at;
         bnn_small_windows(&slide, (uint8_t)(taps - passes * BNN_SLIDE_BYTES), outs, column_class,
                           (uint8_t)columns, y);
+        return;
+    }
+#else
+    if (taps <= BNN_SMALL_BYTES && limit_type == BNN_U8 && classes <= BNN_RUNS) {
+        slide.limit = (const bnn_word BNN_ROM *)limit + at;
+        bnn_small_windows(&slide, (uint8_t)(taps - passes * BNN_SLIDE_BYTES), outs, column_class,
+                          (uint8_t)columns, (uint8_t)classes, y);
         return;
     }
 #endif

@@ -8,20 +8,29 @@
 
 #define BNN_STRETCH_OF_SUMS 256u
 
-#if BNN_ASM && !defined(BNN_FAR)
+#if BNN_ASM
 /* Adds x, that is r19:r18, to the sum lo, lo + 1 if the next bit of r20 is 1. */
 #define BNN_ADD_IF(lo, hi) "  lsr r20\n  brcc 1f\n  add " lo ", r18\n  adc " hi ", r19\n1:\n"
 #define BNN_ADD_INPUT(HIGH) \
-    "  ld r18, X+\n" HIGH "  lpm r20, Z\n  add r30, r24\n  adc r31, r25\n" \
+    "  ld r18, X+\n" HIGH "  " BNN_LPM " r20, Z\n  add r30, r24\n  adc r31, r25\n" \
+    BNN_IF_FAR("  in r0, 0x3b\n  adc r0, r1\n  out 0x3b, r0\n") \
     BNN_ADD_IF("r2", "r3") BNN_ADD_IF("r4", "r5") BNN_ADD_IF("r6", "r7") BNN_ADD_IF("r8", "r9") \
     BNN_ADD_IF("r10", "r11") BNN_ADD_IF("r12", "r13") BNN_ADD_IF("r14", "r15") \
     BNN_ADD_IF("r16", "r17")
-/* Arguments: r25:r24 x, r23:r22 w, r20 inputs (0 for 256), r19:r18 columns, r17:r16 sum. Four are
- * taken in a turn; the first turn begins with as many as there are beyond fours. */
+/* Arguments: r25:r24 x, r23:r22 w, r20 inputs (0 for 256), r19:r18 columns, r17:r16 sum; if w is
+ * far, r22:r20 w, and what follows two registers lower. Four inputs are taken in a turn; the first
+ * turn begins with as many as there are beyond fours. */
+#if defined(BNN_FAR)
+#define BNN_SUM_START \
+    "  out 0x3b, r22\n  push r14\n  push r15\n" \
+    "  movw r26, r24\n  movw r30, r20\n  movw r24, r16\n  mov r20, r18\n"
+#else
+#define BNN_SUM_START \
+    "  push r16\n  push r17\n  movw r26, r24\n  movw r30, r22\n  movw r24, r18\n"
+#endif
 #define BNN_SUM_FOURS(HIGH) \
     __asm__ volatile(".irp r,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17\n  push r\\r\n.endr\n" \
-                     "  push r16\n  push r17\n" \
-                     "  movw r26, r24\n  movw r30, r22\n  movw r24, r18\n" \
+                     BNN_SUM_START \
                      "  mov r21, r20\n  dec r21\n  lsr r21\n  lsr r21\n  inc r21\n" \
                      "  clr r19\n" \
                      ".irp r,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17\n  clr r\\r\n.endr\n" \
@@ -35,12 +44,13 @@
                      "  pop r31\n  pop r30\n" \
                      ".irp r,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17\n  st Z+, r\\r\n.endr\n" \
                      ".irp r,17,16,15,14,13,12,11,10,9,8,7,6,5,4,3,2\n  pop r\\r\n.endr\n" \
+                     BNN_IF_FAR("  out 0x3b, r1\n") \
                      "  ret\n")
 
 /* The sums of eight outputs over inputs whose rows of w are `columns` apart. */
 __attribute__((__naked__, __noinline__, __noclone__)) BNN_OWN void
 bnn_sum_unsigned(const uint8_t *x __attribute__((__unused__)),
-                 const bnn_word *w __attribute__((__unused__)),
+                 const bnn_word BNN_ROM *w __attribute__((__unused__)),
                  uint8_t inputs __attribute__((__unused__)),
                  bnn_size columns __attribute__((__unused__)),
                  uint16_t *sum __attribute__((__unused__)))
@@ -50,7 +60,7 @@ bnn_sum_unsigned(const uint8_t *x __attribute__((__unused__)),
 
 __attribute__((__naked__, __noinline__, __noclone__)) BNN_OWN void
 bnn_sum_signed(const uint8_t *x __attribute__((__unused__)),
-               const bnn_word *w __attribute__((__unused__)),
+               const bnn_word BNN_ROM *w __attribute__((__unused__)),
                uint8_t inputs __attribute__((__unused__)),
                bnn_size columns __attribute__((__unused__)),
                uint16_t *sum __attribute__((__unused__)))
@@ -69,7 +79,7 @@ BNN_INLINE uint16_t bnn_extended(uint8_t byte, int is_signed)
 BNN_INLINE void bnn_sum_eight(const uint8_t *x, int is_signed, const bnn_word BNN_ROM *w,
                               bnn_size inputs, bnn_size columns, uint16_t *sum)
 {
-#if BNN_ASM && !defined(BNN_FAR)
+#if BNN_ASM
     if (is_signed) {
         bnn_sum_signed(x, w, (uint8_t)inputs, columns, sum);
     } else {

@@ -1,12 +1,13 @@
 /* Counting ones on AVR: in assembly by a table in flash, eight bytes at a time, as the pointer to
  * the weights and that to the table have to take turns in the one register pair that reads flash.
+ * The table is near, and lpm, that reads it, leaves RAMPZ to the weights.
  * A byte takes 12.4 cycles; in C, where sums of 1, 2 and 4 bits are taken side by side, some 40. */
 #ifndef BNN_POPCOUNT_H
 #define BNN_POPCOUNT_H
 
 #include "bnn_types.h"
 
-#if BNN_ASM && !defined(BNN_FAR)
+#if BNN_ASM
 
 #define BNN_ONES2(n) n, n + 1, n + 1, n + 2
 #define BNN_ONES4(n) BNN_ONES2(n), BNN_ONES2(n + 1), BNN_ONES2(n + 1), BNN_ONES2(n + 2)
@@ -22,10 +23,11 @@ BNN_INLINE unsigned bnn_popcount(bnn_word v)
 }
 
 /* The ones of x OP w over `eights` times eight bytes and `rest` more. */
-#define BNN_LOAD(OP, into) "ld " into ", X+\n\tlpm r0, Z+\n\t" OP " " into ", r0\n\t"
+#define BNN_LOAD(OP, into) "ld " into ", X+\n\t" BNN_LPM " r0, Z+\n\t" OP " " into ", r0\n\t"
 #define BNN_LOOK_UP(from) "mov r30, " from "\n\tlpm r0, Z\n\tadd %[sum], r0\n\t"
 #define BNN_COUNT(OP) \
-    __asm__ volatile("clr %[sum]\n\t" \
+    __asm__ volatile(BNN_IF_FAR("out 0x3b, %[bank]\n\t") \
+                     "clr %[sum]\n\t" \
                      "cp %[eights], r1\n\t" \
                      "breq 2f\n" \
                      "1:\n\t" \
@@ -55,25 +57,25 @@ BNN_INLINE unsigned bnn_popcount(bnn_word v)
                      "brne 3b\n\t" \
                      "add %A[count], %[sum]\n\t" \
                      "adc %B[count], r1\n" \
-                     "4:" \
+                     "4:" BNN_IF_FAR("\n\tout 0x3b, r1") \
                      : [count] "+r"(count), [eights] "+r"(eights), [rest] "+r"(rest), \
-                       [sum] "=&r"(sum), [w] "=&r"(kept), "+x"(x), "+z"(w) \
-                     : [ones] "i"(bnn_ones) \
+                       [sum] "=&r"(sum), [w] "=&r"(kept), "+x"(x), "+z"(at) \
+                     : [ones] "i"(bnn_ones), [bank] "rL"(BNN_BANK(w)) \
                      : "r0", "r18", "r19", "r20", "r21", "r22", "r23", "r24", "r25", "memory")
 
-BNN_OWN uint16_t bnn_count_differing(const bnn_word *x, const bnn_word *w, uint8_t eights,
+BNN_OWN uint16_t bnn_count_differing(const bnn_word *x, const bnn_word BNN_ROM *w, uint8_t eights,
                                      uint8_t rest)
 {
-    uint16_t count = 0, kept;
+    uint16_t at = BNN_ADDRESS(w), count = 0, kept;
     uint8_t sum;
     BNN_COUNT("eor");
     return count;
 }
 
-BNN_OWN uint16_t bnn_count_common(const bnn_word *x, const bnn_word *w, uint8_t eights,
+BNN_OWN uint16_t bnn_count_common(const bnn_word *x, const bnn_word BNN_ROM *w, uint8_t eights,
                                   uint8_t rest)
 {
-    uint16_t count = 0, kept;
+    uint16_t at = BNN_ADDRESS(w), count = 0, kept;
     uint8_t sum;
     BNN_COUNT("and");
     return count;
@@ -91,13 +93,13 @@ BNN_OWN uint16_t bnn_count_common(const bnn_word *x, const bnn_word *w, uint8_t 
     return count + kernel(x, w, (uint8_t)(words / 8u), (uint8_t)(words % 8u))
 
 /* The number of places where x and w differ. */
-BNN_INLINE bnn_size bnn_differing(const bnn_word *x, const bnn_word *w, bnn_size words)
+BNN_INLINE bnn_size bnn_differing(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size words)
 {
     BNN_COUNT_ALL(bnn_count_differing);
 }
 
 /* The number of places where both x and w are 1. */
-BNN_INLINE bnn_size bnn_common(const bnn_word *x, const bnn_word *w, bnn_size words)
+BNN_INLINE bnn_size bnn_common(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size words)
 {
     BNN_COUNT_ALL(bnn_count_common);
 }

@@ -30,6 +30,13 @@ typedef size_t bnn_size;
 #define BNN_ASM 0
 #endif
 
+/* A function that is not inlined, so that its loop has all registers. */
+#if defined(__GNUC__)
+#define BNN_APART static __attribute__((__noinline__, __noclone__, __unused__))
+#else
+#define BNN_APART static
+#endif
+
 /* BNN_TABLE stands in the definition of a table, BNN_ROM in the type of a pointer to one. Every
  * read of a table goes through functions: those of bnn_rom.h on other machines. */
 #if defined(__AVR__)
@@ -40,10 +47,20 @@ typedef size_t bnn_size;
 #define BNN_TABLE __memx __attribute__((__section__(".text.bnn_tables")))
 #define BNN_ROM __memx
 #define BNN_READ(kind, width, p) ((kind)pgm_read_##width##_far((uint_farptr_t)(__uint24)(p)))
+/* In assembly, elpm takes the bits of an address above those in Z from RAMPZ, at 0x3b, and an
+ * increment goes on there. It is 0 again when a kernel ends. */
+#define BNN_LPM "elpm"
+#define BNN_IF_FAR(text) text
+#define BNN_ADDRESS(p) ((uint16_t)(__uint24)(p))
+#define BNN_BANK(p) ((uint8_t)((__uint24)(p) >> 16))
 #else
 #define BNN_TABLE PROGMEM
 #define BNN_ROM
 #define BNN_READ(kind, width, p) ((kind)pgm_read_##width(p))
+#define BNN_LPM "lpm"
+#define BNN_IF_FAR(text) ""
+#define BNN_ADDRESS(p) ((uint16_t)(p))
+#define BNN_BANK(p) 0
 #endif
 
 BNN_INLINE bnn_word bnn_rom_word(const bnn_word BNN_ROM *p)
