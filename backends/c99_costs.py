@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bnncompiler import dense_calls
 from bnncompiler.costs import Cost, Span, Work
-from bnncompiler.limb_calls import GROUP, DenseLimbs
+from bnncompiler.limb_calls import GROUP, DenseLimbs, DenseWideTiled
 from bnncompiler.nibble_calls import OUTS, STRIDE, ConvolveNibbles, SumNibbles, groups, scratch_count
 from bnncompiler.packing import words
 from bnncompiler.program import Call
@@ -54,7 +54,8 @@ BY_WEIGHT: dict[type[Call], float] = {
     dense_calls.DenseColumns: 0.6,
     dense_calls.DenseWide: 2.5,
 }
-BY_LIMB = 0.3  # cycles for a product of limbs
+BY_LIMB, BY_WIDE = 0.3, 1.2  # cycles for a product by a limb, and for one in 64 bits
+BY_LIMB_VECTORS, BY_WIDE_VECTORS = 0.05, 0.15
 
 
 @dataclass(frozen=True)
@@ -129,9 +130,13 @@ class WideCosts:
             return slices.of(kernel, work, word_bits) if work.ins < LISTED_LIMIT else None
         if kernel in (ConvolveNibbles, SumNibbles) and work.span is not None:
             return self._looked_up(work, work.span)
+        outs = -(-work.outs // GROUP) * GROUP
         if kernel is DenseLimbs and work.limbs:
-            outs = -(-work.outs // GROUP) * GROUP
-            return Cost(outs * (work.ins * work.limbs * BY_LIMB + OUTPUT), 2 * outs * work.ins * work.limbs)
+            product = work.limbs * (BY_LIMB_VECTORS if self.vectors else BY_LIMB)
+            return Cost(outs * (work.ins * product + OUTPUT), 2 * outs * work.ins * work.limbs)
+        if kernel is DenseWideTiled:
+            product = BY_WIDE_VECTORS if self.vectors else BY_WIDE
+            return Cost(outs * (work.ins * product + OUTPUT), 4 * outs * work.ins)
         return None
 
     def _looked_up(self, work: Work, span: Span) -> Cost:

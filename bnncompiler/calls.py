@@ -115,9 +115,9 @@ class Unpack(Call):
 class Requantize(Call):
     """``y[i] = clamp((x[i] * multiplier + bias) >> shift, lo, hi)`` with the row's piece that ``x[i]`` falls into.
 
-    Piece ``k`` of row ``r`` (``r = i % rows``) is entry ``r * pieces + k`` of ``multiplier`` and ``bias``; all but the
-    first begin at an entry of ``start``, which has ``pieces - 1`` a row. The product is taken in 64 bits, and ``>>``
-    floors.
+    Piece ``k`` of row ``r`` (``r = i % rows``) is entry ``k * rows + r`` of ``multiplier`` and ``bias``; all but the
+    first begin at an entry of ``start``, which has those of the second piece first. The product is taken in 64 bits,
+    and ``>>`` floors.
     """
 
     x: Typed
@@ -135,8 +135,8 @@ class Requantize(Call):
     def run(self, memory: Memory, word_bits: int) -> None:
         x = values_of(self.x, memory)
         row = np.arange(self.n) % self.rows
-        multiplier, bias = (values_of(t, memory).reshape(self.rows, -1) for t in (self.multiplier, self.bias))
-        start = values_of(self.start, memory).reshape(self.rows, self.pieces - 1)
+        multiplier, bias = (values_of(t, memory).reshape(-1, self.rows).T for t in (self.multiplier, self.bias))
+        start = values_of(self.start, memory).reshape(self.pieces - 1, self.rows).T
         piece = (x[..., None] >= start[row]).sum(axis=-1)
         product = x * multiplier[row, piece] + bias[row, piece]
         store(self.y, np.clip(product >> self.shift, self.lo, self.hi), memory, word_bits)

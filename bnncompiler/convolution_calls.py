@@ -19,7 +19,7 @@ import numpy as np
 from bnncompiler.costs import Work
 from bnncompiler.dense_calls import product
 from bnncompiler.ir import Array
-from bnncompiler.limb_calls import DenseLimbs
+from bnncompiler.limb_calls import DenseLimbs, DenseWideTiled
 from bnncompiler.map_calls import Dropped, Index, PixelLoop, PutBits, PutIntegers, PutPooled
 from bnncompiler.packing import pack_bits, unpack_bits
 from bnncompiler.program import Buffer, Call, Memory, Table
@@ -153,5 +153,5 @@ def written_shape(loop: PixelLoop) -> tuple[int, int, int]:
     put = loop.inner[-1]
     assert isinstance(put, PutBits | PutIntegers | PutPooled), f"{loop.layer}: a loop over pixels ends with putting one"
     height = -(-loop.rows // put.pool_h) if isinstance(put, PutPooled) else loop.rows
-    channels = next((c.outs for c in loop.inner if isinstance(c, RowOfPixels | DenseLimbs)), put.n)
+    channels = next((c.outs for c in loop.inner if isinstance(c, RowOfPixels | DenseLimbs | DenseWideTiled)), put.n)
     return height, put.columns * put.n // channels, channels

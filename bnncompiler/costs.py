@@ -48,7 +48,7 @@ class Work:
         thresholds: thresholds that each output is compared with; 0 where the sums themselves are wanted.
         times: how often it is computed for one sample: the pixels of a convolution.
         span: the convolution, where a kernel may compute a row of its pixels at once.
-        limbs: products of limbs (`bnncompiler.limb_calls`) that make one of an input and a weight; 0 where none do.
+        limbs: into how many limbs (`bnncompiler.limb_calls`) a weight is taken apart; 0 where it cannot be.
     """
 
     ins: int

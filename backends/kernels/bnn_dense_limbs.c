@@ -1,88 +1,82 @@
-/* Dense layer of integers by integer weights, in limbs, for several pixels:
+/* Dense layer of 16-bit integers by integer weights, in limbs, for several pixels:
  * y[p][o] = floor((sum_i x[p][i] * w[o][i] + 2^shift / 2) / 2^shift), modulo 2^32.
  *
- * Numbers of many bits are sums of limbs, the digits of long multiplication: those of x have
- * BNN_X_LIMB bits and are split here, those of w have BNN_W_LIMB and lie limb by limb, lowest
- * first, in groups of BNN_GROUP outputs as bnn_pairs.h says. Digits are signed, and the last one is
- * what is left. So each product is one of 16-bit integers, of which vector instructions do many at
- * a time.
+ * Weights of many bits are sums of limbs, the digits of long multiplication, of BNN_W_LIMB bits.
+ * Digits are signed, and the last one is what is left; they lie as bnn_pairs.h says, in groups of
+ * BNN_GROUP outputs. So each product is one of 16-bit integers, of which vector instructions do
+ * many at a time.
  *
- * x_limbs is 1 or 2, shift at most 32. `most` pairs of products of limbs fit 31 bits together with
- * BNN_CARRY bits; sums must fit 64. scratch holds BNN_ROWS rows of n elements, made even. */
+ * shift is at most 32. `most` pairs of products of limbs fit 31 bits together with BNN_CARRY bits;
+ * sums must fit 64. */
 #include "bnn_kernels.h"
 #include "bnn_pairs.h"
 
-#define BNN_X_LIMB 14u
 #define BNN_W_LIMB 12u
 
-/* Row r of scratch is limb r % x_limbs of pixel first + r / x_limbs, or of the last pixel. */
-static void bnn_split(const void *x, bnn_type x_type, unsigned x_limbs, bnn_size n, bnn_size pixels,
-                      bnn_size first, bnn_size stride, bnn_s16 *scratch)
+#if defined(__AVX2__)
+/* Adds what a limb has for the outputs of even numbers, which lie in the lower halves of lanes. */
+BNN_INLINE __m256i bnn_even_sums(__m256i sum, __m256i acc, __m256i top, unsigned limb)
 {
-    const int32_t base = (int32_t)1 << BNN_X_LIMB;
-    for (bnn_size r = 0; r < BNN_ROWS; ++r) {
-        const bnn_size wanted = first + r / x_limbs;
-        const bnn_size from = (wanted < pixels ? wanted : pixels - 1u) * n;
-        bnn_s16 *const row = scratch + r * stride;
-        row[stride - 1u] = 0;
-        if (x_limbs == 1u) {
-            for (bnn_size i = 0; i < n; ++i) {
-                row[i] = (int16_t)bnn_load(x, x_type, from + i);
-            }
-        } else if (r % 2u == 0) {
-            for (bnn_size i = 0; i < n; ++i) {
-                const uint32_t value = (uint32_t)bnn_load(x, x_type, from + i);
-                const uint32_t digit = (value + (uint32_t)base / 2u) % (uint32_t)base;
-                row[i] = (int16_t)((int32_t)digit - base / 2);
-            }
-        } else {
-            for (bnn_size i = 0; i < n; ++i) {
-                row[i] = (int16_t)((bnn_load(x, x_type, from + i) - row[i - stride]) / base);
-            }
-        }
-    }
+    const int32_t unit = (int32_t)1 << limb * BNN_W_LIMB;
+    const __m256i carried = _mm256_mul_epi32(top, _mm256_set1_epi64x(unit * (1 << BNN_CARRY)));
+    sum = _mm256_add_epi64(sum, _mm256_mul_epi32(acc, _mm256_set1_epi64x(unit)));
+    return _mm256_add_epi64(sum, carried);
 }
 
-/* The sums of all rows for a group of outputs, modulo 2^64. */
-BNN_INLINE void bnn_limb_sums(const bnn_s16 *x, const int16_t BNN_ROM *w, unsigned w_limbs,
-                              bnn_size most, bnn_size stride, uint64_t total[BNN_ROWS][BNN_GROUP])
+/* The results of row r. */
+BNN_INLINE void bnn_join_limbs(const bnn_sums *sums, unsigned limbs, bnn_size r, unsigned shift,
+                               int32_t result[BNN_GROUP])
 {
-    bnn_sums sums;
-    for (unsigned limb = 0; limb < w_limbs; ++limb) {
-        bnn_pair_sums(x, stride, stride / 2u, most, w + limb * stride * BNN_GROUP, &sums);
-        for (bnn_size r = 0; r < BNN_ROWS; ++r) {
-            for (bnn_size o = 0; o < BNN_GROUP; ++o) {
-                const uint64_t top = (uint64_t)sums.top[r][o] << BNN_CARRY;
-                const uint64_t sum = top + (uint64_t)sums.acc[r][o];
-                total[r][o] = (limb == 0 ? 0u : total[r][o]) + (sum << limb * BNN_W_LIMB);
-            }
+    const __m128i by = _mm_cvtsi32_si128((int)shift);
+    __m256i even = _mm256_set1_epi64x((int64_t)1 << shift >> 1), odd = even;
+    void *const to = result;
+    for (unsigned l = 0; l < limbs; ++l) {
+        const void *const acc_at = sums->acc[r][l], *const top_at = sums->top[r][l];
+        const __m256i acc = _mm256_loadu_si256((const __m256i *)acc_at);
+        const __m256i top = _mm256_loadu_si256((const __m256i *)top_at);
+        even = bnn_even_sums(even, acc, top, l);
+        odd = bnn_even_sums(odd, _mm256_srli_epi64(acc, 32), _mm256_srli_epi64(top, 32), l);
+    }
+    even = _mm256_srl_epi64(even, by);
+    odd = _mm256_slli_epi64(_mm256_srl_epi64(odd, by), 32);
+    _mm256_storeu_si256((__m256i *)to, _mm256_blend_epi32(even, odd, 0xAA));
+}
+#else
+BNN_INLINE void bnn_join_limbs(const bnn_sums *sums, unsigned limbs, bnn_size r, unsigned shift,
+                               int32_t result[BNN_GROUP])
+{
+    for (bnn_size o = 0; o < BNN_GROUP; ++o) {
+        uint64_t total = (uint64_t)1 << shift >> 1;
+        for (unsigned l = 0; l < limbs; ++l) {
+            const uint64_t top = (uint64_t)sums->top[r][l][o] << BNN_CARRY;
+            total += (top + (uint64_t)sums->acc[r][l][o]) << l * BNN_W_LIMB;
         }
+        result[o] = bnn_signed((uint32_t)(total >> shift));
     }
 }
+#endif
 
 BNN_KERNEL void bnn_dense_limbs(const void *x, bnn_type x_type, const int16_t BNN_ROM *w,
-                                unsigned x_limbs, unsigned w_limbs, bnn_size most, bnn_size n,
-                                bnn_size outs, bnn_size pixels, unsigned shift, int16_t *scratch,
-                                int32_t *y)
+                                unsigned limbs, bnn_size most, bnn_size n, bnn_size outs,
+                                bnn_size pixels, unsigned shift, int32_t *y)
 {
-    const bnn_size stride = n + n % 2u;
-    const uint64_t half = (uint64_t)1 << shift >> 1;
-    bnn_s16 *const split = (bnn_s16 *)(void *)scratch;
-    for (bnn_size first = 0; first < pixels; first += BNN_ROWS / x_limbs) {
-        bnn_split(x, x_type, x_limbs, n, pixels, first, stride, split);
-        for (bnn_size o = 0; o < outs; o += BNN_GROUP) {
-            const bnn_size lanes = outs - o < BNN_GROUP ? outs - o : BNN_GROUP;
-            uint64_t total[BNN_ROWS][BNN_GROUP];
-            bnn_limb_sums(split, w + o * w_limbs * stride, w_limbs, most, stride, total);
-            for (bnn_size r = 0; r < BNN_ROWS && first + r / x_limbs < pixels; r += x_limbs) {
-                uint32_t shifted[BNN_GROUP];
-                for (bnn_size j = 0; j < BNN_GROUP; ++j) {
-                    const uint64_t upper = x_limbs == 1u ? 0u : total[r + 1u][j] << BNN_X_LIMB;
-                    shifted[j] = (uint32_t)((total[r][j] + upper + half) >> shift);
-                }
-                for (bnn_size j = 0; j < lanes; ++j) {
-                    y[(first + r / x_limbs) * outs + o + j] = bnn_signed(shifted[j]);
-                }
+    const bnn_size per_group = (n + n % 2u) * BNN_GROUP * limbs;
+    (void)x_type; /* BNN_S16 */
+    for (bnn_size o = 0; o < outs; o += BNN_GROUP) {
+        const bnn_size lanes = outs - o < BNN_GROUP ? outs - o : BNN_GROUP;
+        for (bnn_size first = 0; first < pixels; first += BNN_ROWS) {
+            const bnn_size there = pixels - first < BNN_ROWS ? pixels - first : BNN_ROWS;
+            const bnn_s16 *row[BNN_ROWS];
+            bnn_sums sums;
+            for (bnn_size r = 0; r < BNN_ROWS; ++r) {
+                row[r] = (const bnn_s16 *)x + (first + (r < there ? r : there - 1u)) * n;
+            }
+            bnn_pair_sums(row, n, limbs, most, w + o / BNN_GROUP * per_group, &sums);
+            for (bnn_size r = 0; r < there; ++r) {
+                int32_t *const to = y + (first + r) * outs + o;
+                int32_t result[BNN_GROUP];
+                bnn_join_limbs(&sums, limbs, r, shift, result);
+                memcpy(to, result, lanes * sizeof *to);
             }
         }
     }

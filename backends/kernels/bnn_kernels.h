@@ -90,9 +90,11 @@ BNN_KERNEL void bnn_dense_wide(const void *x, bnn_type x_type, const void BNN_RO
                                bnn_type w_type, bnn_size n, bnn_size outs, unsigned shift,
                                int32_t *y);
 BNN_KERNEL void bnn_dense_limbs(const void *x, bnn_type x_type, const int16_t BNN_ROM *w,
-                                unsigned x_limbs, unsigned w_limbs, bnn_size most, bnn_size n,
-                                bnn_size outs, bnn_size pixels, unsigned shift, int16_t *scratch,
-                                int32_t *y);
+                                unsigned limbs, bnn_size most, bnn_size n, bnn_size outs,
+                                bnn_size pixels, unsigned shift, int32_t *y);
+BNN_KERNEL void bnn_dense_wide_tiled(const void *x, bnn_type x_type, const int32_t BNN_ROM *w,
+                                     bnn_size n, bnn_size outs, bnn_size pixels, unsigned shift,
+                                     int32_t *y);
 
 /* From integers to integers. */
 BNN_KERNEL void bnn_requantize(const void *x, bnn_type x_type, bnn_size n,

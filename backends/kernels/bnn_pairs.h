@@ -1,37 +1,27 @@
 /* Sums of products of 16-bit integers: BNN_ROWS rows of inputs times the weights of BNN_GROUP
- * outputs, in accumulators of 32 bits.
+ * outputs, whose limbs are multiplied apart, in accumulators of 32 bits.
  *
  * Inputs are taken in pairs, as x86 has an instruction for two products and their sum; weights lie
- * as it wants them: for each pair two weights of the first output, two of the second, and so on.
- * Before accumulators can overflow, after `most` pairs, their upper bits are moved into others: a
- * sum is acc + top * 2^16. */
+ * as it wants them: for each pair and limb two weights of the first output, two of the second, and
+ * so on. Before accumulators can overflow, after `most` pairs, their upper bits are moved into
+ * others: a sum is acc + top * 2^BNN_CARRY. */
 #ifndef BNN_PAIRS_H
 #define BNN_PAIRS_H
 
-#include <string.h>
-
-#include "bnn_types.h"
+#include "bnn_vectors.h"
 
 #define BNN_ROWS 4u
-#define BNN_GROUP 16u
+#define BNN_GROUP 8u
+#define BNN_LIMBS 2u
 #define BNN_CARRY 16
 
-/* Before a loop that must be unrolled for its vectors to stay in registers. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define BNN_UNROLL _Pragma("GCC unroll 4")
-#else
-#define BNN_UNROLL
-#endif
-
-/* The sums of each row and output, in two parts. */
+/* The sums of each row, limb and output, in two parts. */
 typedef struct bnn_sums {
-    int32_t acc[BNN_ROWS][BNN_GROUP];
-    int32_t top[BNN_ROWS][BNN_GROUP];
+    int32_t acc[BNN_ROWS][BNN_LIMBS][BNN_GROUP];
+    int32_t top[BNN_ROWS][BNN_LIMBS][BNN_GROUP];
 } bnn_sums;
 
 #if defined(__AVX2__)
-#include <immintrin.h>
-#define BNN_BLOCK_ROWS 4u
 #define BNN_VECTOR __m256i
 #define BNN_VECTOR_LANES 8u
 #define BNN_VECTOR_LOAD(p) _mm256_loadu_si256(p)
@@ -43,7 +33,6 @@ typedef struct bnn_sums {
 #define BNN_VECTOR_AND(a, b) _mm256_and_si256(a, b)
 #elif defined(__SSE2__)
 #include <emmintrin.h>
-#define BNN_BLOCK_ROWS 2u
 #define BNN_VECTOR __m128i
 #define BNN_VECTOR_LANES 4u
 #define BNN_VECTOR_LOAD(p) _mm_loadu_si128(p)
@@ -56,7 +45,10 @@ typedef struct bnn_sums {
 #endif
 
 #if defined(BNN_VECTOR)
-#define BNN_BLOCK_LANES 2u
+/* Accumulators of the outputs of a vector, in registers; their upper parts rarely are. */
+typedef struct bnn_block {
+    BNN_VECTOR acc[BNN_ROWS][BNN_LIMBS], top[BNN_ROWS][BNN_LIMBS];
+} bnn_block;
 
 /* Two inputs, as they lie. */
 BNN_INLINE int32_t bnn_pair(const bnn_s16 *x)
@@ -66,88 +58,118 @@ BNN_INLINE int32_t bnn_pair(const bnn_s16 *x)
     return pair;
 }
 
-/* BNN_BLOCK_ROWS rows from `row` on, and the outputs of two vectors from `lane` on: as many as
- * registers hold. */
-BNN_INLINE void bnn_block_sums(const bnn_s16 *x, bnn_size stride, bnn_size pairs, bnn_size most,
-                               const int16_t *w, bnn_size row, bnn_size lane, bnn_sums *sums)
+/* Adds the products of a pair of inputs of each row. */
+BNN_INLINE void bnn_add_pairs(const BNN_VECTOR input[BNN_ROWS], const int16_t *w, unsigned limbs,
+                              bnn_block *block)
 {
-    BNN_VECTOR acc[BNN_BLOCK_ROWS][BNN_BLOCK_LANES];
-    BNN_VECTOR top[BNN_BLOCK_ROWS][BNN_BLOCK_LANES];
     BNN_UNROLL
-    for (bnn_size r = 0; r < BNN_BLOCK_ROWS; ++r) {
-        for (bnn_size v = 0; v < BNN_BLOCK_LANES; ++v) {
-            acc[r][v] = top[r][v] = BNN_VECTOR_ALL(0);
-        }
-    }
-    for (bnn_size begin = 0; begin < pairs; begin += most) {
-        const bnn_size end = pairs - begin < most ? pairs : begin + most;
-        for (bnn_size i = begin; i < end; ++i) {
-            const int16_t *const at = w + 2u * (i * BNN_GROUP + lane);
-            const BNN_VECTOR first = BNN_VECTOR_LOAD((const BNN_VECTOR *)(const void *)at);
-            const BNN_VECTOR second =
-                BNN_VECTOR_LOAD((const BNN_VECTOR *)(const void *)(at + 2u * BNN_VECTOR_LANES));
-            BNN_UNROLL
-            for (bnn_size r = 0; r < BNN_BLOCK_ROWS; ++r) {
-                const BNN_VECTOR input = BNN_VECTOR_ALL(bnn_pair(x + (row + r) * stride + 2u * i));
-                acc[r][0] = BNN_VECTOR_ADD(acc[r][0], BNN_VECTOR_PAIRS(input, first));
-                acc[r][1] = BNN_VECTOR_ADD(acc[r][1], BNN_VECTOR_PAIRS(input, second));
-            }
-        }
-        if (end == pairs) {
-            break;
-        }
+    for (unsigned l = 0; l < limbs; ++l) {
+        const void *const at = w + 2u * BNN_GROUP * l;
+        BNN_VECTOR weights = BNN_VECTOR_LOAD((const BNN_VECTOR *)at);
+        BNN_IN_REGISTER(weights);
         BNN_UNROLL
-        for (bnn_size r = 0; r < BNN_BLOCK_ROWS; ++r) {
-            BNN_UNROLL
-            for (bnn_size v = 0; v < BNN_BLOCK_LANES; ++v) {
-                top[r][v] = BNN_VECTOR_ADD(top[r][v], BNN_VECTOR_UPPER(acc[r][v]));
-                acc[r][v] = BNN_VECTOR_AND(acc[r][v], BNN_VECTOR_ALL((1 << BNN_CARRY) - 1));
-            }
-        }
-    }
-    for (bnn_size r = 0; r < BNN_BLOCK_ROWS; ++r) {
-        for (bnn_size v = 0; v < BNN_BLOCK_LANES; ++v) {
-            const bnn_size at = lane + v * BNN_VECTOR_LANES;
-            void *const lower = &sums->acc[row + r][at];
-            void *const upper = &sums->top[row + r][at];
-            BNN_VECTOR_STORE((BNN_VECTOR *)lower, acc[r][v]);
-            BNN_VECTOR_STORE((BNN_VECTOR *)upper, top[r][v]);
+        for (bnn_size r = 0; r < BNN_ROWS; ++r) {
+            block->acc[r][l] =
+                BNN_VECTOR_ADD(block->acc[r][l], BNN_VECTOR_PAIRS(input[r], weights));
         }
     }
 }
 
-/* The products of the rows of x, `stride` elements apart, with the weights of a group. */
-BNN_INLINE void bnn_pair_sums(const bnn_s16 *x, bnn_size stride, bnn_size pairs, bnn_size most,
-                              const int16_t *w, bnn_sums *sums)
+/* Moves the upper bits of all sums. */
+BNN_INLINE void bnn_carry(unsigned limbs, bnn_block *block)
 {
-    for (bnn_size row = 0; row < BNN_ROWS; row += BNN_BLOCK_ROWS) {
-        for (bnn_size lane = 0; lane < BNN_GROUP; lane += BNN_BLOCK_LANES * BNN_VECTOR_LANES) {
-            bnn_block_sums(x, stride, pairs, most, w, row, lane, sums);
+    BNN_UNROLL
+    for (bnn_size r = 0; r < BNN_ROWS; ++r) {
+        BNN_UNROLL
+        for (unsigned l = 0; l < limbs; ++l) {
+            const BNN_VECTOR sum = block->acc[r][l];
+            block->top[r][l] = BNN_VECTOR_ADD(block->top[r][l], BNN_VECTOR_UPPER(sum));
+            block->acc[r][l] = BNN_VECTOR_AND(sum, BNN_VECTOR_ALL((1 << BNN_CARRY) - 1));
         }
     }
 }
-#else
-BNN_INLINE void bnn_pair_sums(const bnn_s16 *x, bnn_size stride, bnn_size pairs, bnn_size most,
-                              const int16_t BNN_ROM *w, bnn_sums *sums)
+
+/* The sums for the outputs of a vector, from number `lane` of the group on. */
+BNN_INLINE void bnn_block_sums(const bnn_s16 *const x[BNN_ROWS], bnn_size n, unsigned limbs,
+                               bnn_size most, const int16_t *w, bnn_size lane, bnn_sums *sums)
 {
+    const bnn_size step = 2u * BNN_GROUP * limbs, pairs = (n + 1u) / 2u;
+    BNN_VECTOR input[BNN_ROWS];
+    bnn_block block;
+    BNN_UNROLL
     for (bnn_size r = 0; r < BNN_ROWS; ++r) {
-        int32_t *const acc = sums->acc[r];
-        int32_t *const top = sums->top[r];
-        for (bnn_size o = 0; o < BNN_GROUP; ++o) {
-            acc[o] = top[o] = 0;
+        BNN_UNROLL
+        for (unsigned l = 0; l < limbs; ++l) {
+            block.acc[r][l] = block.top[r][l] = BNN_VECTOR_ALL(0);
         }
-        for (bnn_size i = 0; i < pairs; ++i) {
-            const int32_t first = x[r * stride + 2u * i];
-            const int32_t second = x[r * stride + 2u * i + 1u];
-            for (bnn_size o = 0; o < BNN_GROUP; ++o) {
-                const int16_t BNN_ROM *const at = w + 2u * (i * BNN_GROUP + o);
-                acc[o] += first * bnn_rom_s16(at) + second * bnn_rom_s16(at + 1u);
+    }
+    w += 2u * lane;
+    for (bnn_size begin = 0; begin < pairs; begin += most) {
+        const bnn_size end = pairs - begin < most ? pairs : begin + most;
+        const bnn_size whole = end < n / 2u ? end : n / 2u;
+        if (begin != 0) {
+            bnn_carry(limbs, &block);
+        }
+        for (bnn_size i = begin; i < whole; ++i) {
+            BNN_UNROLL
+            for (bnn_size r = 0; r < BNN_ROWS; ++r) {
+                input[r] = BNN_VECTOR_ALL(bnn_pair(x[r] + 2u * i));
             }
-            if ((i + 1u) % most == 0) {
+            bnn_add_pairs(input, w, limbs, &block);
+            w += step;
+        }
+        if (whole < end) {
+            BNN_UNROLL
+            for (bnn_size r = 0; r < BNN_ROWS; ++r) {
+                input[r] = BNN_VECTOR_ALL((uint16_t)x[r][n - 1u]);
+            }
+            bnn_add_pairs(input, w, limbs, &block);
+        }
+    }
+    for (bnn_size r = 0; r < BNN_ROWS; ++r) {
+        for (unsigned l = 0; l < limbs; ++l) {
+            void *const acc = &sums->acc[r][l][lane];
+            void *const top = &sums->top[r][l][lane];
+            BNN_VECTOR_STORE((BNN_VECTOR *)acc, block.acc[r][l]);
+            BNN_VECTOR_STORE((BNN_VECTOR *)top, block.top[r][l]);
+        }
+    }
+}
+
+/* The products of rows of n inputs with the weights of a group. */
+BNN_INLINE void bnn_pair_sums(const bnn_s16 *const x[BNN_ROWS], bnn_size n, unsigned limbs,
+                              bnn_size most, const int16_t *w, bnn_sums *sums)
+{
+    for (bnn_size lane = 0; lane < BNN_GROUP; lane += BNN_VECTOR_LANES) {
+        bnn_block_sums(x, n, limbs, most, w, lane, sums);
+    }
+}
+#else
+BNN_INLINE void bnn_pair_sums(const bnn_s16 *const x[BNN_ROWS], bnn_size n, unsigned limbs,
+                              bnn_size most, const int16_t BNN_ROM *w, bnn_sums *sums)
+{
+    const bnn_size pairs = (n + 1u) / 2u;
+    for (bnn_size r = 0; r < BNN_ROWS; ++r) {
+        for (unsigned l = 0; l < limbs; ++l) {
+            int32_t *const acc = sums->acc[r][l];
+            int32_t *const top = sums->top[r][l];
+            for (bnn_size o = 0; o < BNN_GROUP; ++o) {
+                acc[o] = top[o] = 0;
+            }
+            for (bnn_size i = 0; i < pairs; ++i) {
+                const int32_t first = x[r][2u * i];
+                const int32_t second = 2u * i + 1u < n ? x[r][2u * i + 1u] : 0;
+                const int16_t BNN_ROM *const at = w + 2u * BNN_GROUP * (i * limbs + l);
                 for (bnn_size o = 0; o < BNN_GROUP; ++o) {
-                    const int32_t lower = acc[o] & (((int32_t)1 << BNN_CARRY) - 1);
-                    top[o] += (acc[o] - lower) / ((int32_t)1 << BNN_CARRY);
-                    acc[o] = lower;
+                    acc[o] += first * bnn_rom_s16(at + 2u * o) +
+                              second * bnn_rom_s16(at + 2u * o + 1u);
+                }
+                if ((i + 1u) % most == 0) {
+                    for (bnn_size o = 0; o < BNN_GROUP; ++o) {
+                        const int32_t lower = acc[o] & (((int32_t)1 << BNN_CARRY) - 1);
+                        top[o] += (acc[o] - lower) / ((int32_t)1 << BNN_CARRY);
+                        acc[o] = lower;
+                    }
                 }
             }
         }

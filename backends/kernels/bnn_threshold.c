@@ -5,10 +5,36 @@
  * where x begins: a word is written when the integers that lie there have been read. */
 #include "bnn_kernels.h"
 #include "bnn_reached.h"
+#include "bnn_vectors.h"
 
 #if defined(__SSE2__) && BNN_WORD_BITS == 64
 #include <emmintrin.h>
 #define BNN_BYTES 16u
+
+#if defined(__AVX2__)
+/* The bits of x[i..i+7], for one threshold or two. */
+BNN_INLINE unsigned bnn_threshold8(const void *x, bnn_type x_type, bnn_size i, const void *at,
+                                   bnn_type at_type, bnn_size row, bnn_size step, bnn_size count)
+{
+    const __m256i value = bnn_load8(x, x_type, i);
+    __m256i first, second, below;
+    if (step == 0) {
+        first = _mm256_set1_epi32(bnn_load(at, at_type, 0));
+        second = _mm256_set1_epi32(bnn_load(at, at_type, count - 1u));
+    } else {
+        const __m256i one = bnn_load8(at, at_type, row * count);
+        const __m256i other = count == 1u ? one : bnn_load8(at, at_type, row * count + 8u);
+        first = count == 1u ? one : bnn_lower8(one, other);
+        second = count == 1u ? one : bnn_upper8(one, other);
+    }
+    below = _mm256_cmpgt_epi32(first, value);
+    if (count == 1u) {
+        return 0xFFu ^ (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(below));
+    }
+    below = _mm256_xor_si256(below, _mm256_cmpgt_epi32(second, value));
+    return (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(below));
+}
+#endif
 
 /* The bits of BNN_BYTES elements, of which `lanes` are there: first a byte each, then the upper
  * bits of all bytes. */
@@ -17,6 +43,12 @@ BNN_INLINE bnn_word bnn_threshold_bytes(const void *x, bnn_type x_type, bnn_size
                                         bnn_size step, bnn_size count)
 {
     uint8_t reached[BNN_BYTES] = {0};
+#if defined(__AVX2__)
+    if (lanes == BNN_BYTES && count <= 2u) {
+        return bnn_threshold8(x, x_type, i, at, at_type, row, step, count) |
+               bnn_threshold8(x, x_type, i + 8u, at, at_type, row + 8u * step, step, count) << 8;
+    }
+#endif
     for (bnn_size j = 0; j < lanes; ++j) {
         const int32_t value = bnn_load(x, x_type, i + j);
         reached[j] = (uint8_t)bnn_reached(value, at, at_type, (row + j * step) * count, count);

@@ -79,6 +79,14 @@ BNN_INLINE void bnn_copy(const void *x, bnn_type x_type, bnn_size from, bnn_size
     }
 }
 
+/* y[to + i] = value for n elements, which y's type holds. */
+BNN_INLINE void bnn_fill(void *y, bnn_type y_type, bnn_size to, bnn_size n, int32_t value)
+{
+    for (bnn_size i = 0; i < n; ++i) {
+        bnn_store(y, y_type, to + i, value);
+    }
+}
+
 /* The two's complement value of v. Sums run modulo 2^32, where no order of additions overflows,
  * and end here. */
 BNN_INLINE int32_t bnn_signed(uint32_t v)

@@ -1,7 +1,7 @@
 """Lower: the graph becomes a program, a few kernel calls for each node, weights packed to the target's words.
 
-`storage` says how values lie in memory; `layers`, `convolutions`, `maps` and `functions` which kernels compute a
-node; here is the order of things, and the way in and out.
+`storage` says how values lie in memory; `layers`, `convolutions`, `maps`, `concats` and `functions` which kernels
+compute a node; here is the order of things, and the way in and out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bnncompiler.choices import Decision
 from bnncompiler.costs import FIRST, Selection
 from bnncompiler.errors import LoweringError
 from bnncompiler.ir import Graph, Node
-from bnncompiler.lower import convolutions, functions, layers, maps, parts
+from bnncompiler.lower import concats, convolutions, functions, layers, maps, parts
 from bnncompiler.lower.storage import LIMITS, Lowering, Stored, bounds_ctype, provenance
 from bnncompiler.program import Buffer, Port, Program, Typed
 
@@ -138,9 +138,11 @@ def _node(low: Lowering, node: Node) -> None:
         case ops.IntegerAdd() | ops.IntegerMul():
             maps.join(low, node)
         case ops.Concat() if node.type.domain is not None:
-            maps.concat(low, node)
+            concats.concat(low, node)
         case ops.Permute() if node.type.domain is not None:
             maps.permute(low, node)
+        case ops.Steps(x=x) if concats.is_in_parts(low, x):
+            concats.threshold(low, node)
         case ops.Steps(x=ops.IntegerDense() as layer) if layer not in low.stored:
             layers.fused(low, node, layer)
         case ops.Steps() if node.out.step == 1 and (line := functions.staircase_line(node)) is not None:

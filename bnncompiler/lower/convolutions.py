@@ -37,8 +37,8 @@ def loop(low: Lowering, node: Layer) -> None:
         _row_sum_loop(low, kernel, conv, y)
     elif kernel is not dense_calls.DenseXnor:
         _threshold_loop(low, conv, y)
-    elif (limbs := integer_rows.chosen(low, conv)) is not None:
-        integer_rows.loop(low, conv, limbs, y)
+    elif (by_row := integer_rows.chosen(low, conv)) is not None:
+        integer_rows.loop(low, conv, by_row, y)
     else:
         stored = _sum_loop(low, conv, y, stored)
     if conv.pool is not None:

@@ -167,8 +167,8 @@ def affine(
         low.call(calls.Scale, node, 0, Typed(x), n, *factors, rows, Typed(y))
         return
     start = np.clip(start[:, 1:], *LIMITS["int32_t"])
-    parts = (("start", start, pieces - 1), ("multiplier", multiplier, pieces), ("bias", bias, pieces))
-    tables = (Typed(low.table(node, f"{what}{k}", a, smallest_ctype(a, WIDE), columns)) for k, a, columns in parts)
+    parts = (("start", start), ("multiplier", multiplier), ("bias", bias))
+    tables = (Typed(low.table(node, f"{what}{k}", a.T, smallest_ctype(a, WIDE), rows)) for k, a in parts)
     low.call(calls.Requantize, node, 0, Typed(x), n, *tables, rows, pieces, shift, *bounds, Typed(y))
 
 

@@ -1,4 +1,4 @@
-"""Values without weights as kernel calls: pools, padding, sums, concatenations, other orders of elements."""
+"""Values without weights as kernel calls: pools, padding, sums, other orders of elements."""
 
 from __future__ import annotations
 
@@ -123,41 +123,6 @@ def plain(low: Lowering, node: Node) -> Stored:
         exact=True,
     )
     return Stored(y)
-
-
-def concat(low: Lowering, node: ops.Concat) -> None:
-    """Append a concatenation: part by part, as bits where all parts have the same codes."""
-    stored = [low.stored[p] for p in node.parts]
-    first = stored[0]
-    alike = all(s.planes == first.planes > 0 and not s.signed and s.step == first.step for s in stored)
-    as_bits = alike and all(s.base.tolist() == first.base.tolist() for s in stored)
-    if not as_bits:
-        stored = [plain(low, p) for p in node.parts]
-    pixels = node.type.size // node.type.channels
-    so_far, channels = stored[0].buffer, node.parts[0].type.channels
-    for i, (part, right) in enumerate(zip(node.parts[1:], stored[1:], strict=True)):
-        name = low.names[node] if i == len(node.parts) - 2 else low.derived(node, str(i))
-        total = channels + part.type.channels
-        if as_bits:
-            y = low.packed(name, pixels * total, first.planes)
-            low.call(
-                move_calls.ConcatBits,
-                node,
-                0,
-                so_far,
-                channels,
-                right.buffer,
-                part.type.channels,
-                first.planes,
-                pixels,
-                y,
-            )
-        else:
-            y = Buffer(name, bounds_ctype(node), pixels * total)
-            sides = (Typed(so_far), channels, Typed(right.buffer), part.type.channels)
-            low.call(move_calls.ConcatIntegers, node, 0, *sides, pixels, Typed(y))
-        so_far, channels = y, total
-    low.stored[node] = Stored(so_far, first.planes, False, first.step, first.base) if as_bits else Stored(so_far)
 
 
 def permute(low: Lowering, node: ops.Permute) -> None:

@@ -171,6 +171,14 @@ BNN_INLINE void bnn_copy(const void *x, bnn_type x_type, bnn_size from, bnn_size
     }
 }
 
+/* y[to + i] = value for n elements, which y's type holds. */
+BNN_INLINE void bnn_fill(void *y, bnn_type y_type, bnn_size to, bnn_size n, int32_t value)
+{
+    for (bnn_size i = 0; i < n; ++i) {
+        bnn_store(y, y_type, to + i, value);
+    }
+}
+
 /* The two's complement value of v. Sums run modulo 2^32, where no order of additions overflows,
  * and end here. */
 BNN_INLINE int32_t bnn_signed(uint32_t v)
@@ -396,12 +404,112 @@ BNN_INLINE int64_t bnn_floor_shift(int64_t v, unsigned shift)
 #endif
 }
 
+/* Vectors of AVX2: integers of any type as lanes of 32 or of 64 bits, and back.
+ *
+ * Kernels that use them have the same loop in plain C beside, for other machines. */
+
+#include <string.h>
+
+/* Before a loop that must be unrolled for its vectors to stay in registers. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define BNN_UNROLL _Pragma("GCC unroll 4")
+#else
+#define BNN_UNROLL
+#endif
+
+/* Keeps compilers from reading a vector from memory again for each of its uses. */
+#if defined(__GNUC__)
+#define BNN_IN_REGISTER(v) __asm__("" : "+x"(v))
+#else
+#define BNN_IN_REGISTER(v) ((void)0)
+#endif
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+
+/* The address of x[i] of a type, for loads that mind no alignment. */
+BNN_INLINE const void *bnn_at(const void *x, bnn_type type, bnn_size i)
+{
+    const bnn_size size =
+        type <= BNN_S8 ? 1u : type <= BNN_S16 ? 2u : type == BNN_S32 ? 4u : 8u;
+    return (const uint8_t *)x + i * size;
+}
+
+/* x[i..i+7] in lanes of 32 bits. */
+BNN_INLINE __m256i bnn_load8(const void *x, bnn_type type, bnn_size i)
+{
+    const void *const at = bnn_at(x, type, i);
+    switch (type) {
+    case BNN_U8:
+        return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)at));
+    case BNN_S8:
+        return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)at));
+    case BNN_U16:
+        return _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)at));
+    case BNN_S16:
+        return _mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)at));
+    default:
+        return _mm256_loadu_si256((const __m256i *)at);
+    }
+}
+
+/* x[i..i+3] in lanes of 64 bits; x may have them already. */
+BNN_INLINE __m256i bnn_load4(const void *x, bnn_type type, bnn_size i)
+{
+    const void *const at = bnn_at(x, type, i);
+    int32_t four;
+    switch (type) {
+    case BNN_U8:
+        memcpy(&four, at, sizeof four);
+        return _mm256_cvtepu8_epi64(_mm_cvtsi32_si128(four));
+    case BNN_S8:
+        memcpy(&four, at, sizeof four);
+        return _mm256_cvtepi8_epi64(_mm_cvtsi32_si128(four));
+    case BNN_U16:
+        return _mm256_cvtepu16_epi64(_mm_loadl_epi64((const __m128i *)at));
+    case BNN_S16:
+        return _mm256_cvtepi16_epi64(_mm_loadl_epi64((const __m128i *)at));
+    case BNN_S32:
+        return _mm256_cvtepi32_epi64(_mm_loadu_si128((const __m128i *)at));
+    default:
+        return _mm256_loadu_si256((const __m256i *)at);
+    }
+}
+
+/* The lower halves of the lanes of two vectors, one after the other. */
+BNN_INLINE __m256i bnn_lower8(__m256i first, __m256i second)
+{
+    const __m256 both =
+        _mm256_shuffle_ps(_mm256_castsi256_ps(first), _mm256_castsi256_ps(second), 0x88);
+    return _mm256_permute4x64_epi64(_mm256_castps_si256(both), 0xD8);
+}
+
+/* The upper halves. */
+BNN_INLINE __m256i bnn_upper8(__m256i first, __m256i second)
+{
+    const __m256 both =
+        _mm256_shuffle_ps(_mm256_castsi256_ps(first), _mm256_castsi256_ps(second), 0xDD);
+    return _mm256_permute4x64_epi64(_mm256_castps_si256(both), 0xD8);
+}
+
+/* y[i..i+7] = lanes, which the type holds. */
+BNN_INLINE void bnn_store8(void *y, bnn_type type, bnn_size i, __m256i lanes)
+{
+    int32_t values[8];
+    void *const at = type == BNN_S32 ? (void *)((bnn_s32 *)y + i) : (void *)values;
+    _mm256_storeu_si256((__m256i *)at, lanes);
+    if (type != BNN_S32) {
+        bnn_copy(values, BNN_S32, 0, 8u, y, type, i);
+    }
+}
+#endif
+
 /* Integers to integers by linear pieces:
  * y[i] = clamp(floor((x[i] * multiplier + bias) / 2^shift), lo, hi).
  *
- * Row i % rows has `pieces` entries in each table; the piece is the last one whose start x[i]
- * reaches. The first one has no start: there are pieces - 1 of them in a row. Product and sum are
- * taken in 64 bits and must fit; shift is below 63.
+ * The tables have an entry for each piece and row, those of piece k from k * rows on; the piece is
+ * the last one whose start x[i] reaches, in row i % rows. The first one has no start: starts begin
+ * with those of piece 1. Product and sum are taken in 64 bits and must fit; shift is below 63.
  *
  * y may begin where x begins if its elements are not larger: y[i] is written after x[i] is read. */
 
@@ -419,7 +527,7 @@ BNN_INLINE int32_t bnn_requantized(int32_t value, const void BNN_ROM *start, bnn
                                    bnn_size rows, bnn_size pieces, unsigned shift, int32_t lo,
                                    int32_t hi)
 {
-    bnn_size piece = row * pieces;
+    bnn_size piece = row;
     int32_t factor;
     int64_t added;
     if (rows == 1u && pieces == 2u) {
@@ -431,7 +539,8 @@ BNN_INLINE int32_t bnn_requantized(int32_t value, const void BNN_ROM *start, bnn
         added = upper ? bnn_rom_bias(bias, bias_type, 1u) : bnn_rom_bias(bias, bias_type, 0);
     } else {
         for (bnn_size k = 1; k < pieces; ++k) {
-            piece += value >= bnn_rom_load(start, start_type, row * (pieces - 1u) + k - 1u);
+            const int32_t first = bnn_rom_load(start, start_type, (k - 1u) * rows + row);
+            piece += value >= first ? rows : 0u;
         }
         factor = bnn_rom_load(multiplier, multiplier_type, piece);
         added = bnn_rom_bias(bias, bias_type, piece);
@@ -440,6 +549,44 @@ BNN_INLINE int32_t bnn_requantized(int32_t value, const void BNN_ROM *start, bnn
     return scaled < lo ? lo : scaled > hi ? hi : (int32_t)scaled;
 }
 
+#if defined(__AVX2__)
+/* Four neighbouring entries of a table, or one for all of them. */
+BNN_INLINE __m256i bnn_entries(const void *table, bnn_type type, bnn_size i, int alike)
+{
+    return alike ? _mm256_set1_epi64x(bnn_rom_bias(table, type, i)) : bnn_load4(table, type, i);
+}
+
+/* The results of x[i..i+3], which are of neighbouring rows from `row` on or of one, in the lower
+ * halves of lanes; shift is below 32. Clamping comes first, so that no sign is lost. */
+BNN_INLINE __m256i bnn_requantized4(const void *x, bnn_type x_type, bnn_size i, const void *start,
+                                    bnn_type start_type, const void *multiplier,
+                                    bnn_type multiplier_type, const void *bias, bnn_type bias_type,
+                                    bnn_size row, bnn_size rows, bnn_size pieces, unsigned shift,
+                                    int32_t lo, int32_t hi)
+{
+    const int alike = rows == 1u;
+    const int64_t unit = (int64_t)1 << shift;
+    const __m256i least = _mm256_set1_epi64x(lo * unit);
+    const __m256i most = _mm256_set1_epi64x(hi * unit + (unit - 1));
+    const __m256i value = bnn_load4(x, x_type, i);
+    __m256i factor = bnn_entries(multiplier, multiplier_type, row, alike);
+    __m256i added = bnn_entries(bias, bias_type, row, alike);
+    __m256i sum;
+    for (bnn_size k = 1; k < pieces; ++k) {
+        const bnn_size at = k * rows + row;
+        const __m256i first = bnn_entries(start, start_type, at - rows, alike);
+        const __m256i below = _mm256_cmpgt_epi64(first, value);
+        const __m256i next = bnn_entries(multiplier, multiplier_type, at, alike);
+        factor = _mm256_blendv_epi8(next, factor, below);
+        added = _mm256_blendv_epi8(bnn_entries(bias, bias_type, at, alike), added, below);
+    }
+    sum = _mm256_add_epi64(_mm256_mul_epi32(value, factor), added);
+    sum = _mm256_blendv_epi8(sum, least, _mm256_cmpgt_epi64(least, sum));
+    sum = _mm256_blendv_epi8(sum, most, _mm256_cmpgt_epi64(sum, most));
+    return _mm256_srl_epi64(sum, _mm_cvtsi32_si128((int)shift));
+}
+#endif
+
 BNN_KERNEL void bnn_requantize(const void *x, bnn_type x_type, bnn_size n,
                                const void BNN_ROM *start, bnn_type start_type,
                                const void BNN_ROM *multiplier, bnn_type multiplier_type,
@@ -447,11 +594,26 @@ BNN_KERNEL void bnn_requantize(const void *x, bnn_type x_type, bnn_size n,
                                bnn_size pieces, unsigned shift, int32_t lo, int32_t hi, void *y,
                                bnn_type y_type)
 {
-    /* Inner loops over neighbouring rows, or over elements that have one row, can be vectorized. */
+    /* Inner loops are over neighbouring rows, or over elements that have one row. */
     const bnn_size run = rows == 1u ? n : rows;
     for (bnn_size i = 0; i < n; i += run) {
         const bnn_size end = n - i < run ? n : i + run;
-        for (bnn_size j = i; j < end; ++j) {
+#if defined(__AVX2__)
+        const bnn_size whole = shift < 32u ? end - (end - i) % 8u : i;
+        for (bnn_size j = i; j < whole; j += 8u) {
+            const bnn_size row = rows == 1u ? 0 : j - i, next = rows == 1u ? 0 : row + 4u;
+            const __m256i first = bnn_requantized4(x, x_type, j, start, start_type, multiplier,
+                                                   multiplier_type, bias, bias_type, row, rows,
+                                                   pieces, shift, lo, hi);
+            const __m256i second = bnn_requantized4(x, x_type, j + 4u, start, start_type,
+                                                    multiplier, multiplier_type, bias, bias_type,
+                                                    next, rows, pieces, shift, lo, hi);
+            bnn_store8(y, y_type, j, bnn_lower8(first, second));
+        }
+#else
+        const bnn_size whole = i;
+#endif
+        for (bnn_size j = whole; j < end; ++j) {
             const int32_t result = bnn_requantized(
                 bnn_load(x, x_type, j), start, start_type, multiplier, multiplier_type, bias,
                 bias_type, rows == 1u ? 0 : j - i, rows, pieces, shift, lo, hi);
@@ -472,7 +634,10 @@ BNN_KERNEL void bnn_put_integers(const void *x, bnn_type x_type, bnn_size n, bnn
 }
 
 /* The largest integer under each window, channel by channel. Taps outside of the map do not
- * count; every window has one inside. */
+ * count; every window has one inside.
+ *
+ * y may begin where x begins: a channel of a pixel is written when all that is under the window
+ * has been read for it; vectors take eight channels at a time. */
 
 BNN_KERNEL void bnn_max_pool_integers(const void *x, bnn_type x_type, bnn_size height,
                                       bnn_size width, bnn_size channels, bnn_size rows,
@@ -484,7 +649,26 @@ BNN_KERNEL void bnn_max_pool_integers(const void *x, bnn_type x_type, bnn_size h
     for (bnn_size pixel = 0; pixel < rows * columns; ++pixel) {
         const bnn_size row = pixel / columns;
         const bnn_size column = pixel % columns;
-        for (bnn_size c = 0; c < channels; ++c) {
+#if defined(__AVX2__)
+        const bnn_size whole = channels - channels % 8u;
+        for (bnn_size c = 0; c < whole; c += 8u) {
+            __m256i best = _mm256_set1_epi32(-INT32_MAX - 1);
+            for (bnn_size i = 0; i < kernel_h; ++i) {
+                const bnn_size h = bnn_tap(row, stride_h, i, dilation_h, before_h, height);
+                for (bnn_size j = 0; j < kernel_w; ++j) {
+                    const bnn_size w = bnn_tap(column, stride_w, j, dilation_w, before_w, width);
+                    if (h < height && w < width) {
+                        const bnn_size at = (h * width + w) * channels + c;
+                        best = _mm256_max_epi32(best, bnn_load8(x, x_type, at));
+                    }
+                }
+            }
+            bnn_store8(y, y_type, pixel * channels + c, best);
+        }
+#else
+        const bnn_size whole = 0;
+#endif
+        for (bnn_size c = whole; c < channels; ++c) {
             int32_t best = -INT32_MAX - 1;
             for (bnn_size i = 0; i < kernel_h; ++i) {
                 const bnn_size h = bnn_tap(row, stride_h, i, dilation_h, before_h, height);
@@ -526,6 +710,31 @@ BNN_INLINE unsigned bnn_reached(int32_t value, const void BNN_ROM *at, bnn_type 
 #include <emmintrin.h>
 #define BNN_BYTES 16u
 
+#if defined(__AVX2__)
+/* The bits of x[i..i+7], for one threshold or two. */
+BNN_INLINE unsigned bnn_threshold8(const void *x, bnn_type x_type, bnn_size i, const void *at,
+                                   bnn_type at_type, bnn_size row, bnn_size step, bnn_size count)
+{
+    const __m256i value = bnn_load8(x, x_type, i);
+    __m256i first, second, below;
+    if (step == 0) {
+        first = _mm256_set1_epi32(bnn_load(at, at_type, 0));
+        second = _mm256_set1_epi32(bnn_load(at, at_type, count - 1u));
+    } else {
+        const __m256i one = bnn_load8(at, at_type, row * count);
+        const __m256i other = count == 1u ? one : bnn_load8(at, at_type, row * count + 8u);
+        first = count == 1u ? one : bnn_lower8(one, other);
+        second = count == 1u ? one : bnn_upper8(one, other);
+    }
+    below = _mm256_cmpgt_epi32(first, value);
+    if (count == 1u) {
+        return 0xFFu ^ (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(below));
+    }
+    below = _mm256_xor_si256(below, _mm256_cmpgt_epi32(second, value));
+    return (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(below));
+}
+#endif
+
 /* The bits of BNN_BYTES elements, of which `lanes` are there: first a byte each, then the upper
  * bits of all bytes. */
 BNN_INLINE bnn_word bnn_threshold_bytes(const void *x, bnn_type x_type, bnn_size i, bnn_size lanes,
@@ -533,6 +742,12 @@ BNN_INLINE bnn_word bnn_threshold_bytes(const void *x, bnn_type x_type, bnn_size
                                         bnn_size step, bnn_size count)
 {
     uint8_t reached[BNN_BYTES] = {0};
+#if defined(__AVX2__)
+    if (lanes == BNN_BYTES && count <= 2u) {
+        return bnn_threshold8(x, x_type, i, at, at_type, row, step, count) |
+               bnn_threshold8(x, x_type, i + 8u, at, at_type, row + 8u * step, step, count) << 8;
+    }
+#endif
     for (bnn_size j = 0; j < lanes; ++j) {
         const int32_t value = bnn_load(x, x_type, i + j);
         reached[j] = (uint8_t)bnn_reached(value, at, at_type, (row + j * step) * count, count);

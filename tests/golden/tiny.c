@@ -171,6 +171,14 @@ BNN_INLINE void bnn_copy(const void *x, bnn_type x_type, bnn_size from, bnn_size
     }
 }
 
+/* y[to + i] = value for n elements, which y's type holds. */
+BNN_INLINE void bnn_fill(void *y, bnn_type y_type, bnn_size to, bnn_size n, int32_t value)
+{
+    for (bnn_size i = 0; i < n; ++i) {
+        bnn_store(y, y_type, to + i, value);
+    }
+}
+
 /* The two's complement value of v. Sums run modulo 2^32, where no order of additions overflows,
  * and end here. */
 BNN_INLINE int32_t bnn_signed(uint32_t v)
@@ -279,6 +287,106 @@ BNN_INLINE unsigned bnn_reached(int32_t value, const void BNN_ROM *at, bnn_type 
     return reached;
 }
 
+/* Vectors of AVX2: integers of any type as lanes of 32 or of 64 bits, and back.
+ *
+ * Kernels that use them have the same loop in plain C beside, for other machines. */
+
+#include <string.h>
+
+/* Before a loop that must be unrolled for its vectors to stay in registers. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define BNN_UNROLL _Pragma("GCC unroll 4")
+#else
+#define BNN_UNROLL
+#endif
+
+/* Keeps compilers from reading a vector from memory again for each of its uses. */
+#if defined(__GNUC__)
+#define BNN_IN_REGISTER(v) __asm__("" : "+x"(v))
+#else
+#define BNN_IN_REGISTER(v) ((void)0)
+#endif
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+
+/* The address of x[i] of a type, for loads that mind no alignment. */
+BNN_INLINE const void *bnn_at(const void *x, bnn_type type, bnn_size i)
+{
+    const bnn_size size =
+        type <= BNN_S8 ? 1u : type <= BNN_S16 ? 2u : type == BNN_S32 ? 4u : 8u;
+    return (const uint8_t *)x + i * size;
+}
+
+/* x[i..i+7] in lanes of 32 bits. */
+BNN_INLINE __m256i bnn_load8(const void *x, bnn_type type, bnn_size i)
+{
+    const void *const at = bnn_at(x, type, i);
+    switch (type) {
+    case BNN_U8:
+        return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)at));
+    case BNN_S8:
+        return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)at));
+    case BNN_U16:
+        return _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)at));
+    case BNN_S16:
+        return _mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)at));
+    default:
+        return _mm256_loadu_si256((const __m256i *)at);
+    }
+}
+
+/* x[i..i+3] in lanes of 64 bits; x may have them already. */
+BNN_INLINE __m256i bnn_load4(const void *x, bnn_type type, bnn_size i)
+{
+    const void *const at = bnn_at(x, type, i);
+    int32_t four;
+    switch (type) {
+    case BNN_U8:
+        memcpy(&four, at, sizeof four);
+        return _mm256_cvtepu8_epi64(_mm_cvtsi32_si128(four));
+    case BNN_S8:
+        memcpy(&four, at, sizeof four);
+        return _mm256_cvtepi8_epi64(_mm_cvtsi32_si128(four));
+    case BNN_U16:
+        return _mm256_cvtepu16_epi64(_mm_loadl_epi64((const __m128i *)at));
+    case BNN_S16:
+        return _mm256_cvtepi16_epi64(_mm_loadl_epi64((const __m128i *)at));
+    case BNN_S32:
+        return _mm256_cvtepi32_epi64(_mm_loadu_si128((const __m128i *)at));
+    default:
+        return _mm256_loadu_si256((const __m256i *)at);
+    }
+}
+
+/* The lower halves of the lanes of two vectors, one after the other. */
+BNN_INLINE __m256i bnn_lower8(__m256i first, __m256i second)
+{
+    const __m256 both =
+        _mm256_shuffle_ps(_mm256_castsi256_ps(first), _mm256_castsi256_ps(second), 0x88);
+    return _mm256_permute4x64_epi64(_mm256_castps_si256(both), 0xD8);
+}
+
+/* The upper halves. */
+BNN_INLINE __m256i bnn_upper8(__m256i first, __m256i second)
+{
+    const __m256 both =
+        _mm256_shuffle_ps(_mm256_castsi256_ps(first), _mm256_castsi256_ps(second), 0xDD);
+    return _mm256_permute4x64_epi64(_mm256_castps_si256(both), 0xD8);
+}
+
+/* y[i..i+7] = lanes, which the type holds. */
+BNN_INLINE void bnn_store8(void *y, bnn_type type, bnn_size i, __m256i lanes)
+{
+    int32_t values[8];
+    void *const at = type == BNN_S32 ? (void *)((bnn_s32 *)y + i) : (void *)values;
+    _mm256_storeu_si256((__m256i *)at, lanes);
+    if (type != BNN_S32) {
+        bnn_copy(values, BNN_S32, 0, 8u, y, type, i);
+    }
+}
+#endif
+
 /* Integers to bits: bit i of y is 1 where x[i] reaches an odd number of the thresholds
  * at[i % rows][0..count-1].
  *
@@ -289,6 +397,31 @@ BNN_INLINE unsigned bnn_reached(int32_t value, const void BNN_ROM *at, bnn_type 
 #include <emmintrin.h>
 #define BNN_BYTES 16u
 
+#if defined(__AVX2__)
+/* The bits of x[i..i+7], for one threshold or two. */
+BNN_INLINE unsigned bnn_threshold8(const void *x, bnn_type x_type, bnn_size i, const void *at,
+                                   bnn_type at_type, bnn_size row, bnn_size step, bnn_size count)
+{
+    const __m256i value = bnn_load8(x, x_type, i);
+    __m256i first, second, below;
+    if (step == 0) {
+        first = _mm256_set1_epi32(bnn_load(at, at_type, 0));
+        second = _mm256_set1_epi32(bnn_load(at, at_type, count - 1u));
+    } else {
+        const __m256i one = bnn_load8(at, at_type, row * count);
+        const __m256i other = count == 1u ? one : bnn_load8(at, at_type, row * count + 8u);
+        first = count == 1u ? one : bnn_lower8(one, other);
+        second = count == 1u ? one : bnn_upper8(one, other);
+    }
+    below = _mm256_cmpgt_epi32(first, value);
+    if (count == 1u) {
+        return 0xFFu ^ (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(below));
+    }
+    below = _mm256_xor_si256(below, _mm256_cmpgt_epi32(second, value));
+    return (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(below));
+}
+#endif
+
 /* The bits of BNN_BYTES elements, of which `lanes` are there: first a byte each, then the upper
  * bits of all bytes. */
 BNN_INLINE bnn_word bnn_threshold_bytes(const void *x, bnn_type x_type, bnn_size i, bnn_size lanes,
@@ -296,6 +429,12 @@ BNN_INLINE bnn_word bnn_threshold_bytes(const void *x, bnn_type x_type, bnn_size
                                         bnn_size step, bnn_size count)
 {
     uint8_t reached[BNN_BYTES] = {0};
+#if defined(__AVX2__)
+    if (lanes == BNN_BYTES && count <= 2u) {
+        return bnn_threshold8(x, x_type, i, at, at_type, row, step, count) |
+               bnn_threshold8(x, x_type, i + 8u, at, at_type, row + 8u * step, step, count) << 8;
+    }
+#endif
     for (bnn_size j = 0; j < lanes; ++j) {
         const int32_t value = bnn_load(x, x_type, i + j);
         reached[j] = (uint8_t)bnn_reached(value, at, at_type, (row + j * step) * count, count);

@@ -40,7 +40,7 @@ from bnncompiler.dense_calls import (
     DenseXnor,
 )
 from bnncompiler.ir import Array
-from bnncompiler.limb_calls import DenseLimbs
+from bnncompiler.limb_calls import DenseLimbs, DenseWideTiled
 from bnncompiler.map_calls import AddBorder, PutBits, PutIntegers, PutPooled
 from bnncompiler.move_calls import AddIntegers, ConcatBits, ConcatIntegers, MulIntegers, PermuteBits, PermuteIntegers
 from bnncompiler.nibble_calls import ConvolveNibbles, SumNibbles, scratch_count, tiled_weights
@@ -349,21 +349,35 @@ def dense_wide(rng: np.random.Generator, n: int, word_bits: int, memory: Memory)
 
 
 def dense_limbs(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
-    """Inputs and weights of so many bits that they need one limb or two, at the edges of what they can be."""
-    outs, pixels, x_bits = int(rng.integers(1, 40)), int(rng.integers(1, 10)), int(rng.choice([7, 8, 15, 16, 24, 28]))
-    largest, most = (1 << x_bits) - 1, (1 << int(rng.choice([7, 11, 12, 15, 23]))) - 1
-    ctype = next(c for c in ("uint8_t", "int16_t", "uint16_t", "int32_t") if largest <= limits(c)[1])
-    lo = max(-largest, limits(ctype)[0])
-    memory["x"] = np.clip(integers(rng, "int32_t", pixels * n), lo, largest)
-    w = np.clip(integers(rng, "int32_t", outs * n), -most, most).reshape(outs, n)
+    """Inputs and weights of so many bits that weights need one limb or two, at the edges of what they can be."""
+    outs, pixels, x_bits = int(rng.integers(1, 40)), int(rng.integers(1, 10)), int(rng.choice([7, 8, 14, 15]))
+    x, w, largest = extremes(rng, n, outs, pixels, x_bits, int(rng.choice([7, 11, 12, 15, 23])), memory)
     shift = int(rng.integers(0, limb_calls.MOST_SHIFT + 1))
     found = limb_calls.limbs(largest, w, shift)
     assert found is not None
-    values = table(limb_calls.weight_limbs(w, found.w), "int16_t")
-    memory["scratch"] = np.zeros(limb_calls.ROWS * (n + n % 2), np.int16)
-    scratch, y = Buffer("scratch", "int16_t", len(memory["scratch"])), Buffer("y", "int32_t", pixels * outs)
-    x = Typed(Buffer("x", ctype, pixels * n))
-    return DenseLimbs(*ABOUT, x, values, found.x, found.w, found.most, n, outs, pixels, shift, scratch, y)
+    values = table(limb_calls.weight_limbs(w, found.count), "int16_t")
+    y = Buffer("y", "int32_t", pixels * outs)
+    return DenseLimbs(*ABOUT, x, values, found.count, found.most, n, outs, pixels, shift, y)
+
+
+def dense_wide_tiled(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    outs, pixels, x_bits = int(rng.integers(1, 40)), int(rng.integers(1, 10)), int(rng.choice([8, 15, 16, 24, 31]))
+    x, w, _ = extremes(rng, n, outs, pixels, x_bits, int(rng.choice([12, 23])), memory)
+    shift = int(rng.integers(0, limb_calls.MOST_SHIFT + 1))
+    values = table(limb_calls.tiled_weights(w), "int32_t")
+    return DenseWideTiled(*ABOUT, x, values, n, outs, pixels, shift, Buffer("y", "int32_t", pixels * outs))
+
+
+def extremes(
+    rng: np.random.Generator, n: int, outs: int, pixels: int, x_bits: int, w_bits: int, memory: Memory
+) -> tuple[Typed, Array, int]:
+    """Inputs and weights ``[outs, n]`` of at most so many bits without the sign, and the largest that an input is."""
+    largest, most = (1 << x_bits) - 1, (1 << w_bits) - 1
+    ctypes = ("int16_t", "int32_t") if x_bits < 16 else ("uint16_t", "int32_t")
+    ctype = next(c for c in ctypes if largest <= limits(c)[1])
+    memory["x"] = np.clip(integers(rng, "int32_t", pixels * n), max(-largest, limits(ctype)[0]), largest)
+    w = np.clip(integers(rng, "int32_t", outs * n), -most, most).reshape(outs, n)
+    return Typed(Buffer("x", ctype, pixels * n)), w, largest
 
 
 def top_indices(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
@@ -386,7 +400,7 @@ def requantize(rng: np.random.Generator, n: int, word_bits: int, memory: Memory)
     x, _ = source(rng, n, memory)
     rows, pieces, shift = a_rows(rng, n), int(rng.integers(1, 5)), int(rng.integers(0, 63))
     s_type, m_type = any_type(rng), any_type(rng)
-    start = np.sort(near(rng, memory["x"], rows * (pieces - 1), s_type).reshape(rows, pieces - 1), axis=1)
+    start = np.sort(near(rng, memory["x"], rows * (pieces - 1), s_type).reshape(pieces - 1, rows), axis=0)
     multiplier = integers(rng, m_type, rows * pieces)
     b_type = str(rng.choice([*TYPES, "int64_t"]))
     bias = rng.integers(-(2**61), 2**61, rows * pieces) >> int(rng.integers(0, 62))
@@ -700,7 +714,8 @@ MAKERS: dict[type[Call], Callable[[np.random.Generator, int, int, Memory], Call]
     DenseSelect: dense_select, DenseTiled: dense_tiled, DenseTiledThreshold: dense_tiled_threshold,
     DenseSliced: dense_sliced, DenseSlicedThreshold: dense_sliced_threshold,
     DenseSlicedBorder: dense_sliced_border, DenseSlicedPlanes: dense_sliced_planes,
-    DenseLimbs: dense_limbs, DenseTernary: dense_ternary, DenseThreshold: dense_threshold, DenseWide: dense_wide,
+    DenseLimbs: dense_limbs, DenseWideTiled: dense_wide_tiled, DenseTernary: dense_ternary,
+    DenseThreshold: dense_threshold, DenseWide: dense_wide,
     DenseXnor: dense_xnor, LoadBits: load_bits,
     Lookup: lookup, Requantize: requantize, Scale: scale, Slice: slice_, Steps: steps, Threshold: threshold,
     TopIndices: top_indices, TopValues: top_values,
@@ -755,7 +770,10 @@ def test_vector_instructions_compute_the_same(vectors: Harness, kind: type[Call]
     vectors.check(list(cases(kind, 64)))
 
 
-@pytest.mark.parametrize("kind", [Requantize, Threshold, Steps, Scale, Lookup, DenseLimbs], ids=lambda c: c.kernel())
+VECTORIZED = [Requantize, Threshold, Steps, Scale, Lookup, DenseLimbs, DenseWideTiled, GatherRow, MaxPoolIntegers]
+
+
+@pytest.mark.parametrize("kind", VECTORIZED, ids=lambda kind: kind.kernel())
 def test_kernel_is_the_same_with_constant_arguments(kind: type[Call], tmp_path: Path) -> None:
     """As generated code calls it: compilers vectorize a kernel whose types and sizes they know in other ways."""
     chosen = [c for c in cases(kind, 64) if sum(b.count for b in c[0].buffers.values()) > 100][::9]
