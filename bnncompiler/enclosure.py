@@ -8,7 +8,7 @@ taken away again never gets narrow, which is why sums are also taken as linear f
 
 An enclosure is of exact values, or of what the reference may compute: its source is off by the domain's error then,
 and each operator rounds. How far onnxruntime's curves are from exact ones no proof says: `CURVE_ROUNDING` is above
-all that a sweep shows (tests/test_enclosure.py).
+all that a sweep shows (tests/test_isolation.py).
 """
 
 from __future__ import annotations
