@@ -46,9 +46,9 @@ typedef struct bnn_sums {
 
 #if defined(BNN_VECTOR)
 /* Accumulators of the outputs of a vector, in registers; their upper parts rarely are. */
-typedef struct bnn_block {
+typedef struct bnn_tile {
     BNN_VECTOR acc[BNN_ROWS][BNN_LIMBS], top[BNN_ROWS][BNN_LIMBS];
-} bnn_block;
+} bnn_tile;
 
 /* Two inputs, as they lie. */
 BNN_INLINE int32_t bnn_pair(const bnn_s16 *x)
@@ -60,7 +60,7 @@ BNN_INLINE int32_t bnn_pair(const bnn_s16 *x)
 
 /* Adds the products of a pair of inputs of each row. */
 BNN_INLINE void bnn_add_pairs(const BNN_VECTOR input[BNN_ROWS], const int16_t *w, unsigned limbs,
-                              bnn_block *block)
+                              bnn_tile *block)
 {
     BNN_UNROLL
     for (unsigned l = 0; l < limbs; ++l) {
@@ -76,7 +76,7 @@ BNN_INLINE void bnn_add_pairs(const BNN_VECTOR input[BNN_ROWS], const int16_t *w
 }
 
 /* Moves the upper bits of all sums. */
-BNN_INLINE void bnn_carry(unsigned limbs, bnn_block *block)
+BNN_INLINE void bnn_carry(unsigned limbs, bnn_tile *block)
 {
     BNN_UNROLL
     for (bnn_size r = 0; r < BNN_ROWS; ++r) {
@@ -95,7 +95,7 @@ BNN_INLINE void bnn_block_sums(const bnn_s16 *const x[BNN_ROWS], bnn_size n, uns
 {
     const bnn_size step = 2u * BNN_GROUP * limbs, pairs = (n + 1u) / 2u;
     BNN_VECTOR input[BNN_ROWS];
-    bnn_block block;
+    bnn_tile block;
     BNN_UNROLL
     for (bnn_size r = 0; r < BNN_ROWS; ++r) {
         BNN_UNROLL

@@ -28,6 +28,15 @@ def test_kernels_compile_by_themselves(command: str, word_bits: int, tmp_path: P
     assert len(list(tmp_path.glob("*.o"))) == len(CALLS)
 
 
+@pytest.mark.parametrize("flags", [["-O1"], ["-O2", "-march=native"]])
+def test_kernels_go_into_one_file(flags: list[str], tmp_path: Path) -> None:
+    """As in generated C, which has all that a network needs: no two have a name for different things."""
+    need("gcc")
+    (tmp_path / "all.c").write_text("".join(f'#include "{Path(s).name}"\n' for s in SOURCES))
+    places = [f"-I{KERNELS / 'c99'}", f"-I{KERNELS}"]
+    Compiler("gcc", tmp_path).call(["gcc", *STRICT, "-Wno-unused-function", *flags, *places, "-c", "all.c"])
+
+
 PORTS = {"c99": ["gcc"], "cmsis": ["gcc", "-DBNN_WORD_BITS=32"], "avr": ["avr-gcc", "-mmcu=atmega2560"]}
 
 
