@@ -245,7 +245,9 @@ def test_too_small_target_exits_with_4(
     monkeypatch.setattr(bnncompiler, "compile", compile_for_tiny)
     assert run(SMALL) == 4
     error = failing(capsys)
-    assert "needs 745 of 100 B of flash (745 of tables), and tiny has 645 B less; the largest layer is" in error
+    size = json.loads((tmp_path / "out" / "report.json").read_text())["memory"]["flash_bytes"]
+    needs = f"needs {size:,} of 100 B of flash ({size:,} of tables), and tiny has {size - 100:,} B less"
+    assert f"{needs}; the largest layer is" in error
     assert "try --optimize size, fewer or narrower layers, or a larger target" in error
     assert written(tmp_path) == {"report.json"}
 
