@@ -19,11 +19,11 @@ import numpy as np
 
 from bnncompiler.enclosure import Cells
 from bnncompiler.ir import Array, Domain, Graph, Node, per_element
+from bnncompiler.isolation import NOISE
 from bnncompiler.ops import Constant, Input, Steps
 from bnncompiler.oracle import ChannelFunction
 from bnncompiler.sampling import FULL, reaches, sample, size
 
-NOISE = 2e-6  # relative: values closer than this are one level (a residue's last bits)
 AT_ONCE = 1 << 24  # points evaluated together
 
 _of_inputs: WeakKeyDictionary[Node, Array] = WeakKeyDictionary()

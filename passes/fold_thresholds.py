@@ -22,6 +22,7 @@ import numpy as np
 
 from bnncompiler.errors import UnsupportedModel
 from bnncompiler.ir import Array, Domain, Graph, Node, bipolar, per_element, rows
+from bnncompiler.isolation import NOISE
 from bnncompiler.ops import Elementwise, Steps
 from bnncompiler.oracle import ChannelFunction, sources
 from bnncompiler.passes.base import rewrite_sinks
@@ -30,7 +31,6 @@ from bnncompiler.sampling import FULL, NotPiecewiseError, bounds, sample, size
 MAX_STEPS = 16  # thresholds of any region: more is a continuous function of a narrow accumulator, most likely
 MAX_STAIRS = 255  # thresholds of a region whose levels all lie on one grid: an 8-bit activation
 ROUNDING = {"Ceil", "Floor", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "QuantizeLinear", "Round"}
-NOISE = 2e-6  # relative: values closer than this are one level (a residue's last bits)
 ROWS_AT_ONCE = 1 << 24  # points evaluated together
 
 
