@@ -27,11 +27,13 @@ def linear(x: Tensor, weight: Tensor, threshold: Tensor | None, derivative: Deri
     Returns:
         ``[N, out]``.
     """
-    if torch.is_autocast_enabled(x.device.type):  # would have to be told of every product
+    if torch.is_autocast_enabled(x.device.type):  # chooses the types of torch's own functions, not of those in here
         return composed(x, weight, threshold, derivative)
     if derivative is not None and not x.requires_grad and (threshold is None or not threshold.requires_grad):
         x, derivative = signs_of_data(x, threshold), None
-    return _BinaryLinear.apply(x, weight, threshold, derivative)  # type: ignore[no-any-return, no-untyped-call]
+    # torch has no types for what `apply` takes and returns
+    product: Tensor = _BinaryLinear.apply(x, weight, threshold, derivative)  # type: ignore[no-untyped-call]
+    return product
 
 
 def composed(x: Tensor, weight: Tensor, threshold: Tensor | None, derivative: Derivative | None) -> Tensor:
@@ -41,6 +43,8 @@ def composed(x: Tensor, weight: Tensor, threshold: Tensor | None, derivative: De
 
 
 class _BinaryLinear(torch.autograd.Function):
+    """`composed` as one function; without a ``derivative``, ``x`` goes into the product as it is."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, threshold: Tensor | None, derivative: Derivative | None) -> Tensor:
         excess = None if derivative is None else above(x, threshold)

@@ -488,6 +488,14 @@ def test_cycles_in_far_flash(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cycles_of_first_layer(784, 120, (), far) == 497_651 <= 5.3 * 784 * 120
 
 
+def test_a_convolution_of_more_than_32_kb_takes_a_kernel_whose_weights_can_be_cut() -> None:
+    model = cnn([176, 176], (3, 3), pad_value=-1.0)
+    assert LARGEST < 9 * 176 * 176 // 8
+    compilation = bnncompiler.compile(model, backend="avr", target="atmega2560", name="net", input="bits")
+    assert all(t.bytes(8) <= LARGEST for t in compilation.program.tables)
+    bnncompiler.verify(compilation, samples=1).raise_if_failed()
+
+
 @pytest.mark.parametrize("options", [{}, {"constant_time": True}], ids=str)
 def test_a_table_of_more_than_32_kb_is_cut(options: dict[str, Any]) -> None:
     compilation = bnncompiler.compile(
