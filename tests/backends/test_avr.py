@@ -489,10 +489,14 @@ def test_cycles_in_far_flash(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_convolution_of_more_than_32_kb_takes_a_kernel_whose_weights_can_be_cut() -> None:
-    model = cnn([176, 176], (3, 3), pad_value=-1.0)
-    assert LARGEST < 9 * 176 * 176 // 8
-    compilation = bnncompiler.compile(model, backend="avr", target="atmega2560", name="net", input="bits")
-    assert all(t.bytes(8) <= LARGEST for t in compilation.program.tables)
+    """Else it would be computed row by row, as the second one is."""
+    model = cnn([176, 176, 8], (4, 4), pad_value=-1.0)
+    compilation = bnncompiler.compile(
+        model, backend="avr", target="atmega2560", name="net", input="bits", constant_time=True
+    )
+    loops = [[c.kernel() for c in call.body] for call in compilation.program.calls if isinstance(call, PixelLoop)]
+    assert ["bnn_convolve_columns" in body for body in loops] == [False, True]
+    assert all(t.bytes(8) <= LARGEST < 9 * 176 * 176 // 8 for t in compilation.program.tables)
     bnncompiler.verify(compilation, samples=1).raise_if_failed()
 
 
