@@ -114,7 +114,8 @@ BNN_INLINE void bnn_fill_planes(const bnn_word *x, bnn_size height, bnn_size wid
     for (bnn_size i = 0; i < n; ++i) {
         for (bnn_size j = 0; j < kernel_w; ++j) {
             bnn_shift_plane(to->flat + i * to->apart, 8u * BNN_MARGIN + j * dilation_w - before_w,
-                            to->masks + j * to->apart, bnn_digit_of(fill), to->bytes, plane);
+                            to->masks + j * to->apart, bnn_digit_of(fill != 0 ? 1u : 0u), to->bytes,
+                            plane);
             plane += to->bytes;
         }
     }

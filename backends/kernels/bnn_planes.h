@@ -53,7 +53,8 @@ BNN_INLINE bnn_size bnn_in_squares(bnn_size i)
 BNN_INLINE void bnn_swap_blocks(bnn_digit *squares, unsigned j)
 {
     const bnn_word ones = (bnn_word)~(bnn_word)0;
-    const bnn_word low = (bnn_word)(ones / (bnn_word)(((bnn_word)1 << j) + 1u));
+    const bnn_word next = (bnn_word)((bnn_word)1 << j);
+    const bnn_word low = (bnn_word)(ones / (bnn_word)(next + 1u)); /* j of each 2 j bits */
     for (unsigned k = 0; k < BNN_WORD_BITS; k += 2u * j) {
         for (unsigned i = k; i < k + j; ++i) {
             const bnn_digit below = squares[i + j];

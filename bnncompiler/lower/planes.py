@@ -47,33 +47,32 @@ def tables_of(weights: Array, at: Array, planes: Planes, word_bits: int) -> tupl
     """
     begins = planes.begins().reshape(-1)
     every = np.arange(planes.kernel[1] * planes.channels) * planes.bytes
-    taps, codes = [np.array([-(-len(every) // EIGHT)]), _filled(every, planes.zeros)], []
+    taps: list[Array] = [np.array([-(-len(every) // EIGHT)]), _filled(every, planes.zeros)]
+    order: list[int] = []
+    inverted: list[bool] = []
     for first in range(0, len(weights), word_bits):
-        group, there = weights[first : first + word_bits], at[:, first : first + word_bits]
+        group = weights[first : first + word_bits]
         for pair in _pairs(group):
             lists = [_filled(begins[chosen], planes.zeros) for chosen in pair.lists(group)]
-            numbers = pair.first, word_bits if pair.second is None else pair.second
+            numbers = pair.outs[0], pair.outs[1] if len(pair.outs) == 2 else word_bits
             taps += [np.array([*numbers, *(len(x) // EIGHT for x in lists)]), *lists]
-            codes.append(_codes(group[pair.first], there[:, pair.first], pair.inverted[0]))
-            if pair.second is None:
-                codes.append(np.zeros_like(codes[-1]))
-            else:
-                codes.append(_codes(group[pair.second], there[:, pair.second], pair.inverted[1]))
-    return np.concatenate(taps), np.concatenate(codes)
+            order += [first + o for o in pair.outs]
+            inverted += pair.inverted
+    codes = _codes(weights[order], at[:, order], np.array(inverted))
+    return np.concatenate(taps), np.pad(codes, ((0, len(codes) % 2), (0, 0)))
 
 
 @dataclass(frozen=True)
 class _Pair:
     """Two outputs of a word (or one), and which of them have their weights inverted."""
 
-    first: int
-    second: int | None
-    inverted: tuple[bool, bool]
+    outs: tuple[int, ...]
+    inverted: tuple[bool, ...]
 
     def lists(self, weights: Array) -> tuple[Array, Array, Array]:
         """The taps that both add, that the first does alone, and the second, as masks."""
-        a = weights[self.first] ^ self.inverted[0]
-        b = np.zeros_like(a) if self.second is None else weights[self.second] ^ self.inverted[1]
+        rows = [weights[o] ^ inverted for o, inverted in zip(self.outs, self.inverted, strict=True)]
+        a, b = rows if len(rows) == 2 else (rows[0], np.zeros_like(rows[0]))
         return a & b, a & ~b, b & ~a
 
 
@@ -87,28 +86,34 @@ def _pairs(weights: Array) -> Iterator[_Pair]:
         np.fill_diagonal(best, -1)
         a, b = (left[i] for i in divmod(int(best.argmax()), len(left)))
         first, second = divmod(int(spared[a, b].argmax()), 2)
-        yield _Pair(a, b, (bool(first), bool(second)))
+        yield _Pair((a, b), (bool(first), bool(second)))
         left = [o for o in left if o not in (a, b)]
     for last in left:
-        yield _Pair(last, None, (2 * int(weights[last].sum()) > weights.shape[1], False))
+        yield _Pair((last,), (2 * int(weights[last].sum()) > weights.shape[1],))
 
 
 def _filled(begins: Array, zeros: int) -> Array:
     """A list in order, filled up with the plane of zeros."""
-    return np.pad(np.sort(begins), (0, -len(begins) % EIGHT), constant_values=zeros)
+    filled = np.full(len(begins) + -len(begins) % EIGHT, zeros)
+    filled[: len(begins)] = np.sort(begins)
+    return filled
 
 
-def _codes(weights: Array, at: Array, inverted: bool) -> Array:
-    """The codes of an output: whether it is 1 where thresholds are not reached, and the thresholds' digits.
+def _codes(weights: Array, at: Array, inverted: Array) -> Array:
+    """The codes of outputs: whether each is 1 where thresholds are not reached, and the thresholds' digits.
 
-    ``weights [taps]`` are as they were, ``at [classes, count]`` on sums. With ``n`` taps and ``p`` of the weights at 1,
-    a sum is ``2 v - n - 2 p`` (`bnncompiler.sliced_calls.DenseSliced`). Inverted, ``n - p`` of the weights are 1, and
-    minus the sum is ``2 v - n - 2 (n - p)``, so that ``sum >= t`` where not ``2 v >= 3 n - 2 p + 1 - t``.
+    ``weights [outs, taps]`` are as they were, ``at [classes, outs, count]`` on sums. With ``n`` taps and ``p`` of the
+    weights at 1, a sum is ``2 v - n - 2 p`` (`bnncompiler.sliced_calls.DenseSliced`). Where they are ``inverted``,
+    ``n - p`` are 1, and minus the sum is ``2 v - n - 2 (n - p)``: ``sum >= t`` where not ``2 v >= 3 n - 2 p + 1 - t``.
+
+    Returns:
+        ``[outs, 1 + count * digits]``
     """
-    n, p = weights.size, int(weights.sum())
+    n, ones = weights.shape[1], 2 * weights.sum(axis=1)[:, None]
     digits = plane_digits(n)
-    reached = 3 * n - 2 * p + 1 - at if inverted else n + 2 * p + at
+    reached = np.where(inverted[:, None], 3 * n - ones + 1 - at, n + ones + at)
     numbers = np.clip(-(-reached // 2), 0, 2**digits - 1)
-    otherwise = np.full((len(at), 1), int(inverted) * at.shape[1] % 2)
-    bits = (numbers[..., None] >> np.arange(digits)).reshape(len(at), -1) & 1
-    return np.asarray((np.hstack([otherwise, bits]) << np.arange(len(at))[:, None]).sum(axis=0))
+    bits = (numbers[..., None] >> np.arange(digits)).reshape(*at.shape[:2], -1) & 1
+    otherwise = np.broadcast_to(inverted * at.shape[2] % 2, at.shape[:2])
+    both = np.concatenate([otherwise[..., None], bits], axis=2)
+    return np.asarray((both << np.arange(len(at))[:, None, None]).sum(axis=0))

@@ -620,7 +620,10 @@ def sum_nibbles(rng: np.random.Generator, n: int, word_bits: int, memory: Memory
 
 def convolve_planes(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     """Any window that moves by a pixel, pools, classes of pixels, bands, and one of two pitches of rows."""
-    size, outs = (int(rng.integers(1, 9)), int(rng.choice([*range(1, 20), 31, 57]))), int(rng.integers(1, 140))
+    size, outs = (
+        (int(rng.integers(1, 9)), int(rng.choice([*range(1, 20), 31, 57]))),
+        int(rng.choice([*range(1, 40), 97])),
+    )
     window = replace(a_window(rng, *size), stride=(1, 1))
     rows, columns = window.positions(size)
     down, across = (1, 1) if rng.random() < 0.4 else (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
