@@ -116,15 +116,17 @@ class Lanes:
         output: for an output beside that.
         compared: for a digit and a threshold.
         channel: for what is done once for all outputs, for each channel.
+        word: for turning a word of channels into planes, or planes into a word of outputs.
         uncached: how much longer adding takes where planes are in a second-level cache.
     """
 
     lanes: int
     listed: float = 0.37
-    plane: float = 2.0
-    output: float = 30.0
+    plane: float = 1.8
+    output: float = 35.0
     compared: float = 2.0
-    channel: float = 50.0
+    channel: float = 20.0
+    word: float = 1250.0
     uncached: float = 1.25
 
     def of(self, work: Work, span: Span, word_bits: int) -> Cost | None:
@@ -135,7 +137,9 @@ class Lanes:
             return None
         added = self.listed * work.ins * self.plane * (self.uncached if planes.zeros > CACHE else 1)
         block = work.outs * (added + self.output + digits * work.thresholds * self.compared)
-        cycles = planes.blocks(rows, self.lanes) * (block + self.channel * span.channels) / work.times
+        block += self.channel * span.channels
+        block += self.word * (words(work.outs, word_bits) + words(span.channels, word_bits))
+        cycles = planes.blocks(rows, self.lanes) * block / work.times
         numbers = work.outs * (self.listed * work.ins + digits * work.thresholds + 15) + span.channels * 3
         scratch = planes.scratch_bytes(word_bits, digits, span.classes, span.classes)
         return Cost(cycles, 2 * round(numbers), scratch, scratch=scratch)
