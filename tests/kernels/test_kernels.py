@@ -350,7 +350,7 @@ def dense_wide(rng: np.random.Generator, n: int, word_bits: int, memory: Memory)
 
 def dense_limbs(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     """Inputs and weights of so many bits that weights need one limb or two, at the edges of what they can be."""
-    outs, pixels, x_bits = int(rng.integers(1, 40)), int(rng.integers(1, 10)), int(rng.choice([7, 8, 14, 15]))
+    outs, pixels, x_bits = int(rng.integers(1, 40)), int(rng.integers(1, 18)), int(rng.choice([7, 8, 14, 15]))
     x, w, largest = extremes(rng, n, outs, pixels, x_bits, int(rng.choice([7, 11, 12, 15, 23])), memory)
     shift = int(rng.integers(0, limb_calls.MOST_SHIFT + 1))
     found = limb_calls.limbs(largest, w, shift)
