@@ -22,8 +22,7 @@ BNN_INLINE BNN_VECTOR bnn_shifted(BNN_VECTOR high, BNN_VECTOR middle, BNN_VECTOR
                                   unsigned shift)
 {
     const unsigned whole = shift > 28u ? 28u : shift > 16u ? 16u : 0u;
-    const BNN_VECTOR half =
-        BNN_VECTOR_ALL((int32_t)((uint32_t)1 << (shift - whole) >> 1));
+    const BNN_VECTOR half = BNN_VECTOR_ALL((int32_t)((uint32_t)1 << (shift - whole) >> 1));
     if (shift > 28u) {
         high = BNN_VECTOR_ADD(high, BNN_VECTOR_RIGHT(middle, 12));
         return BNN_VECTOR_RIGHT(BNN_VECTOR_ADD(high, half), shift - whole);
@@ -129,7 +128,8 @@ BNN_INLINE void bnn_limb_sums(const bnn_s16 *x, bnn_size n, bnn_size most,
         acc[o] = top[o] = 0;
     }
     for (bnn_size i = 0; i < pairs; ++i) {
-        const int32_t first = i == 0 && alone ? 0 : x[2u * i - alone], second = x[2u * i + 1u - alone];
+        const int32_t first = i == 0 && alone ? 0 : x[2u * i - alone];
+        const int32_t second = x[2u * i + 1u - alone];
         for (bnn_size o = 0; o < BNN_GROUP; ++o) {
             acc[o] += first * bnn_rom_s16(w + i * step + 2u * o) +
                       second * bnn_rom_s16(w + i * step + 2u * o + 1u);
