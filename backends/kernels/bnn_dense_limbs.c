@@ -14,8 +14,6 @@
 #define BNN_W_LIMB 12
 
 #if defined(BNN_VECTOR)
-#define BNN_FEW_ROWS 4u /* of a tile for what is left */
-
 /* (high * 2^28 + middle * 2^16 + low + 2^shift / 2) / 2^shift, where low has 16 bits: of what is to
  * be shifted, each part is added to the next higher one that stays. */
 BNN_INLINE BNN_VECTOR bnn_shifted(BNN_VECTOR high, BNN_VECTOR middle, BNN_VECTOR low,
@@ -86,23 +84,23 @@ BNN_INLINE void bnn_limb_tile(const bnn_s16 *x, bnn_size rows, bnn_size n, bnn_s
     }
 }
 
-/* All pixels, in tiles; the last of them may begin with pixels of the one before. */
+/* All pixels, tile by tile. */
 BNN_INLINE void bnn_limb_columns(const bnn_s16 *x, const int16_t *w, unsigned limbs,
                                  bnn_size most, bnn_size n, bnn_size outs, bnn_size pixels,
                                  unsigned shift, bnn_size o, int32_t *y)
 {
-    bnn_size p = 0;
-    for (; pixels - p >= BNN_ROWS; p += BNN_ROWS) {
-        bnn_limb_tile(x + p * n, BNN_ROWS, n, most, w, limbs, o, outs, shift, y + p * outs);
-    }
-    if (pixels >= BNN_FEW_ROWS) {
-        for (; p < pixels; p += BNN_FEW_ROWS) {
-            p = pixels - p < BNN_FEW_ROWS ? pixels - BNN_FEW_ROWS : p;
-            bnn_limb_tile(x + p * n, BNN_FEW_ROWS, n, most, w, limbs, o, outs, shift, y + p * outs);
+    bnn_size rows;
+    for (bnn_size p = 0; p < pixels; p += rows) {
+        rows = bnn_next_rows(pixels, &p);
+        const bnn_s16 *const from = x + p * n;
+        int32_t *const to = y + p * outs;
+        if (rows == BNN_ROWS) {
+            bnn_limb_tile(from, BNN_ROWS, n, most, w, limbs, o, outs, shift, to);
+        } else if (rows == BNN_FEW_ROWS) {
+            bnn_limb_tile(from, BNN_FEW_ROWS, n, most, w, limbs, o, outs, shift, to);
+        } else {
+            bnn_limb_tile(from, 1u, n, most, w, limbs, o, outs, shift, to);
         }
-    }
-    for (; p < pixels; ++p) {
-        bnn_limb_tile(x + p * n, 1, n, most, w, limbs, o, outs, shift, y + p * outs);
     }
 }
 

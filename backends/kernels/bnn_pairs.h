@@ -42,7 +42,24 @@
 #endif
 
 #if defined(BNN_VECTOR)
-#define BNN_ROWS 6u /* with them a tile, two weights and two products fill 16 registers */
+/* Pixels of which tiles are made: the sums of BNN_ROWS with two vectors of weights, these and two
+ * products fill 16 registers; what is left is done with fewer. */
+#define BNN_ROWS 6u
+#define BNN_FEW_ROWS 4u
+
+/* How many pixels the tile has that begins with pixel *p, which moves to one that is done already
+ * where too few are left. */
+BNN_INLINE bnn_size bnn_next_rows(bnn_size pixels, bnn_size *p)
+{
+    if (pixels - *p >= BNN_ROWS) {
+        return BNN_ROWS;
+    }
+    if (pixels < BNN_FEW_ROWS) {
+        return 1u;
+    }
+    *p = pixels - *p < BNN_FEW_ROWS ? pixels - BNN_FEW_ROWS : *p;
+    return BNN_FEW_ROWS;
+}
 
 /* The sums of each row and vector of weights, in two parts. */
 typedef struct bnn_tile {
