@@ -773,6 +773,17 @@ def test_vector_instructions_compute_the_same(vectors: Harness, kind: type[Call]
 VECTORIZED = [Requantize, Threshold, Steps, Scale, Lookup, DenseLimbs, DenseWideTiled, GatherRow, MaxPoolIntegers]
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Harness:
+    """The kernels as machines have them that no vector instructions are written for."""
+    return build(tmp_path_factory.mktemp("plain"), need("gcc"), 64, "-O2", "-U__SSE2__")
+
+
+@pytest.mark.parametrize("kind", VECTORIZED, ids=lambda kind: kind.kernel())
+def test_plain_c_computes_the_same(plain: Harness, kind: type[Call]) -> None:
+    plain.check(list(cases(kind, 64)))
+
+
 @pytest.mark.parametrize("kind", VECTORIZED, ids=lambda kind: kind.kernel())
 def test_kernel_is_the_same_with_constant_arguments(kind: type[Call], tmp_path: Path) -> None:
     """As generated code calls it: compilers vectorize a kernel whose types and sizes they know in other ways."""
