@@ -350,7 +350,7 @@ def dense_wide(rng: np.random.Generator, n: int, word_bits: int, memory: Memory)
 
 def dense_limbs(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     """Inputs and weights of so many bits that weights need one limb or two, at the edges of what they can be."""
-    outs, pixels, x_bits = int(rng.integers(1, 40)), int(rng.integers(1, 10)), int(rng.choice([7, 8, 14, 15]))
+    outs, pixels, x_bits = int(rng.integers(1, 40)), int(rng.integers(1, 18)), int(rng.choice([7, 8, 14, 15]))
     x, w, largest = extremes(rng, n, outs, pixels, x_bits, int(rng.choice([7, 11, 12, 15, 23])), memory)
     shift = int(rng.integers(0, limb_calls.MOST_SHIFT + 1))
     found = limb_calls.limbs(largest, w, shift)
@@ -771,6 +771,17 @@ def test_vector_instructions_compute_the_same(vectors: Harness, kind: type[Call]
 
 
 VECTORIZED = [Requantize, Threshold, Steps, Scale, Lookup, DenseLimbs, DenseWideTiled, GatherRow, MaxPoolIntegers]
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Harness:
+    """The kernels as machines have them that no vector instructions are written for."""
+    return build(tmp_path_factory.mktemp("plain"), need("gcc"), 64, "-O2", "-U__SSE2__")
+
+
+@pytest.mark.parametrize("kind", VECTORIZED, ids=lambda kind: kind.kernel())
+def test_plain_c_computes_the_same(plain: Harness, kind: type[Call]) -> None:
+    plain.check(list(cases(kind, 64)))
 
 
 @pytest.mark.parametrize("kind", VECTORIZED, ids=lambda kind: kind.kernel())
