@@ -16,6 +16,7 @@ from bnncompiler.costs import Cost, Span, Work
 from bnncompiler.limb_calls import GROUP, DenseLimbs, DenseWideTiled
 from bnncompiler.nibble_calls import OUTS, STRIDE, ConvolveNibbles, SumNibbles, groups, scratch_count
 from bnncompiler.packing import words
+from bnncompiler.plane_calls import ConvolvePlanes, Planes, plane_digits
 from bnncompiler.program import Call
 from bnncompiler.sliced_calls import (
     ConvolveRowSliced,
@@ -113,6 +114,46 @@ SLICES, SLICES_VECTORS = Slices(words=2, row=3.0), Slices(words=4, row=2.8, part
 
 
 @dataclass(frozen=True)
+class Lanes:
+    """What a convolution costs whose pixels are lanes of counters (`backends/kernels/bnn_convolve_planes.c`).
+
+    Attributes:
+        lanes: pixels that are computed at a time.
+        listed: how many taps of an output are listed, on random weights.
+        plane: cycles for adding the plane of a tap.
+        output: for an output beside that.
+        compared: for a digit and a threshold.
+        channel: for what is done once for all outputs, for each channel.
+        uncached: how much longer adding takes where planes are in a second-level cache.
+    """
+
+    lanes: int
+    listed: float = 0.37
+    plane: float = 2.0
+    output: float = 30.0
+    compared: float = 2.0
+    channel: float = 50.0
+    uncached: float = 1.25
+
+    def of(self, work: Work, span: Span, word_bits: int) -> Cost | None:
+        """Per pixel, also where lanes have none."""
+        rows, digits = work.times // span.columns, plane_digits(work.ins)
+        planes = Planes.of(span, rows)
+        if planes is None:
+            return None
+        added = self.listed * work.ins * self.plane * (self.uncached if planes.zeros > CACHE else 1)
+        block = work.outs * (added + self.output + digits * work.thresholds * self.compared)
+        cycles = planes.blocks(rows, self.lanes) * (block + self.channel * span.channels) / work.times
+        numbers = work.outs * (self.listed * work.ins + digits * work.thresholds + 15) + span.channels * 3
+        scratch = planes.scratch_bytes(word_bits, digits, span.classes, span.classes)
+        return Cost(cycles, 2 * round(numbers), scratch, scratch=scratch)
+
+
+CACHE = 32 * 2**10  # bytes
+LANES, LANES_VECTORS = Lanes(128), Lanes(256)
+
+
+@dataclass(frozen=True)
 class WideCosts:
     """The cost model of targets with 64-bit words.
 
@@ -138,6 +179,8 @@ class WideCosts:
             return slices.of(kernel, work, word_bits) if work.ins < LISTED_LIMIT else None
         if kernel in (ConvolveNibbles, SumNibbles) and work.span is not None:
             return self._looked_up(work, work.span)
+        if kernel is ConvolvePlanes and work.span is not None:
+            return (LANES_VECTORS if self.vectors else LANES).of(work, work.span, word_bits)
         return None
 
     def _multiplied(self, kernel: type[Call], work: Work) -> Cost | None:
