@@ -65,7 +65,6 @@ class Slices:
     Attributes:
         words: words of outputs in a digit, a register.
         row: cycles for adding the row of an input that is 1 to such counters.
-        part: how many times that it is where a register is not full: words are put into it one by one.
         listed: for an input that is to be listed.
         filled: rows of zeros that fill up a list, on average.
         compared: cycles for a digit and a threshold.
@@ -74,16 +73,15 @@ class Slices:
 
     words: int
     row: float
-    part: float = 1.0
     listed: float = 0.6
-    filled: float = 4.0
+    filled: float = 8.0
     compared: float = 2.0
     taken: float = 4.0
 
     def of(self, kernel: type[Call], work: Work, word_bits: int) -> Cost:
         """At one input in two being 1."""
         out_words, digits, lists = words(work.outs, word_bits), sliced_digits(work.ins), 1
-        slices = out_words // self.words + (self.part if out_words % self.words else 0)
+        slices = -(-out_words // self.words)
         by_column, patch, scratch = work.ins, 0.0, 0
         if kernel is ConvolveRowSliced and work.span is not None:
             lists = work.span.window.kernel[1]
@@ -101,7 +99,7 @@ class Slices:
 
 
 SLICED = (DenseSliced, DenseSlicedBorder, DenseSlicedThreshold, ConvolveRowSliced)
-SLICES, SLICES_VECTORS = Slices(words=2, row=3.0), Slices(words=4, row=2.8, part=2.0)
+SLICES, SLICES_VECTORS = Slices(words=2, row=2.5), Slices(words=4, row=2.0, listed=0.3)
 
 
 @dataclass(frozen=True)

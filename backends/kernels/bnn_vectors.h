@@ -8,13 +8,6 @@
 
 #include "bnn_types.h"
 
-/* Before a loop that must be unrolled for its vectors to stay in registers. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define BNN_UNROLL _Pragma("GCC unroll 4")
-#else
-#define BNN_UNROLL
-#endif
-
 /* Keeps compilers from reading a vector from memory again for each of its uses. */
 #if defined(__GNUC__)
 #define BNN_IN_REGISTER(v) __asm__("" : "+x"(v))

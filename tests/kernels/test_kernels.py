@@ -63,7 +63,7 @@ from bnncompiler.window_calls import GatherBits, GatherIntegers, GatherRow, MaxP
 from tests.conftest import SANITIZERS, need
 from tests.kernels.harness import CALLS, KERNELS, TYPES, Harness, build, check_constant, limits, table
 
-WIDTHS = [*range(1, 131), 191, 192, 193, 784]
+WIDTHS = [*range(1, 131), 191, 192, 193, 784, 1100]
 CHANNELS = [*range(1, 71), 96, 128]
 Case = tuple[Call, Memory]
 ABOUT = ("layer", (), 0)
