@@ -8,7 +8,8 @@ kernel with the smallest tables. What a product by a limb and one in 64 bits cos
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from bnncompiler import dense_calls
 from bnncompiler.costs import Cost, Span, Work
@@ -42,6 +43,15 @@ BY_WORD_VECTORS: dict[type[Call], tuple[float, int]] = BY_WORD | {
     dense_calls.DenseThreshold: (1.5, 1),
     DenseTiled: (0.7, 1),
     DenseTiledThreshold: (0.7, 1),
+}
+# In instructions of AArch64, counted by QEMU.
+BY_WORD_NEON: dict[type[Call], tuple[float, int]] = BY_WORD | {
+    dense_calls.DenseXnor: (10, 1),
+    dense_calls.DenseThreshold: (10, 1),
+    DenseTiled: (9, 1),
+    DenseTiledThreshold: (9, 1),
+    dense_calls.DenseBipolar: (10, 1),
+    dense_calls.DenseTernary: (20, 2),
 }
 # Cycles for a pixel and a group of four inputs: to find its code, and to look it up for a tile of outputs.
 LOOKED_UP, LOOKED_UP_VECTORS = (0.8, 6.0), (0.2, 0.6)
@@ -100,6 +110,8 @@ class Slices:
 
 SLICED = (DenseSliced, DenseSlicedBorder, DenseSlicedThreshold, ConvolveRowSliced)
 SLICES, SLICES_VECTORS = Slices(words=2, row=2.5), Slices(words=4, row=2.0, listed=0.3)
+SLICES_AVX512 = Slices(words=8, row=2.0, listed=0.3)  # not measured: instructions are as many as with AVX2
+SLICES_NEON = Slices(words=2, row=8.3, listed=2.3, compared=4.0, taken=8.0)
 
 
 @dataclass(frozen=True)
@@ -108,24 +120,26 @@ class WideCosts:
 
     Attributes:
         vectors: whether the C compiler may use AVX2 instructions.
+        slices: what bit-sliced counters cost.
+        by_word: what is counted by the word (see `BY_WORD`).
     """
 
     vectors: bool = False
+    slices: Slices = SLICES
+    by_word: Mapping[type[Call], tuple[float, int]] = field(default_factory=lambda: BY_WORD)
 
     def of(self, kernel: type[Call], work: Work, word_bits: int) -> Cost | None:
         """Cycles, and bytes of weights."""
         tile = TILE if kernel in (DenseTiled, DenseTiledThreshold) else 1
         outs = -(-work.outs // tile) * tile
-        by_word = BY_WORD_VECTORS if self.vectors else BY_WORD
-        if kernel in by_word:
-            cycles, rows = by_word[kernel]
+        if kernel in self.by_word:
+            cycles, rows = self.by_word[kernel]
             row_words = words(work.ins, word_bits)
             return Cost(outs * (row_words * work.planes * cycles + OUTPUT), rows * outs * row_words * word_bits // 8)
         if kernel in BY_WEIGHT:
             return Cost(outs * (work.ins * BY_WEIGHT[kernel] + OUTPUT), outs * work.ins)
         if kernel in SLICED:
-            slices = SLICES_VECTORS if self.vectors else SLICES
-            return slices.of(kernel, work, word_bits) if work.ins < LISTED_LIMIT else None
+            return self.slices.of(kernel, work, word_bits) if work.ins < LISTED_LIMIT else None
         if kernel in (ConvolveNibbles, SumNibbles) and work.span is not None:
             return self._looked_up(work, work.span)
         outs = -(-work.outs // GROUP) * GROUP
@@ -149,4 +163,6 @@ class WideCosts:
 
 
 WIDE = WideCosts()
-WIDE_VECTORS = WideCosts(vectors=True)
+WIDE_VECTORS = WideCosts(vectors=True, slices=SLICES_VECTORS, by_word=BY_WORD_VECTORS)
+WIDE_AVX512 = WideCosts(vectors=True, slices=SLICES_AVX512, by_word=BY_WORD_VECTORS)
+WIDE_NEON = WideCosts(slices=SLICES_NEON, by_word=BY_WORD_NEON)

@@ -76,8 +76,8 @@ BNN_KERNEL void bnn_convolve_row_sliced(
             for (bnn_size j = 0; j < kernel_w; ++j) {
                 const bnn_u16 *const list =
                     (const bnn_u16 *)scratch + (first + j) % kernel_w * stride;
-                bnn_add_columns(list + 1, list[0], w + j * (ins + 1u) * words, words, o, 1u, 0, digits,
-                                &v);
+                bnn_add_column(list + 1, list[0], w + j * (ins + 1u) * words, words, o, 0, digits,
+                               &v);
             }
             bnn_reached_column(v, at + border * count * digits * words, count, digits, words, o,
                                bits);

@@ -10,38 +10,49 @@
 /* A slice is BNN_SLICE_WORDS words of outputs, and bnn_digit a digit of their counters. */
 #if !defined(BNN_SLICE_WORDS)
 #if !defined(__GNUC__) || BNN_WORD_BITS != 64
-#define BNN_SLICE_WORDS 1u
+#define BNN_SLICE_WORDS 1
 #elif defined(__AVX512F__)
-#define BNN_SLICE_WORDS 8u
+#define BNN_SLICE_WORDS 8
 #elif defined(__AVX2__)
-#define BNN_SLICE_WORDS 4u
+#define BNN_SLICE_WORDS 4
 #elif defined(__SSE2__) || defined(__ARM_NEON)
-#define BNN_SLICE_WORDS 2u
+#define BNN_SLICE_WORDS 2
 #else
-#define BNN_SLICE_WORDS 1u
+#define BNN_SLICE_WORDS 1
 #endif
 #endif
 
-#if BNN_SLICE_WORDS > 1u
+#if BNN_SLICE_WORDS > 1
 typedef bnn_word bnn_digit __attribute__((__vector_size__(BNN_SLICE_WORDS * 8u)));
 #else
 typedef bnn_word bnn_digit;
 #endif
 
-/* The `words` words from w on (1 to BNN_SLICE_WORDS - 1), and zeros. */
-#if BNN_SLICE_WORDS == 8u && defined(__AVX512F__)
+#if defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
+/* The `words` words from w on (1 to BNN_SLICE_WORDS - 1), and zeros. */
+#if BNN_SLICE_WORDS == 8 && defined(__AVX512F__)
 BNN_INLINE bnn_digit bnn_load_part(const bnn_word *w, bnn_size words)
 {
     return (bnn_digit)_mm512_maskz_loadu_epi64((__mmask8)((1u << words) - 1u), w);
 }
-#elif BNN_SLICE_WORDS == 4u && defined(__AVX2__)
-#include <immintrin.h>
+#elif BNN_SLICE_WORDS == 4 && defined(__AVX2__)
 BNN_INLINE bnn_digit bnn_load_part(const bnn_word *w, bnn_size words)
 {
     const __m256i places = _mm256_setr_epi64x(0, 1, 2, 3);
     const __m256i mask = _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)words), places);
     return (bnn_digit)_mm256_maskload_epi64((const long long *)(const void *)w, mask);
+}
+#elif BNN_SLICE_WORDS == 2
+BNN_INLINE bnn_digit bnn_load_part(const bnn_word *w, bnn_size words)
+{
+    const bnn_digit part = {w[0], 0};
+    (void)words;
+    return part;
 }
 #else
 BNN_INLINE bnn_digit bnn_load_part(const bnn_word BNN_ROM *w, bnn_size words)
@@ -74,14 +85,25 @@ BNN_INLINE bnn_digit bnn_digit_of(unsigned bit)
     return bit != 0 ? (bnn_digit)~zero : zero;
 }
 
-/* bnn_full_add: where a and b differ, the carry is what the sum was. The sum is the last to be
- * needed, as it is what the next addition waits for. */
+/* bnn_full_add in the fewest instructions: two for any function of three bits with AVX-512, and
+ * three where bits can be selected. Where a and b differ, the carry is what the sum was. The sum is
+ * the last to be needed, as it is what the next addition waits for. */
 BNN_INLINE bnn_digit bnn_add_digits(bnn_digit *sum, bnn_digit a, bnn_digit b)
 {
+#if BNN_SLICE_WORDS == 8 && defined(__AVX512F__)
+    const __m512i x = (__m512i)*sum, y = (__m512i)a, z = (__m512i)b;
+    *sum = (bnn_digit)_mm512_ternarylogic_epi64(x, y, z, 0x96);
+    return (bnn_digit)_mm512_ternarylogic_epi64(x, y, z, 0xE8);
+#else
     const bnn_digit differ = (bnn_digit)(a ^ b);
+#if BNN_SLICE_WORDS == 2 && defined(__ARM_NEON)
+    const bnn_digit carry = (bnn_digit)vbslq_u64((uint64x2_t)differ, (uint64x2_t)*sum, (uint64x2_t)a);
+#else
     const bnn_digit carry = (bnn_digit)(a ^ (differ & (a ^ *sum)));
+#endif
     *sum = (bnn_digit)(*sum ^ differ);
     return carry;
+#endif
 }
 
 /* Digits above those of a counter that are 0, but are added to. */

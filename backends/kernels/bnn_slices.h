@@ -118,32 +118,40 @@ BNN_INLINE void bnn_add_listed(const bnn_u16 *list, bnn_size ones, const bnn_wor
     }
 }
 
-/* bnn_add_listed for slices of outputs from column `column` of the rows w on: for as many as go at
- * once, at most `slices`; returns how many these are. What is known of the slices then, their
- * number and that they are whole, is constant in each case. */
-BNN_INLINE bnn_size bnn_add_columns(const bnn_u16 *list, bnn_size ones, const bnn_word BNN_ROM *w,
-                                    bnn_size columns, bnn_size column, bnn_size slices,
-                                    unsigned from, unsigned digits, bnn_counters *v)
+/* How many words of outputs the slice has that begins in column `column`. */
+BNN_INLINE bnn_size bnn_slice_words(bnn_size columns, bnn_size column)
 {
-    const bnn_size whole = (columns - column) / BNN_SLICE_WORDS;
-    if (slices >= BNN_ABREAST && whole >= BNN_ABREAST) {
-        bnn_add_listed(list, ones, w + column, columns, BNN_ABREAST, BNN_SLICE_WORDS, from, digits,
-                       v);
-        return BNN_ABREAST;
-    }
-    if (whole > 0) {
+    return columns - column < BNN_SLICE_WORDS ? columns - column : BNN_SLICE_WORDS;
+}
+
+/* bnn_add_listed for the slice of outputs that begins in column `column` of the rows w. A whole one
+ * is a case of its own, so that it is known to be whole. */
+BNN_INLINE void bnn_add_column(const bnn_u16 *list, bnn_size ones, const bnn_word BNN_ROM *w,
+                               bnn_size columns, bnn_size column, unsigned from, unsigned digits,
+                               bnn_counters *v)
+{
+    if (columns - column >= BNN_SLICE_WORDS) {
         bnn_add_listed(list, ones, w + column, columns, 1u, BNN_SLICE_WORDS, from, digits, v);
     } else {
         bnn_add_listed(list, ones, w + column, columns, 1u, columns % BNN_SLICE_WORDS, from, digits,
                        v);
     }
-    return 1u;
 }
 
-/* How many words of outputs the slice has that begins in column `column`. */
-BNN_INLINE bnn_size bnn_slice_words(bnn_size columns, bnn_size column)
+/* The same for BNN_ABREAST slices, as many of them as there are. */
+BNN_INLINE void bnn_add_columns(const bnn_u16 *list, bnn_size ones, const bnn_word BNN_ROM *w,
+                                bnn_size columns, bnn_size column, unsigned from, unsigned digits,
+                                bnn_counters *v)
 {
-    return columns - column < BNN_SLICE_WORDS ? columns - column : BNN_SLICE_WORDS;
+    if (columns - column >= BNN_ABREAST * BNN_SLICE_WORDS) {
+        bnn_add_listed(list, ones, w + column, columns, BNN_ABREAST, BNN_SLICE_WORDS, from, digits,
+                       v);
+    } else {
+        for (bnn_size s = 0; s < BNN_ABREAST && column + s * BNN_SLICE_WORDS < columns; ++s) {
+            bnn_add_column(list, ones, w, columns, column + s * BNN_SLICE_WORDS, from, digits,
+                           v + s);
+        }
+    }
 }
 
 /* The counters of a block of slices. */
@@ -160,16 +168,15 @@ BNN_INLINE void bnn_add_inputs(const bnn_word *x, const bnn_word BNN_ROM *w, bnn
     for (bnn_size first = 0; first < n; first += BNN_LISTED) {
         bnn_u16 list[BNN_LISTED + BNN_LIST_SLACK];
         bnn_size ones = 0;
-        bnn_size at = column;
         for (bnn_size i = first; i < n && i < first + BNN_LISTED; i += BNN_WORD_BITS) {
             ones = bnn_list_bits(x[i / BNN_WORD_BITS], bnn_lanes(n, i), i, list, ones);
         }
         bnn_end_list(list, ones, n);
-        for (bnn_size s = 0; s < BNN_SLICES && at < columns;) {
-            const bnn_size added = bnn_add_columns(list, ones, w, columns, at, BNN_SLICES - s, from,
-                                                   digits, block->v + s);
-            s += added;
-            at += added * BNN_SLICE_WORDS;
+        for (bnn_size s = 0; s < BNN_SLICES; s += BNN_ABREAST) {
+            const bnn_size at = column + s * BNN_SLICE_WORDS;
+            if (at < columns) {
+                bnn_add_columns(list, ones, w, columns, at, from, digits, block->v + s);
+            }
         }
     }
 }
