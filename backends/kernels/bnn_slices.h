@@ -12,8 +12,21 @@
 #include "bnn_lists.h"
 
 #define BNN_SLICES 4u    /* slices of outputs that share a list */
-#define BNN_ABREAST 2u   /* slices that are added to at once */
 #define BNN_LISTED 1024u /* inputs that are listed at a time */
+
+/* Slices that are added to at once, as there are registers. */
+#if defined(__aarch64__)
+#define BNN_ABREAST 4u
+#else
+#define BNN_ABREAST 2u
+#endif
+
+/* Keeps compilers from adding up the parts of an address anew for each row. */
+#if defined(__GNUC__)
+#define BNN_ONE_ADDRESS(p) __asm__("" : "+r"(p))
+#else
+#define BNN_ONE_ADDRESS(p) ((void)0)
+#endif
 
 /* The counters of a slice: a digit more than bnn_sliced.h has, and those of BNN_ABOVE. */
 typedef bnn_digit bnn_counters[BNN_DIGITS + 1u + BNN_ABOVE];
@@ -75,17 +88,23 @@ BNN_INLINE void bnn_add_sixteen(const bnn_u16 *list, const bnn_word BNN_ROM *w, 
 }
 
 /* Adds `count` carries of sixteen rows, 1 to 8, to the digits v of counters from that on that they
- * belong to, of which there are `digits`. */
+ * belong to, of which there are `digits`: a few one by one. */
 BNN_INLINE void bnn_add_carries(bnn_carries carries, bnn_size count, unsigned digits, bnn_digit *v)
 {
     const void *const w = carries;
     bnn_size rows[8];
-    for (bnn_size i = count; i < 8u; ++i) {
-        carries[i] = bnn_digit_of(0);
+    if (count < 4u) {
+        for (bnn_size i = 0; i < count; ++i) {
+            bnn_carry_slices(v, 0, digits, carries[i]);
+        }
+    } else {
+        for (bnn_size i = count; i < 8u; ++i) {
+            carries[i] = bnn_digit_of(0);
+        }
+        bnn_find_eight(bnn_in_order, BNN_SLICE_WORDS, rows);
+        bnn_carry_slices(v, 3, digits,
+                         bnn_add_eight(v, (const bnn_word *)w, rows, BNN_SLICE_WORDS));
     }
-    bnn_find_eight(bnn_in_order, BNN_SLICE_WORDS, rows);
-    bnn_carry_slices(v, 3, digits,
-                     bnn_add_eight(v, (const bnn_word *)w, rows, BNN_SLICE_WORDS));
 }
 
 /* Adds the rows of `ones` listed inputs to the counters v of `slices` slices side by side, from
@@ -97,6 +116,7 @@ BNN_INLINE void bnn_add_listed(const bnn_u16 *list, bnn_size ones, const bnn_wor
 {
     const bnn_size sixteens = (ones + 15u) / 16u;
     bnn_digit low[BNN_ABREAST][4]; /* ones, twos, fours and eights */
+    BNN_ONE_ADDRESS(w);
     BNN_UNROLL
     for (bnn_size s = 0; s < slices; ++s) {
         memcpy(low[s], &v[s][from + 1u], sizeof low[s]);
