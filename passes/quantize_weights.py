@@ -84,11 +84,11 @@ class QuantizeWeights:
             error = error * float(np.abs(domain.scale).max())
         x_max = np.maximum(np.abs(input_rows(node, domain.lo)), np.abs(input_rows(node, domain.hi)))
         x_max = np.broadcast_to(x_max, weight.shape)
-        bits, shift, uneven = self.weight_bits or USUAL, 0, not domain.is_uniform
+        bits, shift, uneven = self.weight_bits or (finest if self.wide else USUAL), 0, not domain.is_uniform
         largest = _largest_sum(_integers(weight, x_max, WIDE_LIMIT, bits)[0], x_max)
         by_nature = bool(integer_rows(weight).known.any())  # one bit less would be another filter
         if self.wide and largest >> (0 if by_nature else WORTH_64) > ACCUMULATOR_LIMIT and may_be_wide(node):
-            q, scale, rounding = _integers(weight, x_max, WIDE_LIMIT, self.weight_bits or finest)
+            q, scale, rounding = _integers(weight, x_max, WIDE_LIMIT, bits)
             shift = max(0, _largest_sum(q, x_max).bit_length() - SUM_BITS)
         else:
             q, scale, rounding = _integers(weight, x_max, ACCUMULATOR_LIMIT, bits)
