@@ -196,7 +196,8 @@ def _crossings(function: ChannelFunction, node: Elementwise, starts: Array, hi: 
     if op in _COMPARE:
         return [_difference(a, b) for i, a in enumerate(node.inputs) for b in node.inputs[:i]]
     if op == "HardSigmoid":
-        return [Crossing(lambda v: attrs["alpha"] * v[x] + attrs["beta"], np.array([0.0, 1.0]))]
+        alpha, beta = float(attrs["alpha"]), float(attrs["beta"])
+        return [Crossing(lambda v: alpha * v[x] + beta, np.array([0.0, 1.0]))]
     if op == "ThresholdedRelu":
         return [Crossing(lambda v: v[x], np.array([attrs["alpha"]]))]
     if op in _STAIRS:
@@ -248,7 +249,8 @@ def _bisect(
         """On which side of each level the value is at ``q [rows, levels, pieces]``."""
         points = q.reshape(len(row), -1)
         value = crossing.value(function.values64((points * scale[:, None] + offset[:, None]).T, row, node))
-        return np.sign(np.broadcast_to(value, points.T.shape).T.reshape(q.shape) - crossing.levels[:, None])
+        above = np.broadcast_to(value, points.T.shape).T.reshape(q.shape) - crossing.levels[:, None]
+        return np.asarray(np.sign(above))
 
     step = domain.step
     shape = len(row), len(crossing.levels), starts.shape[1]

@@ -174,7 +174,8 @@ def test_the_largest_and_their_indices(k: int, outputs: str) -> None:
 def test_the_largest_of_each_pixel(kernel: tuple[int, ...], ranked: str, optimize: str) -> None:
     rng = np.random.default_rng(len(kernel))
     b = Builder()
-    bits = b("Sign", b("Sub", b.input("x", ["N", 4, 9, 7][: 2 + len(kernel)]), np.float32(0.5)))
+    shape: list[int | str] = ["N", 4, 9, 7]
+    bits = b("Sign", b("Sub", b.input("x", shape[: 2 + len(kernel)]), np.float32(0.5)))
     weight = np.where(rng.normal(size=(5, 4, *kernel)) < 0, -1, 1).astype(np.float32)
     scores = b("Mul", b("Conv", bits, weight), rng.uniform(0.5, 2, (5, *[1] * len(kernel))).astype(np.float32))
     if ranked == "ArgMax":
