@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from bnncompiler.torch.sign import Derivative, above, identity, sign, signs, signs_of_data
+from bnncompiler.torch.sign import Derivative, above, identity, sign, signs
 
 
 def linear(x: Tensor, weight: Tensor, threshold: Tensor | None, derivative: Derivative | None) -> Tensor:
@@ -30,7 +30,7 @@ def linear(x: Tensor, weight: Tensor, threshold: Tensor | None, derivative: Deri
     if torch.is_autocast_enabled(x.device.type):  # chooses the types of torch's own functions, not of those in here
         return composed(x, weight, threshold, derivative)
     if derivative is not None and not x.requires_grad and (threshold is None or not threshold.requires_grad):
-        x, derivative = signs_of_data(x, threshold), None
+        x, derivative = signs(x, threshold), None
     # torch has no types for what `apply` takes and returns
     product: Tensor = _BinaryLinear.apply(x, weight, threshold, derivative)  # type: ignore[no-untyped-call]
     return product

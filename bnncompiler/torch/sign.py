@@ -20,6 +20,7 @@ Derivative = Callable[[Tensor, Tensor], Tensor]
 """Takes the gradient of the signs and the numbers they are the signs of, and returns the gradient of the numbers."""
 
 
+_MINUS_ONE = torch.tensor(-1.0, device="cpu")  # a number, at home on every device
 _within_one = torch.ops.aten.hardtanh_backward.default
 
 
@@ -65,7 +66,7 @@ def sign(x: Tensor, threshold: Tensor | None = None, derivative: Derivative = ha
     if torch.onnx.is_in_onnx_export():  # what both exporters write as two nodes
         return torch.where(x >= (0 if threshold is None else threshold), 1.0, -1.0)
     if not (x.requires_grad or (threshold is not None and threshold.requires_grad)):
-        return signs_of_data(x, threshold)
+        return signs(x, threshold)
     if threshold is None and derivative is identity:
         return _SignOfWeight.apply(x)  # type: ignore[no-any-return, no-untyped-call]
     return _Sign.apply(x, threshold, derivative)  # type: ignore[no-any-return, no-untyped-call]
@@ -76,19 +77,11 @@ def above(x: Tensor, threshold: Tensor | None) -> Tensor:
     return x if threshold is None else x - threshold
 
 
-def signs(x: Tensor) -> Tensor:
-    """The signs of ``x``, 0 having +1: several times as fast as ``torch.where``."""
-    return _without_zeros(torch.sign(x))
-
-
-def signs_of_data(x: Tensor, threshold: Tensor | None) -> Tensor:
-    """The signs of ``x - threshold``, where no one wants a gradient of either."""
-    return signs(x) if threshold is None else _without_zeros((x - threshold).sign_())
-
-
-def _without_zeros(signs: Tensor) -> Tensor:
-    """``signs`` themselves, of which those that are 0 become +1."""
-    return signs.add_(0.5).sign_()
+def signs(x: Tensor, threshold: Tensor | None = None) -> Tensor:
+    """+1 where ``x >= threshold`` (0 for None), else -1: no gradient, and several times as fast as ``torch.where``."""
+    reached = torch.empty_like(x)  # 1 or 0, of the type of the signs that they become
+    torch.ge(x, 0 if threshold is None else threshold, out=reached)
+    return torch.add(_MINUS_ONE, reached, alpha=2, out=reached)
 
 
 class _Sign(torch.autograd.Function):
