@@ -3,18 +3,20 @@
 The constants are rounded from `benchmarks/kernels.py` for code without machine-specific instructions; bipolar products
 have figures of their own for AVX2, which turns the order around: rows of convolutions are then looked up, where without
 it bit-sliced counters are the fastest. Narrower words are for machines of which nothing is known here: they take the
-kernel with the smallest tables. What a product by a limb and one in 64 bits cost is from whole networks, and rough.
+kernel with the smallest tables. What integers cost with AVX2, by limbs and in 64 bits is measured at 1 to 147 inputs of
+8 to 64 outputs at 28 pixels.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from bnncompiler import dense_calls
 from bnncompiler.costs import Cost, Span, Work
 from bnncompiler.limb_calls import GROUP, DenseLimbs, DenseWideTiled
 from bnncompiler.nibble_calls import OUTS, STRIDE, ConvolveNibbles, SumNibbles, groups, scratch_count
-from bnncompiler.packing import words
+from bnncompiler.packing import tails_save, words
 from bnncompiler.plane_calls import ConvolvePlanes, Planes, plane_digits
 from bnncompiler.program import Call
 from bnncompiler.sliced_calls import (
@@ -44,19 +46,35 @@ BY_WORD_VECTORS: dict[type[Call], tuple[float, int]] = BY_WORD | {
     DenseTiled: (0.7, 1),
     DenseTiledThreshold: (0.7, 1),
 }
+# In instructions of AArch64, counted by QEMU.
+BY_WORD_NEON: dict[type[Call], tuple[float, int]] = BY_WORD | {
+    dense_calls.DenseXnor: (10, 1),
+    dense_calls.DenseThreshold: (10, 1),
+    DenseTiled: (9, 1),
+    DenseTiledThreshold: (9, 1),
+    dense_calls.DenseBipolar: (10, 1),
+    dense_calls.DenseTernary: (20, 2),
+}
 # Cycles for a pixel and a group of four inputs: to find its code, and to look it up for a tile of outputs.
 LOOKED_UP, LOOKED_UP_VECTORS = (0.8, 6.0), (0.2, 0.6)
 LOOKED_UP_OUTPUT = 0.3
 GATHERED = 10.0  # cycles for a tap of a patch
 LISTED_LIMIT = 2**16  # inputs of which the bit-sliced kernels can make lists
-# Cycles for an integer and a weight.
-BY_WEIGHT: dict[type[Call], float] = {
-    dense_calls.DenseInteger: 2.5,
-    dense_calls.DenseColumns: 0.6,
-    dense_calls.DenseWide: 2.5,
+# Cycles for an output, and for each of its weights.
+BY_WEIGHT: dict[type[Call], tuple[float, float]] = {
+    dense_calls.DenseInteger: (OUTPUT, 2.5),
+    dense_calls.DenseColumns: (OUTPUT, 0.6),
+    dense_calls.DenseWide: (OUTPUT, 2.5),
+    DenseLimbs: (1.0, 0.15),  # for each limb
+    DenseWideTiled: (2.0, 1.5),
 }
-BY_LIMB, BY_WIDE = 0.3, 1.2  # cycles for a product by a limb, and for one in 64 bits
-BY_LIMB_VECTORS, BY_WIDE_VECTORS = 0.05, 0.15
+BY_WEIGHT_VECTORS: dict[type[Call], tuple[float, float]] = {
+    dense_calls.DenseInteger: (5.0, 0.33),
+    dense_calls.DenseColumns: (0.4, 0.25),
+    dense_calls.DenseWide: (OUTPUT, 0.55),
+    DenseLimbs: (0.5, 0.055),
+    DenseWideTiled: (0.7, 0.25),
+}
 
 
 @dataclass(frozen=True)
@@ -66,7 +84,6 @@ class Slices:
     Attributes:
         words: words of outputs in a digit, a register.
         row: cycles for adding the row of an input that is 1 to such counters.
-        part: how many times that it is where a register is not full: words are put into it one by one.
         listed: for an input that is to be listed.
         filled: rows of zeros that fill up a list, on average.
         compared: cycles for a digit and a threshold.
@@ -75,16 +92,15 @@ class Slices:
 
     words: int
     row: float
-    part: float = 1.0
     listed: float = 0.6
-    filled: float = 4.0
+    filled: float = 8.0
     compared: float = 2.0
     taken: float = 4.0
 
     def of(self, kernel: type[Call], work: Work, word_bits: int) -> Cost:
         """At one input in two being 1."""
         out_words, digits, lists = words(work.outs, word_bits), sliced_digits(work.ins), 1
-        slices = out_words // self.words + (self.part if out_words % self.words else 0)
+        slices = -(-out_words // self.words)
         by_column, patch, scratch = work.ins, 0.0, 0
         if kernel is ConvolveRowSliced and work.span is not None:
             lists = work.span.window.kernel[1]
@@ -102,7 +118,9 @@ class Slices:
 
 
 SLICED = (DenseSliced, DenseSlicedBorder, DenseSlicedThreshold, ConvolveRowSliced)
-SLICES, SLICES_VECTORS = Slices(words=2, row=3.0), Slices(words=4, row=2.8, part=2.0)
+SLICES, SLICES_VECTORS = Slices(words=2, row=2.5), Slices(words=4, row=2.0, listed=0.3)
+SLICES_AVX512 = Slices(words=8, row=2.0, listed=0.3)  # not measured: instructions are as many as with AVX2
+SLICES_NEON = Slices(words=2, row=8.3, listed=2.3, compared=4.0, taken=8.0)
 
 
 @dataclass(frozen=True)
@@ -155,36 +173,46 @@ class WideCosts:
 
     Attributes:
         vectors: whether the C compiler may use AVX2 instructions.
+        slices: what bit-sliced counters cost.
+        by_word: what is counted by the word (see `BY_WORD`).
     """
 
     vectors: bool = False
+    slices: Slices = SLICES
+    by_word: Mapping[type[Call], tuple[float, int]] = field(default_factory=lambda: BY_WORD)
 
     def of(self, kernel: type[Call], work: Work, word_bits: int) -> Cost | None:
         """Cycles, and bytes of weights."""
         tile = TILE if kernel in (DenseTiled, DenseTiledThreshold) else 1
         outs = -(-work.outs // tile) * tile
-        by_word = BY_WORD_VECTORS if self.vectors else BY_WORD
-        if kernel in by_word:
-            cycles, rows = by_word[kernel]
+        if kernel in self.by_word:
+            cycles, rows = self.by_word[kernel]
             row_words = words(work.ins, word_bits)
-            return Cost(outs * (row_words * work.planes * cycles + OUTPUT), rows * outs * row_words * word_bits // 8)
+            table = outs * row_words * word_bits // 8 - (tails_save(outs, work.ins, word_bits) if tile == 1 else 0)
+            return Cost(outs * (row_words * work.planes * cycles + OUTPUT), rows * table)
         if kernel in BY_WEIGHT:
-            return Cost(outs * (work.ins * BY_WEIGHT[kernel] + OUTPUT), outs * work.ins)
+            return self._multiplied(kernel, work)
         if kernel in SLICED:
-            slices = SLICES_VECTORS if self.vectors else SLICES
-            return slices.of(kernel, work, word_bits) if work.ins < LISTED_LIMIT else None
+            return self.slices.of(kernel, work, word_bits) if work.ins < LISTED_LIMIT else None
         if kernel in (ConvolveNibbles, SumNibbles) and work.span is not None:
             return self._looked_up(work, work.span)
         if kernel is ConvolvePlanes and work.span is not None:
             return (LANES_VECTORS if self.vectors else LANES).of(work, work.span, word_bits)
-        outs = -(-work.outs // GROUP) * GROUP
-        if kernel is DenseLimbs and work.limbs:
-            product = work.limbs * (BY_LIMB_VECTORS if self.vectors else BY_LIMB)
-            return Cost(outs * (work.ins * product + OUTPUT), 2 * outs * work.ins * work.limbs)
-        if kernel is DenseWideTiled:
-            product = BY_WIDE_VECTORS if self.vectors else BY_WIDE
-            return Cost(outs * (work.ins * product + OUTPUT), 4 * outs * work.ins)
         return None
+
+    def _multiplied(self, kernel: type[Call], work: Work) -> Cost | None:
+        """Integers by integers; groups of outputs and pairs of inputs are filled up."""
+        output, weight = (BY_WEIGHT_VECTORS if self.vectors else BY_WEIGHT)[kernel]
+        grouped = -(-work.outs // GROUP) * GROUP
+        if kernel is DenseLimbs:
+            if not work.limbs:
+                return None
+            width, ins = GROUP * (3 - work.limbs), work.ins + work.ins % 2
+            outs = -(-work.outs // width) * width
+            return Cost(outs * work.limbs * (output + ins * weight), 2 * grouped * ins * work.limbs)
+        if kernel is DenseWideTiled:
+            return Cost(grouped * (output + work.ins * weight), 4 * grouped * work.ins)
+        return Cost(work.outs * (output + work.ins * weight), work.outs * work.ins)
 
     def _looked_up(self, work: Work, span: Span) -> Cost:
         """Per pixel: the cost of finding codes, and of each group of four inputs for each tile; pixels go in pairs."""
@@ -198,4 +226,6 @@ class WideCosts:
 
 
 WIDE = WideCosts()
-WIDE_VECTORS = WideCosts(vectors=True)
+WIDE_VECTORS = WideCosts(vectors=True, slices=SLICES_VECTORS, by_word=BY_WORD_VECTORS)
+WIDE_AVX512 = WideCosts(vectors=True, slices=SLICES_AVX512, by_word=BY_WORD_VECTORS)
+WIDE_NEON = WideCosts(slices=SLICES_NEON, by_word=BY_WORD_NEON)
