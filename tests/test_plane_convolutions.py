@@ -40,11 +40,12 @@ def test_whole_maps_agree_with_the_model(name: str, target: str) -> None:
 
 
 def test_they_take_the_same_time_for_all_inputs_and_more_flash() -> None:
+    """At least four bits a weight more than the smallest kernel."""
     name = "padding by +1"
     assert "bnn_convolve_planes" in kernels(compiled(name, constant_time=True))
     fast, small = compiled(name), compiled(name, optimize="size")
     assert "bnn_convolve_planes" not in kernels(small)
-    assert small.program.flash_bytes < fast.program.flash_bytes / 3
+    assert fast.program.flash_bytes - small.program.flash_bytes > 33 * 64 * 9 * 4 / 8
 
 
 def test_a_row_too_large_for_lists_of_16_bits_has_no_planes() -> None:
