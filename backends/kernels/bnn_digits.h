@@ -97,7 +97,8 @@ BNN_INLINE bnn_digit bnn_add_digits(bnn_digit *sum, bnn_digit a, bnn_digit b)
 #else
     const bnn_digit differ = (bnn_digit)(a ^ b);
 #if BNN_SLICE_WORDS == 2 && defined(__ARM_NEON)
-    const bnn_digit carry = (bnn_digit)vbslq_u64((uint64x2_t)differ, (uint64x2_t)*sum, (uint64x2_t)a);
+    const uint64x2_t ours = (uint64x2_t)*sum, other = (uint64x2_t)a;
+    const bnn_digit carry = (bnn_digit)vbslq_u64((uint64x2_t)differ, ours, other);
 #else
     const bnn_digit carry = (bnn_digit)(a ^ (differ & (a ^ *sum)));
 #endif
