@@ -3,7 +3,8 @@
 The constants are rounded from `benchmarks/kernels.py` for code without machine-specific instructions; bipolar products
 have figures of their own for AVX2, which turns the order around: rows of convolutions are then looked up, where without
 it bit-sliced counters are the fastest. Narrower words are for machines of which nothing is known here: they take the
-kernel with the smallest tables. What a product by a limb and one in 64 bits cost is from whole networks, and rough.
+kernel with the smallest tables. What integers cost with AVX2, by limbs and in 64 bits is measured at 1 to 147 inputs of
+8 to 64 outputs at 28 pixels.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from bnncompiler.costs import Cost, Span, Work
 from bnncompiler.limb_calls import GROUP, DenseLimbs, DenseWideTiled
 from bnncompiler.nibble_calls import OUTS, STRIDE, ConvolveNibbles, SumNibbles, groups, scratch_count
 from bnncompiler.packing import words
+from bnncompiler.plane_calls import ConvolvePlanes, Planes, plane_digits
 from bnncompiler.program import Call
 from bnncompiler.sliced_calls import (
     ConvolveRowSliced,
@@ -44,28 +46,35 @@ BY_WORD_VECTORS: dict[type[Call], tuple[float, int]] = BY_WORD | {
     DenseTiled: (0.7, 1),
     DenseTiledThreshold: (0.7, 1),
 }
-# In instructions of AArch64, counted by QEMU.
+# The same for AArch64, whose instructions QEMU counts: three in a cycle.
 BY_WORD_NEON: dict[type[Call], tuple[float, int]] = BY_WORD | {
-    dense_calls.DenseXnor: (10, 1),
-    dense_calls.DenseThreshold: (10, 1),
-    DenseTiled: (9, 1),
-    DenseTiledThreshold: (9, 1),
-    dense_calls.DenseBipolar: (10, 1),
-    dense_calls.DenseTernary: (20, 2),
+    dense_calls.DenseXnor: (3.3, 1),
+    dense_calls.DenseThreshold: (3.3, 1),
+    DenseTiled: (3, 1),
+    DenseTiledThreshold: (3, 1),
+    dense_calls.DenseBipolar: (3.3, 1),
+    dense_calls.DenseTernary: (6.6, 2),
 }
 # Cycles for a pixel and a group of four inputs: to find its code, and to look it up for a tile of outputs.
 LOOKED_UP, LOOKED_UP_VECTORS = (0.8, 6.0), (0.2, 0.6)
 LOOKED_UP_OUTPUT = 0.3
 GATHERED = 10.0  # cycles for a tap of a patch
 LISTED_LIMIT = 2**16  # inputs of which the bit-sliced kernels can make lists
-# Cycles for an integer and a weight.
-BY_WEIGHT: dict[type[Call], float] = {
-    dense_calls.DenseInteger: 2.5,
-    dense_calls.DenseColumns: 0.6,
-    dense_calls.DenseWide: 2.5,
+# Cycles for an output, and for each of its weights.
+BY_WEIGHT: dict[type[Call], tuple[float, float]] = {
+    dense_calls.DenseInteger: (OUTPUT, 2.5),
+    dense_calls.DenseColumns: (OUTPUT, 0.6),
+    dense_calls.DenseWide: (OUTPUT, 2.5),
+    DenseLimbs: (1.0, 0.15),  # for each limb
+    DenseWideTiled: (2.0, 1.5),
 }
-BY_LIMB, BY_WIDE = 0.3, 1.2  # cycles for a product by a limb, and for one in 64 bits
-BY_LIMB_VECTORS, BY_WIDE_VECTORS = 0.05, 0.15
+BY_WEIGHT_VECTORS: dict[type[Call], tuple[float, float]] = {
+    dense_calls.DenseInteger: (5.0, 0.33),
+    dense_calls.DenseColumns: (0.4, 0.25),
+    dense_calls.DenseWide: (OUTPUT, 0.55),
+    DenseLimbs: (0.5, 0.055),
+    DenseWideTiled: (0.7, 0.25),
+}
 
 
 @dataclass(frozen=True)
@@ -111,7 +120,47 @@ class Slices:
 SLICED = (DenseSliced, DenseSlicedBorder, DenseSlicedThreshold, ConvolveRowSliced)
 SLICES, SLICES_VECTORS = Slices(words=2, row=2.5), Slices(words=4, row=2.0, listed=0.3)
 SLICES_AVX512 = Slices(words=8, row=2.0, listed=0.3)  # not measured: instructions are as many as with AVX2
-SLICES_NEON = Slices(words=2, row=8.3, listed=2.3, compared=4.0, taken=8.0)
+SLICES_NEON = Slices(words=2, row=2.4, listed=0.8, compared=1.3)
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """What a convolution costs whose pixels are lanes of counters (`backends/kernels/bnn_convolve_planes.c`).
+
+    Attributes:
+        lanes: pixels that are computed at a time.
+        listed: how many taps of an output are listed, on random weights.
+        plane: cycles for adding the plane of a tap.
+        output: for an output beside that.
+        compared: for a digit and a threshold.
+        channel: for what is done once for all outputs, for each channel.
+        uncached: how much longer adding takes where planes are in a second-level cache.
+    """
+
+    lanes: int
+    listed: float = 0.37
+    plane: float = 2.0
+    output: float = 30.0
+    compared: float = 2.0
+    channel: float = 50.0
+    uncached: float = 1.25
+
+    def of(self, work: Work, span: Span, word_bits: int) -> Cost | None:
+        """Per pixel, also where lanes have none."""
+        rows, digits = work.times // span.columns, plane_digits(work.ins)
+        planes = Planes.of(span, rows)
+        if planes is None:
+            return None
+        added = self.listed * work.ins * self.plane * (self.uncached if planes.zeros > CACHE else 1)
+        block = work.outs * (added + self.output + digits * work.thresholds * self.compared)
+        cycles = planes.blocks(rows, self.lanes) * (block + self.channel * span.channels) / work.times
+        numbers = work.outs * (self.listed * work.ins + digits * work.thresholds + 15) + span.channels * 3
+        scratch = planes.scratch_bytes(word_bits, digits, span.classes, span.classes)
+        return Cost(cycles, 2 * round(numbers), scratch, scratch=scratch)
+
+
+CACHE = 32 * 2**10  # bytes
+LANES, LANES_VECTORS = Lanes(128), Lanes(256)
 
 
 @dataclass(frozen=True)
@@ -137,19 +186,28 @@ class WideCosts:
             row_words = words(work.ins, word_bits)
             return Cost(outs * (row_words * work.planes * cycles + OUTPUT), rows * outs * row_words * word_bits // 8)
         if kernel in BY_WEIGHT:
-            return Cost(outs * (work.ins * BY_WEIGHT[kernel] + OUTPUT), outs * work.ins)
+            return self._multiplied(kernel, work)
         if kernel in SLICED:
             return self.slices.of(kernel, work, word_bits) if work.ins < LISTED_LIMIT else None
         if kernel in (ConvolveNibbles, SumNibbles) and work.span is not None:
             return self._looked_up(work, work.span)
-        outs = -(-work.outs // GROUP) * GROUP
-        if kernel is DenseLimbs and work.limbs:
-            product = work.limbs * (BY_LIMB_VECTORS if self.vectors else BY_LIMB)
-            return Cost(outs * (work.ins * product + OUTPUT), 2 * outs * work.ins * work.limbs)
-        if kernel is DenseWideTiled:
-            product = BY_WIDE_VECTORS if self.vectors else BY_WIDE
-            return Cost(outs * (work.ins * product + OUTPUT), 4 * outs * work.ins)
+        if kernel is ConvolvePlanes and work.span is not None:
+            return (LANES_VECTORS if self.vectors else LANES).of(work, work.span, word_bits)
         return None
+
+    def _multiplied(self, kernel: type[Call], work: Work) -> Cost | None:
+        """Integers by integers; groups of outputs and pairs of inputs are filled up."""
+        output, weight = (BY_WEIGHT_VECTORS if self.vectors else BY_WEIGHT)[kernel]
+        grouped = -(-work.outs // GROUP) * GROUP
+        if kernel is DenseLimbs:
+            if not work.limbs:
+                return None
+            width, ins = GROUP * (3 - work.limbs), work.ins + work.ins % 2
+            outs = -(-work.outs // width) * width
+            return Cost(outs * work.limbs * (output + ins * weight), 2 * grouped * ins * work.limbs)
+        if kernel is DenseWideTiled:
+            return Cost(grouped * (output + work.ins * weight), 4 * grouped * work.ins)
+        return Cost(work.outs * (output + work.ins * weight), work.outs * work.ins)
 
     def _looked_up(self, work: Work, span: Span) -> Cost:
         """Per pixel: the cost of finding codes, and of each group of four inputs for each tile; pixels go in pairs."""

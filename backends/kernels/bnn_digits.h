@@ -107,13 +107,10 @@ BNN_INLINE bnn_digit bnn_add_digits(bnn_digit *sum, bnn_digit a, bnn_digit b)
 #endif
 }
 
-/* Digits above those of a counter that are 0, but are added to. */
-#define BNN_ABOVE 4u
-
 /* Counters begin with a number, the same in all lanes. */
 BNN_INLINE void bnn_begin_slices(bnn_digit *v, unsigned digits, bnn_size number)
 {
-    for (unsigned d = 0; d < digits + BNN_ABOVE; ++d) {
+    for (unsigned d = 0; d < digits; ++d) {
         v[d] = bnn_digit_of((unsigned)(number >> d & 1u));
     }
 }
