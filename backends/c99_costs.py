@@ -16,7 +16,7 @@ from bnncompiler import dense_calls
 from bnncompiler.costs import Cost, Span, Work
 from bnncompiler.limb_calls import GROUP, DenseLimbs, DenseWideTiled
 from bnncompiler.nibble_calls import OUTS, STRIDE, ConvolveNibbles, SumNibbles, groups, scratch_count
-from bnncompiler.packing import words
+from bnncompiler.packing import tails_save, words
 from bnncompiler.plane_calls import ConvolvePlanes, Planes, plane_digits
 from bnncompiler.program import Call
 from bnncompiler.sliced_calls import (
@@ -184,7 +184,8 @@ class WideCosts:
         if kernel in self.by_word:
             cycles, rows = self.by_word[kernel]
             row_words = words(work.ins, word_bits)
-            return Cost(outs * (row_words * work.planes * cycles + OUTPUT), rows * outs * row_words * word_bits // 8)
+            table = outs * row_words * word_bits // 8 - (tails_save(outs, work.ins, word_bits) if tile == 1 else 0)
+            return Cost(outs * (row_words * work.planes * cycles + OUTPUT), rows * table)
         if kernel in BY_WEIGHT:
             return self._multiplied(kernel, work)
         if kernel in SLICED:
