@@ -149,8 +149,8 @@ BNN_INLINE void bnn_fill_borders(const uint8_t BNN_ROM *row_class, bnn_size top,
     }
 }
 
-/* v where nothing is common, for the lanes from byte b on: n less the ones of all taps, that is what
- * is left to 2^digits - 1 when as much is added to 2^digits - 1 - n. */
+/* v where nothing is common, for the lanes from byte b on: n less the ones of all taps, that is
+ * what is left to 2^digits - 1 when as much is added to 2^digits - 1 - n. */
 BNN_INLINE void bnn_begin_lanes(bnn_size b, bnn_size n, bnn_size kernel_h, bnn_size row,
                                 unsigned digits, const bnn_plane_layout *from, bnn_digit *v)
 {
