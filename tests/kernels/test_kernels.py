@@ -818,7 +818,9 @@ def test_vector_instructions_compute_the_same(vectors: Harness, kind: type[Call]
     vectors.check(list(cases(kind, 64)))
 
 
-BIT_SLICED = [DenseSliced, DenseSlicedBorder, DenseSlicedPlanes, DenseSlicedThreshold, ConvolveRowSliced]
+BIT_SLICED = [
+    DenseSliced, DenseSlicedBorder, DenseSlicedPlanes, DenseSlicedThreshold, ConvolvePlanes, ConvolveRowSliced
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
