@@ -134,15 +134,17 @@ class Lanes:
         output: for an output beside that.
         compared: for a digit and a threshold.
         channel: for what is done once for all outputs, for each channel.
+        word: for turning a word of channels into planes, or planes into a word of outputs.
         uncached: how much longer adding takes where planes are in a second-level cache.
     """
 
     lanes: int
     listed: float = 0.37
-    plane: float = 2.0
-    output: float = 30.0
+    plane: float = 1.8
+    output: float = 35.0
     compared: float = 2.0
-    channel: float = 50.0
+    channel: float = 20.0
+    word: float = 1250.0
     uncached: float = 1.25
 
     def of(self, work: Work, span: Span, word_bits: int) -> Cost | None:
@@ -153,7 +155,9 @@ class Lanes:
             return None
         added = self.listed * work.ins * self.plane * (self.uncached if planes.zeros > CACHE else 1)
         block = work.outs * (added + self.output + digits * work.thresholds * self.compared)
-        cycles = planes.blocks(rows, self.lanes) * (block + self.channel * span.channels) / work.times
+        block += self.channel * span.channels
+        block += self.word * (words(work.outs, word_bits) + words(span.channels, word_bits))
+        cycles = planes.blocks(rows, self.lanes) * block / work.times
         numbers = work.outs * (self.listed * work.ins + digits * work.thresholds + 15) + span.channels * 3
         scratch = planes.scratch_bytes(word_bits, digits, span.classes, span.classes)
         return Cost(cycles, 2 * round(numbers), scratch, scratch=scratch)
@@ -161,6 +165,10 @@ class Lanes:
 
 CACHE = 32 * 2**10  # bytes
 LANES, LANES_VECTORS = Lanes(128), Lanes(256)
+LANES_AVX512 = Lanes(512)  # not measured: no more instructions than with AVX2
+LANES_NEON = Lanes(
+    128, plane=6, output=115, compared=7, channel=65, word=4100
+)  # not measured: as SLICES_NEON to SLICES
 
 
 @dataclass(frozen=True)
@@ -170,11 +178,13 @@ class WideCosts:
     Attributes:
         vectors: whether the C compiler may use AVX2 instructions.
         slices: what bit-sliced counters cost.
+        lanes: what it costs where pixels are their lanes.
         by_word: what is counted by the word (see `BY_WORD`).
     """
 
     vectors: bool = False
     slices: Slices = SLICES
+    lanes: Lanes = LANES
     by_word: Mapping[type[Call], tuple[float, int]] = field(default_factory=lambda: BY_WORD)
 
     def of(self, kernel: type[Call], work: Work, word_bits: int) -> Cost | None:
@@ -193,7 +203,7 @@ class WideCosts:
         if kernel in (ConvolveNibbles, SumNibbles) and work.span is not None:
             return self._looked_up(work, work.span)
         if kernel is ConvolvePlanes and work.span is not None:
-            return (LANES_VECTORS if self.vectors else LANES).of(work, work.span, word_bits)
+            return self.lanes.of(work, work.span, word_bits)
         return None
 
     def _multiplied(self, kernel: type[Call], work: Work) -> Cost | None:
@@ -222,6 +232,6 @@ class WideCosts:
 
 
 WIDE = WideCosts()
-WIDE_VECTORS = WideCosts(vectors=True, slices=SLICES_VECTORS, by_word=BY_WORD_VECTORS)
-WIDE_AVX512 = WideCosts(vectors=True, slices=SLICES_AVX512, by_word=BY_WORD_VECTORS)
-WIDE_NEON = WideCosts(slices=SLICES_NEON, by_word=BY_WORD_NEON)
+WIDE_VECTORS = WideCosts(vectors=True, slices=SLICES_VECTORS, lanes=LANES_VECTORS, by_word=BY_WORD_VECTORS)
+WIDE_AVX512 = WideCosts(vectors=True, slices=SLICES_AVX512, lanes=LANES_AVX512, by_word=BY_WORD_VECTORS)
+WIDE_NEON = WideCosts(slices=SLICES_NEON, lanes=LANES_NEON, by_word=BY_WORD_NEON)

@@ -262,7 +262,7 @@ def test_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest
     start = [str(model), "--input", "int8"]
     assert cli.main([*start, "-o", str(tmp_path / "a"), "--autotune", "--verify"]) == 0
     out = capsys.readouterr().out
-    assert "tuned " in out and "instead of convolve_nibbles" in out and "passed" in out
+    assert "tuned " in out and "instead of convolve_planes" in out and "passed" in out
     choices = tmp_path / "a" / "choices.json"
     assert cli.main([*start, "-o", str(tmp_path / "b"), "--choices", str(choices)]) == 0
     for name in ("net.c", "net.h"):
