@@ -33,7 +33,7 @@ demo: setup
 	build/mnist_mlp/digit $(DEMO)/digit.pgm
 
 test: setup torch
-	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 slow: setup torch
 	$(BIN)/python -m pytest -m slow $(ARGS)

@@ -3,7 +3,8 @@
 The constants are rounded from `benchmarks/kernels.py` for code without machine-specific instructions; bipolar products
 have figures of their own for AVX2, which turns the order around: rows of convolutions are then looked up, where without
 it bit-sliced counters are the fastest. Narrower words are for machines of which nothing is known here: they take the
-kernel with the smallest tables. What a product by a limb and one in 64 bits cost is from whole networks, and rough.
+kernel with the smallest tables. What integers cost with AVX2, by limbs and in 64 bits is measured at 1 to 147 inputs of
+8 to 64 outputs at 28 pixels.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from bnncompiler.costs import Cost, Span, Work
 from bnncompiler.limb_calls import GROUP, DenseLimbs, DenseWideTiled
 from bnncompiler.nibble_calls import OUTS, STRIDE, ConvolveNibbles, SumNibbles, groups, scratch_count
 from bnncompiler.packing import tails_save, words
+from bnncompiler.plane_calls import ConvolvePlanes, Planes, plane_digits
 from bnncompiler.program import Call
 from bnncompiler.sliced_calls import (
     ConvolveRowSliced,
@@ -48,14 +50,21 @@ LOOKED_UP, LOOKED_UP_VECTORS = (0.8, 6.0), (0.2, 0.6)
 LOOKED_UP_OUTPUT = 0.3
 GATHERED = 10.0  # cycles for a tap of a patch
 LISTED_LIMIT = 2**16  # inputs of which the bit-sliced kernels can make lists
-# Cycles for an integer and a weight.
-BY_WEIGHT: dict[type[Call], float] = {
-    dense_calls.DenseInteger: 2.5,
-    dense_calls.DenseColumns: 0.6,
-    dense_calls.DenseWide: 2.5,
+# Cycles for an output, and for each of its weights.
+BY_WEIGHT: dict[type[Call], tuple[float, float]] = {
+    dense_calls.DenseInteger: (OUTPUT, 2.5),
+    dense_calls.DenseColumns: (OUTPUT, 0.6),
+    dense_calls.DenseWide: (OUTPUT, 2.5),
+    DenseLimbs: (1.0, 0.15),  # for each limb
+    DenseWideTiled: (2.0, 1.5),
 }
-BY_LIMB, BY_WIDE = 0.3, 1.2  # cycles for a product by a limb, and for one in 64 bits
-BY_LIMB_VECTORS, BY_WIDE_VECTORS = 0.05, 0.15
+BY_WEIGHT_VECTORS: dict[type[Call], tuple[float, float]] = {
+    dense_calls.DenseInteger: (5.0, 0.33),
+    dense_calls.DenseColumns: (0.4, 0.25),
+    dense_calls.DenseWide: (OUTPUT, 0.55),
+    DenseLimbs: (0.5, 0.055),
+    DenseWideTiled: (0.7, 0.25),
+}
 
 
 @dataclass(frozen=True)
@@ -105,6 +114,46 @@ SLICES, SLICES_VECTORS = Slices(words=2, row=3.0), Slices(words=4, row=2.8, part
 
 
 @dataclass(frozen=True)
+class Lanes:
+    """What a convolution costs whose pixels are lanes of counters (`backends/kernels/bnn_convolve_planes.c`).
+
+    Attributes:
+        lanes: pixels that are computed at a time.
+        listed: how many taps of an output are listed, on random weights.
+        plane: cycles for adding the plane of a tap.
+        output: for an output beside that.
+        compared: for a digit and a threshold.
+        channel: for what is done once for all outputs, for each channel.
+        uncached: how much longer adding takes where planes are in a second-level cache.
+    """
+
+    lanes: int
+    listed: float = 0.37
+    plane: float = 2.0
+    output: float = 30.0
+    compared: float = 2.0
+    channel: float = 50.0
+    uncached: float = 1.25
+
+    def of(self, work: Work, span: Span, word_bits: int) -> Cost | None:
+        """Per pixel, also where lanes have none."""
+        rows, digits = work.times // span.columns, plane_digits(work.ins)
+        planes = Planes.of(span, rows)
+        if planes is None:
+            return None
+        added = self.listed * work.ins * self.plane * (self.uncached if planes.zeros > CACHE else 1)
+        block = work.outs * (added + self.output + digits * work.thresholds * self.compared)
+        cycles = planes.blocks(rows, self.lanes) * (block + self.channel * span.channels) / work.times
+        numbers = work.outs * (self.listed * work.ins + digits * work.thresholds + 15) + span.channels * 3
+        scratch = planes.scratch_bytes(word_bits, digits, span.classes, span.classes)
+        return Cost(cycles, 2 * round(numbers), scratch, scratch=scratch)
+
+
+CACHE = 32 * 2**10  # bytes
+LANES, LANES_VECTORS = Lanes(128), Lanes(256)
+
+
+@dataclass(frozen=True)
 class WideCosts:
     """The cost model of targets with 64-bit words.
 
@@ -125,20 +174,29 @@ class WideCosts:
             table = outs * row_words * word_bits // 8 - (tails_save(outs, work.ins, word_bits) if tile == 1 else 0)
             return Cost(outs * (row_words * work.planes * cycles + OUTPUT), rows * table)
         if kernel in BY_WEIGHT:
-            return Cost(outs * (work.ins * BY_WEIGHT[kernel] + OUTPUT), outs * work.ins)
+            return self._multiplied(kernel, work)
         if kernel in SLICED:
             slices = SLICES_VECTORS if self.vectors else SLICES
             return slices.of(kernel, work, word_bits) if work.ins < LISTED_LIMIT else None
         if kernel in (ConvolveNibbles, SumNibbles) and work.span is not None:
             return self._looked_up(work, work.span)
-        outs = -(-work.outs // GROUP) * GROUP
-        if kernel is DenseLimbs and work.limbs:
-            product = work.limbs * (BY_LIMB_VECTORS if self.vectors else BY_LIMB)
-            return Cost(outs * (work.ins * product + OUTPUT), 2 * outs * work.ins * work.limbs)
-        if kernel is DenseWideTiled:
-            product = BY_WIDE_VECTORS if self.vectors else BY_WIDE
-            return Cost(outs * (work.ins * product + OUTPUT), 4 * outs * work.ins)
+        if kernel is ConvolvePlanes and work.span is not None:
+            return (LANES_VECTORS if self.vectors else LANES).of(work, work.span, word_bits)
         return None
+
+    def _multiplied(self, kernel: type[Call], work: Work) -> Cost | None:
+        """Integers by integers; groups of outputs and pairs of inputs are filled up."""
+        output, weight = (BY_WEIGHT_VECTORS if self.vectors else BY_WEIGHT)[kernel]
+        grouped = -(-work.outs // GROUP) * GROUP
+        if kernel is DenseLimbs:
+            if not work.limbs:
+                return None
+            width, ins = GROUP * (3 - work.limbs), work.ins + work.ins % 2
+            outs = -(-work.outs // width) * width
+            return Cost(outs * work.limbs * (output + ins * weight), 2 * grouped * ins * work.limbs)
+        if kernel is DenseWideTiled:
+            return Cost(grouped * (output + work.ins * weight), 4 * grouped * work.ins)
+        return Cost(work.outs * (output + work.ins * weight), work.outs * work.ins)
 
     def _looked_up(self, work: Work, span: Span) -> Cost:
         """Per pixel: the cost of finding codes, and of each group of four inputs for each tile; pixels go in pairs."""

@@ -52,6 +52,8 @@ def _size(call: Call, argument: str) -> str:
 def _shape(argument: str, buffer: Buffer, numbers: Mapping[str, int]) -> str:
     """The shape of what a call with these numbers reads or writes, as far as they say."""
     match argument, numbers:
+        case "y", {"rows": rows, "columns": columns, "outs": outs, "pool_h": pool_h, "pool_w": pool_w}:
+            return f"{-(-rows // pool_h)}x{-(-columns // pool_w)}x{outs}"
         case ("x", {"height": height, "width": width, "channels": channels}) | (
             "y",
             {"rows": height, "columns": width, "channels": channels},

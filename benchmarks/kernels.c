@@ -1,4 +1,4 @@
-/* Kernels of dense layers and of rows of convolutions on made-up bits, and the loop that everyone
+/* Kernels of dense layers, of rows of convolutions and of whole ones on made-up bits, and the loop that everyone
  * writes first, side by side. */
 #define _POSIX_C_SOURCE 199309L
 #define BNN_KERNEL static
@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "bnn_convolve_nibbles.c"
+#include "bnn_convolve_planes.c"
 #include "bnn_convolve_row_sliced.c"
 #include "bnn_dense_columns.c"
 #include "bnn_dense_integer.c"
@@ -92,6 +93,26 @@ static void row(int which, bnn_size columns, bnn_size channels, bnn_size outs)
     }
 }
 
+/* The tables of a whole 3x3 convolution, which are made elsewhere. */
+static const uint16_t *taps, *codes;
+static bnn_size band;
+static unsigned digits;
+
+void use_tables(const uint16_t *listed, const uint16_t *thresholds, int rows, int counted)
+{
+    taps = listed;
+    codes = thresholds;
+    band = (bnn_size)rows;
+    digits = (unsigned)counted;
+}
+
+/* A 3x3 convolution of a square map that is padded by -1. */
+static void map(bnn_size size, bnn_size channels, bnn_size outs)
+{
+    bnn_convolve_planes(x, size, size, channels, 3, 3, 1, 1, 1, 1, size, size, outs, 1, 1, NULL,
+                        NULL, 1, 1, 0, band, taps, codes, 1, digits, (uint8_t *)scratch, y);
+}
+
 /* A thousand cycles, where the machine is known: additions that wait for each other, also for those
  * of the call before. */
 static void thousand_cycles(void)
@@ -103,7 +124,7 @@ static void thousand_cycles(void)
 }
 
 /* Seconds of one call, from so many: of the clock where columns < 0, of a dense layer where they
- * are 0, and else of a row of a convolution. */
+ * are 0, and else of a row of a convolution, or of a whole one where `which` is -1. */
 double measure(int which, int columns, int n, int outs, int times)
 {
     static int filled;
@@ -122,6 +143,8 @@ double measure(int which, int columns, int n, int outs, int times)
             thousand_cycles();
         } else if (columns == 0) {
             once(which, (bnn_size)n, (bnn_size)outs);
+        } else if (which < 0) {
+            map((bnn_size)columns, (bnn_size)n, (bnn_size)outs);
         } else {
             row(which, (bnn_size)columns, (bnn_size)n, (bnn_size)outs);
         }

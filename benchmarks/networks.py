@@ -22,7 +22,7 @@ CORPUS = ROOT.parent / "shared" / "corpus"
 
 @dataclass(frozen=True)
 class Network:
-    """A model, samples for its input grid, and what it is called in the other engines.
+    """A model, samples for its input grid if it needs any, and what it is called in the other engines.
 
     Attributes:
         peer: the network's name in `benchmarks.peer`, None where it has none.
@@ -32,9 +32,14 @@ class Network:
 
     name: str
     model: Path
-    samples: Path
+    samples: Path | None
     peer: str | None = None
     larq: float | None = None
+
+    def onnx(self) -> bytes:
+        """The model, which may be compressed."""
+        data = self.model.read_bytes()
+        return lzma.decompress(data) if self.model.suffix == ".xz" else data
 
 
 NETWORKS = (
@@ -67,8 +72,7 @@ def run() -> Iterator[dict[str, object]]:
     for network in NETWORKS:
         if not network.model.exists():
             continue
-        data = network.model.read_bytes()
-        model = lzma.decompress(data) if network.model.suffix == ".xz" else data
+        model = network.onnx()
         start = time.perf_counter()
         compilation = bnncompiler.compile(model, name="net", calibrate=network.samples, target="native")
         compile_seconds = time.perf_counter() - start

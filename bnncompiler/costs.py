@@ -22,18 +22,20 @@ GOALS = ("speed", "size", "ram")
 
 @dataclass(frozen=True)
 class Span:
-    """The convolution that a product belongs to, for kernels that compute a row of pixels at once.
+    """The convolution that a product belongs to, for kernels that compute many pixels at once.
 
     Attributes:
         channels: of the map that is read.
         window: which taps a pixel has.
         columns: pixels of a row.
+        width: of the map that is read.
         classes: of pixels with thresholds of their own.
     """
 
     channels: int
     window: Window
     columns: int
+    width: int
     classes: int = 1
 
 
@@ -47,7 +49,7 @@ class Work:
         planes: bits of an input: how many planes it has as bit planes.
         thresholds: thresholds that each output is compared with; 0 where the sums themselves are wanted.
         times: how often it is computed for one sample: the pixels of a convolution.
-        span: the convolution, where a kernel may compute a row of its pixels at once.
+        span: the convolution, where a kernel may compute many of its pixels at once.
         limbs: into how many limbs (`bnncompiler.limb_calls`) a weight is taken apart; 0 where it cannot be.
     """
 

@@ -17,7 +17,7 @@ from bnncompiler.ir import Array
 from bnncompiler.program import Buffer, Call, Memory, Table, Typed, values_of
 
 GROUP = 8  # BNN_GROUP of bnn_pairs.h and BNN_WIDE_TILE of bnn_dense_wide_tiled.c: outputs whose weights lie together
-LIMBS = 2  # BNN_LIMBS of bnn_pairs.h: the most limbs of a weight
+LIMBS = 2  # the most limbs of a weight
 W_LIMB = 12  # bits of a limb of a weight but the last: BNN_W_LIMB of bnn_dense_limbs.c
 CARRY = 16  # bits of a sum that stay when the others are moved: BNN_CARRY of bnn_pairs.h
 MOST_SHIFT = 32
@@ -45,7 +45,7 @@ class DenseLimbs(Call):
         pairs = -(-self.n // 2)
         limbs = self.w.values.astype(np.int64).reshape(-1, pairs, self.limbs, GROUP, 2)
         weights = (limbs << W_LIMB * np.arange(self.limbs)[:, None, None]).sum(axis=2)
-        _at_pixels(self, weights.swapaxes(1, 2).reshape(-1, 2 * pairs), memory)
+        _at_pixels(self, weights.swapaxes(1, 2).reshape(-1, 2 * pairs)[:, -self.n :], memory)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,10 +68,10 @@ class DenseWideTiled(Call):
 
 
 def _at_pixels(call: DenseLimbs | DenseWideTiled, weights: Array, memory: Memory) -> None:
-    """Multiply each pixel by the rows of ``weights``, of which there may be more than outputs and inputs."""
+    """Multiply each pixel by the rows of ``weights``, of which there may be more than outputs."""
     x = values_of(call.x, memory)
     x = x.reshape(*x.shape[:-1], call.pixels, call.n)
-    sums = rounded_shift(wide_product(x, weights[: call.outs, : call.n].astype(np.int64)), call.shift)
+    sums = rounded_shift(wide_product(x, weights[: call.outs].astype(np.int64)), call.shift)
     memory[call.y.name] = sums.reshape(*sums.shape[:-2], -1).astype(np.int32)
 
 
@@ -92,7 +92,8 @@ def limbs(largest: int, weight: Array, shift: int) -> Limbs | None:
         return None
     for count in range(1, LIMBS + 1):
         digits = np.abs(weight_limbs(weight.astype(np.int64), count))
-        most = 0 if digits.max() >= 2**15 else _pairs_without_carry(digits.sum(axis=-1), largest)
+        fits = digits.max() < 2**15 and digits.sum(axis=(1, 4)).max() * largest < 2 ** (30 + CARRY)
+        most = _pairs_without_carry(digits.sum(axis=-1), largest) if fits else 0
         if most >= min(4, digits.shape[1]):
             return Limbs(count, most)
     return None
@@ -117,8 +118,11 @@ def is_wide(weight: Array, shift: int) -> bool:
 
 
 def weight_limbs(weight: Array, count: int) -> Array:
-    """Weights ``[outs, ins]`` as limbs ``[groups, pairs, count, GROUP, 2]``, filled up with zeros."""
-    padded = _padded(weight, 2)
+    """Weights ``[outs, ins]`` as limbs ``[groups, pairs, count, GROUP, 2]``, filled up with zeros.
+
+    Where ``ins`` is odd the first input is the second of a pair.
+    """
+    padded = _padded(np.pad(weight, ((0, 0), (weight.shape[1] % 2, 0))))
     parts, half = [], 1 << (W_LIMB - 1)
     for _ in range(count - 1):
         low = (padded + half) % (2 * half) - half
@@ -130,12 +134,9 @@ def weight_limbs(weight: Array, count: int) -> Array:
 
 def tiled_weights(weight: Array) -> Array:
     """Weights ``[outs, ins]`` as tiles ``[groups, ins, GROUP]``, filled up with zeros."""
-    return np.ascontiguousarray(_padded(weight, 1).reshape(-1, GROUP, weight.shape[1]).swapaxes(1, 2))
+    return np.ascontiguousarray(_padded(weight).reshape(-1, GROUP, weight.shape[1]).swapaxes(1, 2))
 
 
-def _padded(weight: Array, multiple: int) -> Array:
-    """``weight [outs, ins]`` with outputs filled up to groups, and inputs to a multiple."""
-    outs, ins = weight.shape
-    padded = np.zeros((-(-outs // GROUP) * GROUP, -(-ins // multiple) * multiple), np.int64)
-    padded[:outs, :ins] = weight
-    return padded
+def _padded(weight: Array) -> Array:
+    """``weight [outs, ins]`` with rows of zeros that fill up groups."""
+    return np.pad(weight, ((0, -len(weight) % GROUP), (0, 0)))

@@ -63,7 +63,12 @@ def row(facts: NodeFacts) -> tuple[str, ...]:
 
 def kernels(facts: NodeFacts) -> str:
     """The kernels of a layer, without those that only move its operands where there are others."""
-    names = facts.kernel.replace("bnn_", "").split(" + ")
+    return computing(facts.kernel.split(" + "))
+
+
+def computing(kernels: Iterable[str]) -> str:
+    """Those of ``kernels`` that compute, each once; all where all only move operands."""
+    names = [k.removeprefix("bnn_") for k in dict.fromkeys(kernels)]
     return " + ".join([n for n in names if n not in MOVES] or names)
 
 

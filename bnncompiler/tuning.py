@@ -73,8 +73,8 @@ def autotune(compilation: Compilation, source: data.Source | None = None) -> Tun
         ToolError: there is no C compiler.
         VerificationError: a program crashes, for want of instructions that the target has, say.
     """
-    flags = _flags(compilation)
-    sample = _sample(compilation, source)
+    flags = host_flags(compilation)
+    sample = one_sample(compilation, source)
     variants = list(_variants(_usual(compilation)))
     with clock.pinned():
         times = _by_layer(variants, _rounds(variants, sample, flags))
@@ -103,7 +103,7 @@ def _usual(compilation: Compilation) -> Compilation:
     return compilation if compilation.options.choices is None else compiler.with_choices(compilation, None)
 
 
-def _flags(compilation: Compilation) -> tuple[str, ...]:
+def host_flags(compilation: Compilation) -> tuple[str, ...]:
     """What the C compiler is given for the target; raises ``UsageError`` where it is not measured here."""
     options, target = compilation.options, compilation.target
     machine = compilation.backend.machine(target)
@@ -117,7 +117,7 @@ def _flags(compilation: Compilation) -> tuple[str, ...]:
     return machine.flags
 
 
-def _sample(compilation: Compilation, source: data.Source | None) -> dict[str, Array]:
+def one_sample(compilation: Compilation, source: data.Source | None) -> dict[str, Array]:
     """One sample, in grid units."""
     if source is None:
         generated = stimuli.generate(compilation.graph, 3, np.random.default_rng(0))

@@ -1,4 +1,4 @@
-"""The benchmark's other engines, and its page; what it measures is not tested."""
+"""The benchmark's other engines, its page, and its profiles; what it measures is not tested."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from benchmarks import page, peers
+import bnncompiler
+from benchmarks import page, peers, profile
+from benchmarks.__main__ import main
+from benchmarks.profile import Step
+from tests.networks import mlp
 
 SPREAD = {"median": 2.0, "lower": 1.0, "upper": 3.0}
 RECORD: dict[str, Any] = {
@@ -82,3 +87,38 @@ def test_page_has_columns_for_what_was_measured(measured: tuple[str, ...]) -> No
         column = head.index(f"than {dict(page.PEERS)[peer]}")
         assert (first[column], second[column]) == ("", "2.00 (1.00 to 3.00)")
     assert ("indirect BGEMM" in text) == bool(measured)
+
+
+# --- profiles
+
+
+def test_profile_has_every_call_of_the_program(cc: None) -> None:
+    compilation = bnncompiler.compile(mlp([16, 40, 10]), name="net", input="int8", target="native")
+    steps = profile.measure(compilation, None, 0.01)
+    calls = compilation.program.calls
+    assert [(s.layer, s.macs) for s in steps] == [(c.layer, c.macs) for c in calls]
+    assert all(s.kernels and s.us > 0 for s in steps)
+
+
+def test_profile_of_a_file(cc: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "net.onnx").write_bytes(mlp([16, 40, 10]).SerializeToString())
+    np.savez(tmp_path / "net.npz", x=np.zeros((1, 16), np.int8))
+    arguments = ["profile", str(tmp_path / "net.onnx"), "--samples", str(tmp_path / "net.npz"), "--seconds", "0.01"]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.count("100.0%") == 2
+
+
+STEPS = [Step("dense", "a", 1.0, 2000), Step("add", "b", 2.0, 0), Step("dense", "c", 5.0, 4000)]
+
+
+def test_profile_shows_the_slowest_and_all() -> None:
+    assert profile.table(STEPS, 2) == [
+        " us   share   MACs  MAC/ns  kernels  layer",
+        "5.0   62.5%  4,000    0.80  dense    c",
+        "2.0   25.0%                 add      b",
+        "8.0  100.0%  6,000    0.75           total",
+    ]
+
+
+def test_profile_by_kernels() -> None:
+    assert profile.by_kernels(STEPS) == [Step("dense", "2 calls", 6.0, 6000), Step("add", "1 call", 2.0, 0)]

@@ -185,6 +185,15 @@ BNN_KERNEL void bnn_convolve_columns(const bnn_word *x, bnn_size height, bnn_siz
                                      const bnn_word BNN_ROM *w, const void BNN_ROM *limit,
                                      bnn_type limit_type, bnn_word *scratch, bnn_word *y);
 
+/* A whole convolution at once, with its pools. */
+BNN_KERNEL void bnn_convolve_planes(
+    const bnn_word *x, bnn_size height, bnn_size width, bnn_size channels, bnn_size kernel_h,
+    bnn_size kernel_w, bnn_size dilation_h, bnn_size dilation_w, bnn_size before_h,
+    bnn_size before_w, bnn_size rows, bnn_size columns, bnn_size outs, bnn_size pool_h,
+    bnn_size pool_w, const uint8_t BNN_ROM *row_class, const uint8_t BNN_ROM *column_class,
+    bnn_size classes, bnn_size borders, uint32_t fill, bnn_size band, const uint16_t BNN_ROM *taps,
+    const uint16_t BNN_ROM *at, bnn_size count, unsigned digits, uint8_t *scratch, bnn_word *y);
+
 /* Line buffers: the last rows of a map. */
 BNN_KERNEL void bnn_slide_bits(unsigned planes, bnn_size n, bnn_size rows, bnn_size per,
                                bnn_size row, bnn_word *y);

@@ -1,53 +1,69 @@
-/* Sums of products of 16-bit integers: BNN_ROWS rows of inputs times the weights of BNN_GROUP
- * outputs, whose limbs are multiplied apart, in accumulators of 32 bits.
+/* Sums of products of 16-bit integers, in vectors of 32-bit accumulators: rows of inputs times two
+ * vectors of weights.
  *
- * Inputs are taken in pairs, as x86 has an instruction for two products and their sum; weights lie
- * as it wants them: for each pair and limb two weights of the first output, two of the second, and
- * so on. Before accumulators can overflow, after `most` pairs, their upper bits are moved into
- * others: a sum is acc + top * 2^BNN_CARRY. */
+ * x86 has an instruction for two products and their sum, so inputs are taken in pairs; of an odd
+ * number of inputs the first has a pair of its own, with a weight of 0 before its own. Weights lie
+ * as the instruction wants them: two of the first output, two of the second, and so on.
+ *
+ * The accumulators of a tile stay in registers: an input that is read is multiplied twice, a
+ * weight once for each row. Before accumulators can overflow, after `most` pairs, their upper bits
+ * are moved into others, which seldom are in registers: a sum is acc + top * 2^BNN_CARRY. */
 #ifndef BNN_PAIRS_H
 #define BNN_PAIRS_H
 
 #include "bnn_vectors.h"
 
-#define BNN_ROWS 4u
 #define BNN_GROUP 8u
-#define BNN_LIMBS 2u
 #define BNN_CARRY 16
-
-/* The sums of each row, limb and output, in two parts. */
-typedef struct bnn_sums {
-    int32_t acc[BNN_ROWS][BNN_LIMBS][BNN_GROUP];
-    int32_t top[BNN_ROWS][BNN_LIMBS][BNN_GROUP];
-} bnn_sums;
 
 #if defined(__AVX2__)
 #define BNN_VECTOR __m256i
 #define BNN_VECTOR_LANES 8u
 #define BNN_VECTOR_LOAD(p) _mm256_loadu_si256(p)
 #define BNN_VECTOR_STORE(p, v) _mm256_storeu_si256(p, v)
-#define BNN_VECTOR_ADD(a, b) _mm256_add_epi32(a, b)
-#define BNN_VECTOR_PAIRS(a, b) _mm256_madd_epi16(a, b)
 #define BNN_VECTOR_ALL(x) _mm256_set1_epi32(x)
-#define BNN_VECTOR_UPPER(v) _mm256_srai_epi32(v, BNN_CARRY)
-#define BNN_VECTOR_AND(a, b) _mm256_and_si256(a, b)
+#define BNN_VECTOR_ADD(a, b) _mm256_add_epi32(a, b)
+#define BNN_VECTOR_SUB(a, b) _mm256_sub_epi32(a, b)
+#define BNN_VECTOR_PAIRS(a, b) _mm256_madd_epi16(a, b)
+#define BNN_VECTOR_LEFT(v, by) _mm256_sll_epi32(v, _mm_cvtsi32_si128((int)(by)))
+#define BNN_VECTOR_RIGHT(v, by) _mm256_sra_epi32(v, _mm_cvtsi32_si128((int)(by)))
 #elif defined(__SSE2__)
 #include <emmintrin.h>
 #define BNN_VECTOR __m128i
 #define BNN_VECTOR_LANES 4u
 #define BNN_VECTOR_LOAD(p) _mm_loadu_si128(p)
 #define BNN_VECTOR_STORE(p, v) _mm_storeu_si128(p, v)
-#define BNN_VECTOR_ADD(a, b) _mm_add_epi32(a, b)
-#define BNN_VECTOR_PAIRS(a, b) _mm_madd_epi16(a, b)
 #define BNN_VECTOR_ALL(x) _mm_set1_epi32(x)
-#define BNN_VECTOR_UPPER(v) _mm_srai_epi32(v, BNN_CARRY)
-#define BNN_VECTOR_AND(a, b) _mm_and_si128(a, b)
+#define BNN_VECTOR_ADD(a, b) _mm_add_epi32(a, b)
+#define BNN_VECTOR_SUB(a, b) _mm_sub_epi32(a, b)
+#define BNN_VECTOR_PAIRS(a, b) _mm_madd_epi16(a, b)
+#define BNN_VECTOR_LEFT(v, by) _mm_sll_epi32(v, _mm_cvtsi32_si128((int)(by)))
+#define BNN_VECTOR_RIGHT(v, by) _mm_sra_epi32(v, _mm_cvtsi32_si128((int)(by)))
 #endif
 
 #if defined(BNN_VECTOR)
-/* Accumulators of the outputs of a vector, in registers; their upper parts rarely are. */
+/* Pixels of which tiles are made: the sums of BNN_ROWS with two vectors of weights, these and two
+ * products fill 16 registers; what is left is done with fewer. */
+#define BNN_ROWS 6u
+#define BNN_FEW_ROWS 4u
+
+/* How many pixels the tile has that begins with pixel *p, which moves to one that is done already
+ * where too few are left. */
+BNN_INLINE bnn_size bnn_next_rows(bnn_size pixels, bnn_size *p)
+{
+    if (pixels - *p >= BNN_ROWS) {
+        return BNN_ROWS;
+    }
+    if (pixels < BNN_FEW_ROWS) {
+        return 1u;
+    }
+    *p = pixels - *p < BNN_FEW_ROWS ? pixels - BNN_FEW_ROWS : *p;
+    return BNN_FEW_ROWS;
+}
+
+/* The sums of each row and vector of weights, in two parts. */
 typedef struct bnn_tile {
-    BNN_VECTOR acc[BNN_ROWS][BNN_LIMBS], top[BNN_ROWS][BNN_LIMBS];
+    BNN_VECTOR acc[BNN_ROWS][2], top[BNN_ROWS][2];
 } bnn_tile;
 
 /* Two inputs, as they lie. */
@@ -58,122 +74,74 @@ BNN_INLINE int32_t bnn_pair(const bnn_s16 *x)
     return pair;
 }
 
+BNN_INLINE BNN_VECTOR bnn_load_weights(const int16_t *w)
+{
+    const void *const at = w;
+    BNN_VECTOR weights = BNN_VECTOR_LOAD((const BNN_VECTOR *)at);
+    BNN_IN_REGISTER(weights);
+    return weights;
+}
+
+/* The products of the first input of each row, where it has a pair of its own. */
+BNN_INLINE void bnn_begin_tile(const bnn_s16 *x, bnn_size rows, bnn_size n, const int16_t *w,
+                               bnn_size apart, bnn_tile *tile)
+{
+    const BNN_VECTOR one = bnn_load_weights(w), other = bnn_load_weights(w + apart);
+    BNN_UNROLL
+    for (bnn_size r = 0; r < rows; ++r) {
+        const int32_t second = n % 2u ? x[r * n] * ((int32_t)1 << 16) : 0;
+        tile->acc[r][0] = BNN_VECTOR_PAIRS(BNN_VECTOR_ALL(second), one);
+        tile->acc[r][1] = BNN_VECTOR_PAIRS(BNN_VECTOR_ALL(second), other);
+    }
+}
+
 /* Adds the products of a pair of inputs of each row. */
-BNN_INLINE void bnn_add_pairs(const BNN_VECTOR input[BNN_ROWS], const int16_t *w, unsigned limbs,
-                              bnn_tile *block)
+BNN_INLINE void bnn_add_pairs(const bnn_s16 *x, bnn_size rows, bnn_size n, const int16_t *w,
+                              bnn_size apart, bnn_tile *tile)
+{
+    const BNN_VECTOR one = bnn_load_weights(w), other = bnn_load_weights(w + apart);
+    BNN_UNROLL
+    for (bnn_size r = 0; r < rows; ++r) {
+        const BNN_VECTOR input = BNN_VECTOR_ALL(bnn_pair(x + r * n));
+        tile->acc[r][0] = BNN_VECTOR_ADD(tile->acc[r][0], BNN_VECTOR_PAIRS(input, one));
+        tile->acc[r][1] = BNN_VECTOR_ADD(tile->acc[r][1], BNN_VECTOR_PAIRS(input, other));
+        BNN_IN_TURN(tile->acc[r][0], tile->acc[r][1]);
+    }
+}
+
+/* Moves the upper bits of all sums; there were none before where it is the `first` time. */
+BNN_INLINE void bnn_carry(bnn_size rows, int first, bnn_tile *tile)
 {
     BNN_UNROLL
-    for (unsigned l = 0; l < limbs; ++l) {
-        const void *const at = w + 2u * BNN_GROUP * l;
-        BNN_VECTOR weights = BNN_VECTOR_LOAD((const BNN_VECTOR *)at);
-        BNN_IN_REGISTER(weights);
+    for (bnn_size r = 0; r < rows; ++r) {
         BNN_UNROLL
-        for (bnn_size r = 0; r < BNN_ROWS; ++r) {
-            block->acc[r][l] =
-                BNN_VECTOR_ADD(block->acc[r][l], BNN_VECTOR_PAIRS(input[r], weights));
+        for (bnn_size v = 0; v < 2u; ++v) {
+            const BNN_VECTOR sum = tile->acc[r][v], upper = BNN_VECTOR_RIGHT(sum, BNN_CARRY);
+            tile->top[r][v] = first ? upper : BNN_VECTOR_ADD(tile->top[r][v], upper);
+            tile->acc[r][v] = BNN_VECTOR_SUB(sum, BNN_VECTOR_LEFT(upper, BNN_CARRY));
         }
     }
 }
 
-/* Moves the upper bits of all sums. */
-BNN_INLINE void bnn_carry(unsigned limbs, bnn_tile *block)
-{
-    BNN_UNROLL
-    for (bnn_size r = 0; r < BNN_ROWS; ++r) {
-        BNN_UNROLL
-        for (unsigned l = 0; l < limbs; ++l) {
-            const BNN_VECTOR sum = block->acc[r][l];
-            block->top[r][l] = BNN_VECTOR_ADD(block->top[r][l], BNN_VECTOR_UPPER(sum));
-            block->acc[r][l] = BNN_VECTOR_AND(sum, BNN_VECTOR_ALL((1 << BNN_CARRY) - 1));
-        }
-    }
-}
-
-/* The sums for the outputs of a vector, from number `lane` of the group on. */
-BNN_INLINE void bnn_block_sums(const bnn_s16 *const x[BNN_ROWS], bnn_size n, unsigned limbs,
-                               bnn_size most, const int16_t *w, bnn_size lane, bnn_sums *sums)
-{
-    const bnn_size step = 2u * BNN_GROUP * limbs, pairs = (n + 1u) / 2u;
-    BNN_VECTOR input[BNN_ROWS];
-    bnn_tile block;
-    BNN_UNROLL
-    for (bnn_size r = 0; r < BNN_ROWS; ++r) {
-        BNN_UNROLL
-        for (unsigned l = 0; l < limbs; ++l) {
-            block.acc[r][l] = block.top[r][l] = BNN_VECTOR_ALL(0);
-        }
-    }
-    w += 2u * lane;
-    for (bnn_size begin = 0; begin < pairs; begin += most) {
-        const bnn_size end = pairs - begin < most ? pairs : begin + most;
-        const bnn_size whole = end < n / 2u ? end : n / 2u;
-        if (begin != 0) {
-            bnn_carry(limbs, &block);
-        }
-        for (bnn_size i = begin; i < whole; ++i) {
-            BNN_UNROLL
-            for (bnn_size r = 0; r < BNN_ROWS; ++r) {
-                input[r] = BNN_VECTOR_ALL(bnn_pair(x[r] + 2u * i));
-            }
-            bnn_add_pairs(input, w, limbs, &block);
-            w += step;
-        }
-        if (whole < end) {
-            BNN_UNROLL
-            for (bnn_size r = 0; r < BNN_ROWS; ++r) {
-                input[r] = BNN_VECTOR_ALL((uint16_t)x[r][n - 1u]);
-            }
-            bnn_add_pairs(input, w, limbs, &block);
-        }
-    }
-    for (bnn_size r = 0; r < BNN_ROWS; ++r) {
-        for (unsigned l = 0; l < limbs; ++l) {
-            void *const acc = &sums->acc[r][l][lane];
-            void *const top = &sums->top[r][l][lane];
-            BNN_VECTOR_STORE((BNN_VECTOR *)acc, block.acc[r][l]);
-            BNN_VECTOR_STORE((BNN_VECTOR *)top, block.top[r][l]);
-        }
-    }
-}
-
-/* The products of rows of n inputs with the weights of a group. */
-BNN_INLINE void bnn_pair_sums(const bnn_s16 *const x[BNN_ROWS], bnn_size n, unsigned limbs,
-                              bnn_size most, const int16_t *w, bnn_sums *sums)
-{
-    for (bnn_size lane = 0; lane < BNN_GROUP; lane += BNN_VECTOR_LANES) {
-        bnn_block_sums(x, n, limbs, most, w, lane, sums);
-    }
-}
-#else
-BNN_INLINE void bnn_pair_sums(const bnn_s16 *const x[BNN_ROWS], bnn_size n, unsigned limbs,
-                              bnn_size most, const int16_t BNN_ROM *w, bnn_sums *sums)
+/* The sums of so many rows of n inputs, which lie one after the other. Weights of a pair are `step`
+ * behind those of the one before, those of the second vector `apart` behind those of the first. */
+BNN_INLINE void bnn_tile_sums(const bnn_s16 *x, bnn_size rows, bnn_size n, bnn_size most,
+                              const int16_t *w, bnn_size step, bnn_size apart, bnn_tile *tile)
 {
     const bnn_size pairs = (n + 1u) / 2u;
-    for (bnn_size r = 0; r < BNN_ROWS; ++r) {
-        for (unsigned l = 0; l < limbs; ++l) {
-            int32_t *const acc = sums->acc[r][l];
-            int32_t *const top = sums->top[r][l];
-            for (bnn_size o = 0; o < BNN_GROUP; ++o) {
-                acc[o] = top[o] = 0;
-            }
-            for (bnn_size i = 0; i < pairs; ++i) {
-                const int32_t first = x[r][2u * i];
-                const int32_t second = 2u * i + 1u < n ? x[r][2u * i + 1u] : 0;
-                const int16_t BNN_ROM *const at = w + 2u * BNN_GROUP * (i * limbs + l);
-                for (bnn_size o = 0; o < BNN_GROUP; ++o) {
-                    acc[o] += first * bnn_rom_s16(at + 2u * o) +
-                              second * bnn_rom_s16(at + 2u * o + 1u);
-                }
-                if ((i + 1u) % most == 0) {
-                    for (bnn_size o = 0; o < BNN_GROUP; ++o) {
-                        const int32_t lower = acc[o] & (((int32_t)1 << BNN_CARRY) - 1);
-                        top[o] += (acc[o] - lower) / ((int32_t)1 << BNN_CARRY);
-                        acc[o] = lower;
-                    }
-                }
-            }
+    bnn_size i = n % 2u, end = 0;
+    bnn_begin_tile(x, rows, n, w, apart, tile);
+    x += i;
+    w += i * step;
+    do {
+        const int first = end == 0;
+        for (end = pairs - end < most ? pairs : end + most; i < end; ++i) {
+            bnn_add_pairs(x, rows, n, w, apart, tile);
+            x += 2;
+            w += step;
         }
-    }
+        bnn_carry(rows, first, tile);
+    } while (end < pairs);
 }
 #endif
 

@@ -3,7 +3,8 @@
 A convolution is a `PixelLoop`: gather the taps of a pixel, run a dense kernel on them, apply the activation that
 follows, put the pixel. A max-pool of its bits, where pools lie side by side, is part of putting them: the map before
 the pool never exists. A dense layer at several positions is a convolution with a 1x1 window. Where a target has a
-kernel that computes a whole row of pixels for less, the loop is one over rows (`bnncompiler.lower.row_convolutions`).
+kernel that computes a whole row of pixels for less, the loop is one over rows (`bnncompiler.lower.row_convolutions`);
+where all pixels at once are the cheapest, there is no loop (`bnncompiler.lower.planes`).
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import numpy as np
 from bnncompiler import dense_calls, map_calls, ops, window_calls
 from bnncompiler.convolution_calls import ConvolveRow, SumRow
 from bnncompiler.ir import Node, per_element
-from bnncompiler.lower import functions, integer_rows, layers, results, row_convolutions, sliced
+from bnncompiler.lower import functions, integer_rows, layers, planes, results, row_convolutions, sliced
 from bnncompiler.lower.results import Portion
 from bnncompiler.lower.rows import Layer
 from bnncompiler.lower.storage import LIMITS, SIGNED, Lowering, Stored, smallest_ctype
 from bnncompiler.lower.windows import Convolution, convolution
 from bnncompiler.map_calls import Index
 from bnncompiler.packing import words
+from bnncompiler.plane_calls import ConvolvePlanes
 from bnncompiler.program import Buffer, Call, Typed
 from bnncompiler.sliced_calls import DenseSlicedBorder, sliced_digits
 
@@ -31,7 +33,9 @@ def loop(low: Lowering, node: Layer) -> None:
     conv = convolution(low, node)
     y, stored = _result(low, conv)
     kernel = row_convolutions.choose(low, conv) if conv.is_binary else row_convolutions.choose_sums(low, conv)
-    if issubclass(kernel, ConvolveRow):
+    if kernel is ConvolvePlanes:
+        planes.convolve(low, conv, y)
+    elif issubclass(kernel, ConvolveRow):
         row_convolutions.loop(low, kernel, conv, y)
     elif issubclass(kernel, SumRow):
         _row_sum_loop(low, kernel, conv, y)

@@ -24,6 +24,7 @@ from bnncompiler.lower.windows import Convolution
 from bnncompiler.map_calls import Index
 from bnncompiler.nibble_calls import STRIDE, ConvolveNibbles, SumNibbles
 from bnncompiler.packing import words
+from bnncompiler.plane_calls import ConvolvePlanes
 from bnncompiler.program import Buffer, Call, Table, Typed
 from bnncompiler.sliced_calls import (
     ConvolveRowSliced,
@@ -36,7 +37,7 @@ from bnncompiler.tiled_calls import DenseTiled, DenseTiledThreshold
 
 
 def choose(low: Lowering, conv: Convolution) -> type[Call]:
-    """The kernel that the target takes for a binary convolution: one for rows, or one for the patch of a pixel.
+    """The kernel that the target takes for a binary convolution: for all of it, for rows, or for the patch of a pixel.
 
     `dense_calls.DenseXnor` stands for sums that are compared afterwards.
     """
@@ -44,7 +45,8 @@ def choose(low: Lowering, conv: Convolution) -> type[Call]:
     if conv.border is not None:
         by_pixel = [dense_calls.DenseXnor, DenseSlicedBorder]
     fitting = by_pixel if sliced.fits(conv.rows) else by_pixel[:-1]
-    return low.choose(conv.node, (*fitting, *_accepting(low, conv, BUILDERS)), conv.work)
+    whole = [ConvolvePlanes] if ConvolvePlanes.accepts(conv.work, low.word_bits) else []
+    return low.choose(conv.node, (*fitting, *_accepting(low, conv, BUILDERS), *whole), conv.work)
 
 
 def choose_sums(low: Lowering, conv: Convolution) -> type[Call]:

@@ -88,7 +88,7 @@ class Convolution:
         """What a kernel for a bipolar one has to do for each pixel."""
         count = self.thresholds.shape[2] if self.is_binary else 0
         classes = 1 if self.border is None else len(self.border.values)
-        span = Span(self.shape[2], self.window, self.size[1], classes)
+        span = Span(self.shape[2], self.window, self.size[1], self.shape[1], classes)
         return Work(self.rows.ins, self.outs, thresholds=count, times=self.size[0] * self.size[1], span=span)
 
 

@@ -29,6 +29,7 @@ from bnncompiler.torch.sign import Derivative, find_estimator, hardtanh, identit
 
 Output = Literal["batch_norm", "scale", "sum"]
 SETTLED = 100  # batches, after which the mean of the data is taken to be known
+CLAMPED = 16  # every so many batches: an optimizer's step is small, and a pass over the weights costs as much as a sign
 OUTPUTS: tuple[Output, ...] = ("batch_norm", "scale", "sum")
 
 
@@ -93,6 +94,8 @@ class _Binary(nn.Module):
         learned = self.binarize_input and threshold
         self.threshold = nn.Parameter(torch.zeros(ins, *[1] * spatial, **factory)) if learned else None
         self.register_buffer("batches", torch.zeros((), dtype=torch.long, device=factory["device"]))
+        self._settled = 0  # as far as ``batches`` is known to have come: to read a tensor takes as long as a small sum
+        self._turn = 0  # forward passes in training, in this process
         self.scale = None if self.output == "sum" else nn.Parameter(torch.ones(outs, **factory))
         self.norm = Normalisation(outs, **factory) if self.output == "batch_norm" else None
         if self.output == "scale" and self.scale is not None:
@@ -104,24 +107,32 @@ class _Binary(nn.Module):
         if threshold is None or not self.training or not torch.is_grad_enabled():
             return threshold
         data = not x.requires_grad
-        if int(self.batches) < (SETTLED if data else 1):
-            with torch.no_grad():
-                self.batches += 1
-                threshold.lerp_(x.mean(axes, dtype=threshold.dtype).view_as(threshold), 1 / int(self.batches))
+        enough = SETTLED if data else 1
+        if self._settled < enough:
+            self._settle(threshold, x, axes, enough)
         return threshold.detach() if data else threshold
+
+    @torch.no_grad()
+    def _settle(self, threshold: Tensor, x: Tensor, axes: tuple[int, ...], enough: int) -> None:
+        """Let the mean of this batch into the threshold, unless ``enough`` have gone into it."""
+        if int(self.batches) < enough:
+            self.batches += 1
+            threshold.lerp_(x.mean(axes, dtype=threshold.dtype).view_as(threshold), 1 / int(self.batches))
+        self._settled = int(self.batches)
 
     def clamped_weight(self) -> Tensor:
         """The weights whose signs the product takes; in training, each is kept where it can still change its sign."""
         weight = self.weight
         if self.training and torch.is_grad_enabled():
-            weight.data.clamp_(-1, 1)
+            if self._turn % CLAMPED == 0:
+                weight.data.clamp_(-1, 1)
+            self._turn += 1
         return weight
 
     def normalise(self, sums: Tensor) -> Tensor:
         """The layer's output from the sums ``[N, C, ...]``."""
         if self.norm is not None:
-            normalised: Tensor = self.norm(sums, self.scale, self.bias)
-            return normalised
+            return self.norm.forward(sums, self.scale, self.bias)  # as a module it would take twice as long to call
         spread = (-1, *[1] * (sums.dim() - 2))
         if self.scale is not None:
             sums = sums * self.scale.view(spread)
@@ -129,6 +140,7 @@ class _Binary(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Take the state of a float layer, too: what it has not stays as it is."""
+        self._settled = 0
         if prefix + "batches" not in state_dict:
             for name, own in self.state_dict().items():
                 if name not in ("weight", "bias"):

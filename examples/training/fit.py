@@ -21,6 +21,7 @@ from examples.training.datasets import Array, Dataset
 CHOSEN_BY = 1 / 12  # of the training images, 5,000 of MNIST's, to choose recipes by
 CURVES = 1 / 60  # what is set aside when all is chosen, for the curves of the run that counts
 TURN = 100  # batches
+AVERAGED = 25  # batches from one state that goes into the moving average to the next: between them little changes
 EVALUATED = 1000  # images at a time
 
 
@@ -31,8 +32,8 @@ class Recipe:
     Attributes:
         network: makes it, with random weights.
         rate: the learning rate.
-        cosine: let it fall to 0 along a cosine; otherwise it stays.
-        average: keep a moving average of the weights, with this decay, and use that in the end.
+        cosine: let it fall to 0 along a cosine, turn by turn; otherwise it stays.
+        average: keep a moving average of the weights, with this decay every 25 batches, and use that in the end.
     """
 
     network: Callable[[], nn.Module]
@@ -100,8 +101,8 @@ def fit(
 ) -> dict[str, Trained]:
     """Train a network by each of ``recipes``, all on the same batches; one thread."""
     torch.set_num_threads(1)
-    steps = epochs * -(-len(train.x) // batch)
-    all_of = {name: _Training(recipe, steps, seed) for name, recipe in recipes.items()}
+    turns = epochs * -(-len(train.x) // (TURN * batch))
+    all_of = {name: _Training(recipe, turns, seed) for name, recipe in recipes.items()}
     shuffle = torch.Generator().manual_seed(seed)
     for epoch in range(1, epochs + 1):
         for turn in torch.split(torch.randperm(len(train.x), generator=shuffle), TURN * batch):
@@ -118,16 +119,17 @@ def fit(
 class _Training:
     """One network on its way."""
 
-    def __init__(self, recipe: Recipe, steps: int, seed: int) -> None:
+    def __init__(self, recipe: Recipe, turns: int, seed: int) -> None:
         torch.manual_seed(seed)
         self.network = recipe.network().train()
         self.optimizer = torch.optim.Adam(self.network.parameters(), recipe.rate)
-        cosine = partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=steps)
+        cosine = partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=turns)
         self.schedule = cosine(self.optimizer) if recipe.cosine else None
         self.averaged: AveragedModel | None = None
         if recipe.average is not None:
             self.averaged = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.average))  # type: ignore[no-untyped-call]
         self.curves = Curves()
+        self.batches = 0
         self.loss, self.seconds = [0.0, 0], 0.0
 
     def turn(self, train: Images, order: Tensor, batch: int) -> None:
@@ -138,13 +140,12 @@ class _Training:
             loss = F.cross_entropy(self.network(x), y)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
-            if self.schedule is not None:
-                self.schedule.step()
             self.loss = [self.loss[0] + loss.item() * len(y), self.loss[1] + len(y)]
-            if self.averaged is not None:
-                averaging = time.process_time()
+            self.batches += 1
+            if self.averaged is not None and self.batches % AVERAGED == 0:
                 self.averaged.update_parameters(self.network)
-                start += time.process_time() - averaging
+        if self.schedule is not None:
+            self.schedule.step()
         self.seconds += time.process_time() - start
 
     def finish_epoch(self, validation: Images) -> None:

@@ -262,7 +262,7 @@ class Conv:
         at = rng.integers(-12, 13, (classes, self.outs))
         at[0, 0], at[-1, -1] = -taps, taps + 1  # always, and never
         limit = limits(at, taps, int(across.max()) + 1)
-        span = Span(self.channels, self.window, columns)
+        span = Span(self.channels, self.window, columns, self.size[1])
         line = Buffer(f"line{number}", "bnn_word", words(columns * self.outs, 8))
         scratch = Buffer(f"columns{number}", "bnn_word", ConvolveColumns.scratch_words(span, 8))
         tables = [Table(f"{k}{number}", "uint8_t", v) if self.classes else None for k, v in

@@ -295,9 +295,17 @@ BNN_INLINE unsigned bnn_reached(int32_t value, const void BNN_ROM *at, bnn_type 
 
 /* Before a loop that must be unrolled for its vectors to stay in registers. */
 #if defined(__GNUC__) && !defined(__clang__)
-#define BNN_UNROLL _Pragma("GCC unroll 4")
+#define BNN_UNROLL _Pragma("GCC unroll 8")
 #else
 #define BNN_UNROLL
+#endif
+
+/* Keeps compilers from reading ahead, into registers that they do not have: what comes after it is
+ * read when a and b are there. */
+#if defined(__GNUC__)
+#define BNN_IN_TURN(a, b) __asm__ volatile("" : "+x"(a), "+x"(b) : : "memory")
+#else
+#define BNN_IN_TURN(a, b) ((void)0)
 #endif
 
 /* Keeps compilers from reading a vector from memory again for each of its uses. */

@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bnncompiler import convolution_calls, limb_calls, map_calls, nibble_calls, overlap, row_calls, window_calls
+from bnncompiler import (
+    convolution_calls,
+    limb_calls,
+    map_calls,
+    nibble_calls,
+    overlap,
+    plane_calls,
+    row_calls,
+    window_calls,
+)
 from bnncompiler.backends.cmsis import STRIP
 from bnncompiler.calls import (
     Argmax,
@@ -41,11 +50,13 @@ from bnncompiler.dense_calls import (
 )
 from bnncompiler.ir import Array
 from bnncompiler.limb_calls import DenseLimbs, DenseWideTiled
+from bnncompiler.lower.planes import tables_of
 from bnncompiler.map_calls import AddBorder, PutBits, PutIntegers, PutPooled
 from bnncompiler.move_calls import AddIntegers, ConcatBits, ConcatIntegers, MulIntegers, PermuteBits, PermuteIntegers
 from bnncompiler.nibble_calls import ConvolveNibbles, SumNibbles, scratch_count, tiled_weights
 from bnncompiler.nibble_calls import limits as nibble_limits
 from bnncompiler.packing import pack_bits, pack_planes, pack_rows, words
+from bnncompiler.plane_calls import ConvolvePlanes, Planes, plane_digits
 from bnncompiler.program import Buffer, Call, Memory, Table, Typed
 from bnncompiler.row_calls import SlideBits, SlideIntegers
 from bnncompiler.sliced_calls import (
@@ -357,7 +368,7 @@ def dense_wide(rng: np.random.Generator, n: int, word_bits: int, memory: Memory)
 
 def dense_limbs(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     """Inputs and weights of so many bits that weights need one limb or two, at the edges of what they can be."""
-    outs, pixels, x_bits = int(rng.integers(1, 40)), int(rng.integers(1, 10)), int(rng.choice([7, 8, 14, 15]))
+    outs, pixels, x_bits = int(rng.integers(1, 40)), int(rng.integers(1, 18)), int(rng.choice([7, 8, 14, 15]))
     x, w, largest = extremes(rng, n, outs, pixels, x_bits, int(rng.choice([7, 11, 12, 15, 23])), memory)
     shift = int(rng.integers(0, limb_calls.MOST_SHIFT + 1))
     found = limb_calls.limbs(largest, w, shift)
@@ -558,7 +569,7 @@ def convolve_columns(rng: np.random.Generator, n: int, word_bits: int, memory: M
     x, y = (
         Buffer(b, "bnn_word", words(size, word_bits)) for b, size in (("x", height * width * n), ("y", columns * outs))
     )
-    scratch = Buffer("scratch", "bnn_word", ConvolveColumns.scratch_words(Span(n, window, columns), word_bits))
+    scratch = Buffer("scratch", "bnn_word", ConvolveColumns.scratch_words(Span(n, window, columns, width), word_bits))
     ctype = "uint8_t" if taps < 255 else "int16_t"
     numbers = height, width, n, *geometry(window), int(rng.integers(rows)), columns, outs
     stored = table(w, "bnn_word"), Typed(table(limit, ctype))
@@ -612,6 +623,34 @@ def sum_nibbles(rng: np.random.Generator, n: int, word_bits: int, memory: Memory
     tables = table(tiled_weights(w, n, word_bits), "bnn_word"), border
     y = Buffer("y", "int32_t", columns * outs)
     return made(SumNibbles, *start, fill, *tables, nibbles_scratch(start, memory), y)
+
+
+def convolve_planes(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+    """Any window that moves by a pixel, pools, classes of pixels, bands, and one of two pitches of rows."""
+    size, outs = (
+        (int(rng.integers(1, 9)), int(rng.choice([*range(1, 20), 31, 57]))),
+        int(rng.choice([*range(1, 40), 97])),
+    )
+    window = replace(a_window(rng, *size), stride=(1, 1))
+    rows, columns = window.positions(size)
+    down, across = (1, 1) if rng.random() < 0.4 else (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
+    border = [table(rng.integers(0, k, m), "uint8_t") for k, m in ((down, rows), (across, columns))]
+    pitch, band, count = -(-max(size[1], columns) // 8), int(rng.integers(1, rows + 1)), int(rng.choice([1, 1, 2, 3]))
+    planes = Planes(window.kernel, window.dilation[0], n, pitch, band)
+    w = bits(rng, outs, window.kernel[0] * window.kernel[1] * n).astype(bool)
+    at = rng.integers(-min(w.shape[1], 9) - 2, min(w.shape[1], 9) + 3, (down * across, outs, count))
+    at[rng.random(at.shape) < 0.1] = rng.choice([-w.shape[1] - 9, w.shape[1] + 9])
+    taps, codes = (table(t, "uint16_t") for t in tables_of(w, at, planes, word_bits))
+    assert planes.zeros < 2**16
+    memory["x"] = pack_bits(bits(rng, size[0] * size[1] * n), word_bits)
+    x = Buffer("x", "bnn_word", memory["x"].size)
+    pool = (1, 1) if rng.random() < 0.5 else (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
+    y = Buffer("y", "bnn_word", words(-(-rows // pool[0]) * -(-columns // pool[1]) * outs, word_bits))
+    digits = plane_digits(w.shape[1])
+    scratch = Buffer("scratch", "uint8_t", planes.scratch_bytes(word_bits, digits, down * across, across))
+    where = (*size, n, *window.kernel, *window.dilation, *window.before, rows, columns, outs, *pool)
+    classes = (*(border if down * across > 1 else (None, None)), across, down * across)
+    return made(ConvolvePlanes, x, *where, *classes, int(rng.integers(2)), band, taps, codes, count, digits, scratch, y)
 
 
 def slide_bits(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
@@ -732,7 +771,7 @@ MAKERS: dict[type[Call], Callable[[np.random.Generator, int, int, Memory], Call]
     SlideBits: slide_bits, SlideIntegers: slide_integers,
     MaxPoolBits: max_pool_bits, MaxPoolIntegers: max_pool_integers, PutBits: put_bits, PutIntegers: put_integers,
     AddIntegers: elementwise(AddIntegers), MulIntegers: elementwise(MulIntegers), ConcatBits: concat_bits,
-    ConvolveNibbles: convolve_nibbles, SumNibbles: sum_nibbles,
+    ConvolveNibbles: convolve_nibbles, SumNibbles: sum_nibbles, ConvolvePlanes: convolve_planes,
     ConcatIntegers: concat_integers, PermuteBits: permute_bits, PermuteIntegers: permute_integers,
 }  # fmt: skip
 
@@ -743,7 +782,7 @@ IN_PLACE = (AddIntegers, Argmax, ConcatIntegers, Lookup, MaxPoolBits, MaxPoolInt
 
 def cases(kind: type[Call], word_bits: int) -> Iterator[Case]:
     rng = np.random.default_rng(CALLS.index(kind))
-    by_channels = (convolution_calls, map_calls, nibble_calls, row_calls, window_calls)
+    by_channels = (convolution_calls, map_calls, nibble_calls, plane_calls, row_calls, window_calls)
     on_maps = issubclass(kind, ConvolveRow) or kind.__module__ in [m.__name__ for m in by_channels]
     for n in CHANNELS if on_maps else WIDTHS:
         for _ in range(2):
@@ -777,7 +816,19 @@ def test_vector_instructions_compute_the_same(vectors: Harness, kind: type[Call]
     vectors.check(list(cases(kind, 64)))
 
 
-VECTORIZED = [Requantize, Threshold, Steps, Scale, Lookup, DenseLimbs, DenseWideTiled, GatherRow, MaxPoolIntegers]
+VECTORIZED = [Requantize, Threshold, Steps, Scale, Lookup, ConvolvePlanes, DenseLimbs, DenseWideTiled, GatherRow,
+              MaxPoolIntegers]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Harness:
+    """The kernels as machines have them that no vector instructions are written for."""
+    return build(tmp_path_factory.mktemp("plain"), need("gcc"), 64, "-O2", "-U__SSE2__")
+
+
+@pytest.mark.parametrize("kind", VECTORIZED, ids=lambda kind: kind.kernel())
+def test_plain_c_computes_the_same(plain: Harness, kind: type[Call]) -> None:
+    plain.check(list(cases(kind, 64)))
 
 
 @pytest.mark.parametrize("kind", VECTORIZED, ids=lambda kind: kind.kernel())

@@ -16,6 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.optim.swa_utils import update_bn
 
 from bnncompiler import torch as binary
+from bnncompiler.torch.layers import CLAMPED, SETTLED
 
 KINDS = ("Linear", "Conv1d", "Conv2d")
 # The layer, its arguments, and the shape of an input.
@@ -142,6 +143,11 @@ def test_weights_stay_within_reach_of_their_threshold() -> None:
     assert layer.weight.max() == 5, "evaluation changes nothing"
     layer.train()(torch.randn(2, 4))
     assert layer.weight.max() == 1
+    with torch.no_grad():
+        layer.weight.fill_(5)
+    for _ in range(CLAMPED):
+        layer(torch.randn(2, 4))
+    assert layer.weight.max() == 1
 
 
 def test_thresholds_of_data_are_the_mean_of_all_batches() -> None:
@@ -151,6 +157,21 @@ def test_thresholds_of_data_are_the_mean_of_all_batches() -> None:
         layer(x).sum().backward()
     assert layer.threshold is not None and layer.threshold.grad is None
     torch.testing.assert_close(layer.threshold.detach(), torch.cat(batches).mean(0))
+
+
+def test_thresholds_of_a_loaded_state_settle_from_where_it_is() -> None:
+    fresh, layer, other = binary.Linear(4, 3), binary.Linear(4, 3), binary.Linear(4, 3)
+    state = {name: value.clone() for name, value in fresh.state_dict().items()}
+    for _ in range(SETTLED + 1):
+        layer(torch.rand(10, 4) + 3)
+    other.load_state_dict(layer.state_dict())
+    assert other.threshold is not None and layer.threshold is not None
+    other(torch.rand(10, 4) + 7)
+    assert torch.equal(other.threshold, layer.threshold), "it has settled"
+    layer.load_state_dict(state)
+    x = torch.rand(10, 4) + 7
+    layer(x)
+    torch.testing.assert_close(layer.threshold.detach(), x.mean(0))
 
 
 def test_hidden_thresholds_start_at_the_mean_and_are_learned() -> None:

@@ -1,0 +1,119 @@
+"""Tables of the kernel on planes (`bnncompiler.plane_calls`): lists of taps for pairs of outputs, and thresholds.
+
+An output may have its weights inverted, as ``sum >= t`` of some is ``-sum < 1 - t`` of the others. For a pair of
+outputs that leaves a choice of which taps are not listed at all: those that both have at 1, or at 0, or one at 1 and
+the other at 0. Of all pairs in a word those are taken first where most taps are spared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from bnncompiler.ir import Array
+from bnncompiler.lower.storage import Lowering
+from bnncompiler.lower.windows import Convolution
+from bnncompiler.plane_calls import EIGHT, ConvolvePlanes, Planes, plane_digits
+from bnncompiler.program import Buffer
+
+
+def convolve(low: Lowering, conv: Convolution, y: Buffer) -> None:
+    """Append the call that computes ``conv`` and its pool into ``y``."""
+    span, window, count = conv.work.span, conv.window, conv.thresholds.shape[2]
+    assert span is not None
+    planes, digits = Planes.of(span, conv.size[0]), plane_digits(conv.rows.ins)
+    assert planes is not None, f"{conv.node.name}: a row is too large for {ConvolvePlanes.short_name()}"
+    tables = tables_of(conv.rows.weight > 0, conv.thresholds, planes, low.word_bits)
+    taps, at = (low.table(conv.node, what, t, "uint16_t", 16) for what, t in zip(("taps", "at"), tables, strict=True))
+    border = (None, None, 1) if conv.border is None else (*conv.border.tables(low, conv.node), conv.border.columns)
+    pool = (1, 1) if conv.pool is None else conv.pool.window.kernel
+    size = planes.scratch_bytes(low.word_bits, digits, span.classes, border[2])
+    scratch = Buffer(low.derived(conv.node, "planes"), "uint8_t", size)
+    where = (*window.kernel, *window.dilation, *window.before, *conv.size, conv.outs, *pool)
+    numbers = (*border, span.classes, conv.fill, planes.band, taps, at, count, digits, scratch)
+    low.call(ConvolvePlanes, conv.owner, conv.macs, conv.x.buffer, *conv.shape, *where, *numbers, y)
+
+
+def tables_of(weights: Array, at: Array, planes: Planes, word_bits: int) -> tuple[Array, Array]:
+    """The tables ``taps`` and ``at`` of `ConvolvePlanes`.
+
+    Args:
+        weights: as bits, ``[outs, taps]``.
+        at: thresholds on sums, ``[classes of pixels, outs, count]``.
+        planes: how planes lie.
+        word_bits: how many outputs are computed together.
+    """
+    begins = planes.begins().reshape(-1)
+    every = np.arange(planes.kernel[1] * planes.channels) * planes.bytes
+    taps: list[Array] = [np.array([-(-len(every) // EIGHT)]), _filled(every, planes.zeros)]
+    order: list[int] = []
+    inverted: list[bool] = []
+    for first in range(0, len(weights), word_bits):
+        group = weights[first : first + word_bits]
+        for pair in _pairs(group):
+            lists = [_filled(begins[chosen], planes.zeros) for chosen in pair.lists(group)]
+            numbers = pair.outs[0], pair.outs[1] if len(pair.outs) == 2 else word_bits
+            taps += [np.array([*numbers, *(len(x) // EIGHT for x in lists)]), *lists]
+            order += [first + o for o in pair.outs]
+            inverted += pair.inverted
+    codes = _codes(weights[order], at[:, order], np.array(inverted))
+    return np.concatenate(taps), np.pad(codes, ((0, len(codes) % 2), (0, 0)))
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two outputs of a word (or one), and which of them have their weights inverted."""
+
+    outs: tuple[int, ...]
+    inverted: tuple[bool, ...]
+
+    def lists(self, weights: Array) -> tuple[Array, Array, Array]:
+        """The taps that both add, that the first does alone, and the second, as masks."""
+        rows = [weights[o] ^ inverted for o, inverted in zip(self.outs, self.inverted, strict=True)]
+        a, b = rows if len(rows) == 2 else (rows[0], np.zeros_like(rows[0]))
+        return a & b, a & ~b, b & ~a
+
+
+def _pairs(weights: Array) -> Iterator[_Pair]:
+    """The outputs of a word in pairs, ``weights [outs, taps]``: again and again those that spare most."""
+    ones = np.stack([weights, ~weights], axis=1).astype(np.float32)  # [outs, as they are or inverted, taps]
+    spared = np.einsum("afn,bgn->abfg", 1 - ones, 1 - ones, optimize=True)
+    left = list(range(len(weights)))
+    while len(left) > 1:
+        best = spared[np.ix_(left, left)].max(axis=(2, 3))
+        np.fill_diagonal(best, -1)
+        a, b = (left[i] for i in divmod(int(best.argmax()), len(left)))
+        first, second = divmod(int(spared[a, b].argmax()), 2)
+        yield _Pair((a, b), (bool(first), bool(second)))
+        left = [o for o in left if o not in (a, b)]
+    for last in left:
+        yield _Pair((last,), (2 * int(weights[last].sum()) > weights.shape[1],))
+
+
+def _filled(begins: Array, zeros: int) -> Array:
+    """A list in order, filled up with the plane of zeros."""
+    filled = np.full(len(begins) + -len(begins) % EIGHT, zeros)
+    filled[: len(begins)] = np.sort(begins)
+    return filled
+
+
+def _codes(weights: Array, at: Array, inverted: Array) -> Array:
+    """The codes of outputs: whether each is 1 where thresholds are not reached, and the thresholds' digits.
+
+    ``weights [outs, taps]`` are as they were, ``at [classes, outs, count]`` on sums. With ``n`` taps and ``p`` of the
+    weights at 1, a sum is ``2 v - n - 2 p`` (`bnncompiler.sliced_calls.DenseSliced`). Where they are ``inverted``,
+    ``n - p`` are 1, and minus the sum is ``2 v - n - 2 (n - p)``: ``sum >= t`` where not ``2 v >= 3 n - 2 p + 1 - t``.
+
+    Returns:
+        ``[outs, 1 + count * digits]``
+    """
+    n, ones = weights.shape[1], 2 * weights.sum(axis=1)[:, None]
+    digits = plane_digits(n)
+    reached = np.where(inverted[:, None], 3 * n - ones + 1 - at, n + ones + at)
+    numbers = np.clip(-(-reached // 2), 0, 2**digits - 1)
+    bits = (numbers[..., None] >> np.arange(digits)).reshape(*at.shape[:2], -1) & 1
+    otherwise = np.broadcast_to(inverted * at.shape[2] % 2, at.shape[:2])
+    both = np.concatenate([otherwise[..., None], bits], axis=2)
+    return np.asarray((both << np.arange(len(at))[:, None, None]).sum(axis=0))
