@@ -113,9 +113,9 @@ def _output(program: Program, port: Port, symbols: Symbols) -> str:
     name = symbols.ports[port.buffer.name]
     size = f"#define {macro}_SIZE {port.buffer.count} /* {port.buffer.ctype} elements */\n"
     if is_index(program, port):
-        return (
-            comment([f"{name}: ONNX output `{port.name}`, the index of the largest value, the first of equals."]) + size
-        )
+        each = " of each pixel" if port.buffer.count > 1 else ""
+        what = f"{name}: ONNX output `{port.name}`, the index of the largest value{each}, the first of equals."
+        return comment([what]) + size
     domain = _domain(port)
     if not domain.is_uniform:
         raise EmitError(f"{port.name}: the elements of an output must share one scale and one offset")

@@ -77,8 +77,9 @@ def _port_name(program: Program, port: Port) -> str:
 
 
 def is_index(program: Program, port: Port) -> bool:
-    """Whether the output is the index that an ArgMax found."""
-    return any(isinstance(c, Argmax) and c.y.name == port.buffer.name for c in program.calls)
+    """Whether the output is the index that an ArgMax found, or those of all pixels."""
+    writers = (c for c in program.calls if "y" in c.buffers and c.buffers["y"].name == port.buffer.name)
+    return any(isinstance(c, Argmax) for writer in writers for c in (writer, *writer.inner))
 
 
 def _buffers(calls: Iterable[Call]) -> Iterable[Buffer]:

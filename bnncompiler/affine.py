@@ -70,7 +70,6 @@ def affine(function: ChannelFunction, start: Array, valid: Interval = EVERYTHING
     _, y0, y1 = line(function.sink)
     jumps = _jumps(slope, ends[0][function.sink].T, ends[1][function.sink].T, domain.step)
     error = np.zeros(slope.shape)
-    unit = UNIT_ROUNDOFF.get(function.sink.type.dtype, UNIT_ROUNDOFF["float32"])
     for node in function.nodes:
         own, v0, v1 = line(node)
         through = np.where(own != 0, np.abs(slope / np.where(own == 0, 1, own)), 0.0)
@@ -80,10 +79,11 @@ def affine(function: ChannelFunction, start: Array, valid: Interval = EVERYTHING
             parameters = [ends[0][i].T for i in node.inputs[1:]]
             x = np.maximum(np.abs(x0), np.abs(x1))
             magnitude = batch_norm_size(x, magnitude, parameters, float(dict(node.attrs)["epsilon"]))
-        error += unit * magnitude * through
+        error += _unit(node) * magnitude * through
     gain = np.abs(slope / np.where(scale == 0, np.inf, scale)[:, None])
     least, most = (float(np.clip(end, *valid)) for end in (min(y0.min(), y1.min()), max(y0.max(), y1.max())))
     largest = max(abs(least), abs(most))
+    unit = max(_unit(function.source), _unit(function.sink))
     rounds_off = np.zeros(slope.shape, bool)
     for q, y in ((start + within[0], y0), (start + within[1], y1)):
         y32 = function.evaluate32((q * scale[:, None] + offset[:, None]).T).T
@@ -95,6 +95,11 @@ def affine(function: ChannelFunction, start: Array, valid: Interval = EVERYTHING
     error, gain, jumps = (of_piece.max(axis=1) for of_piece in (error, gain, jumps))
     span = domain.bounds[1] - domain.bounds[0]
     return AffinePieces(start, last, slope, first - slope * start, (least, most), error, gain, jumps, span)
+
+
+def _unit(node: Node) -> float:
+    """What a node rounds off by, relative to its value: as much as its own type does, float16 in a float32 file too."""
+    return UNIT_ROUNDOFF.get(node.type.dtype, UNIT_ROUNDOFF["float32"])
 
 
 def _inside(start: Array, last: Array, slope: Array, first: Array, valid: Interval) -> tuple[Array, Array]:

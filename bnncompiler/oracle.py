@@ -20,7 +20,7 @@ from bnncompiler import elementwise
 from bnncompiler.ir import Array, Node, per_element, walk
 from bnncompiler.ops import Constant, Elementwise
 
-OPSET = 20
+OPSET = 21
 CHUNK = 1 << 22  # elements evaluated at a time: bounds the memory of wide layers
 # Parameters that ONNX wants one-dimensional along an axis instead of broadcast.
 _PER_AXIS = {"BatchNormalization": (1, 2, 3, 4), "QuantizeLinear": (1, 2), "DequantizeLinear": (1, 2)}
@@ -148,7 +148,7 @@ class ChannelFunction:
             [helper.make_tensor_value_info(names[self.sink], _onnx_type(self.sink.type.dtype), None)],
             constants,
         )
-        return session(helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9))
+        return session(helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10))
 
     def _parameter(self, constant: Constant, operator: str, position: int, row: Array) -> Array:
         """A constant operand for the rows ``row`` in the shape that the operator wants."""

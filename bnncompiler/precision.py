@@ -80,7 +80,7 @@ def choices(compilation: Compilation, source: data.Source, bits: Sequence[int] |
         except CompileError:
             continue
         ours = interpreted_classes(other, samples)
-        right = None if samples.labels is None else float((ours == samples.labels).mean())
+        right = None if samples.labels is None or ours.ndim > 1 else float((ours == samples.labels).mean())
         agreement, program = float(np.mean(ours == expected)), other.program
         found.append(Choice(width, other.error_bound, agreement, right, program.flash_bytes, program.arena_size))
     return tuple(found)

@@ -11,7 +11,7 @@ what rounding does there. Where there are curves, enclosures prove on which inte
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -28,6 +28,7 @@ WIDEST_WINDOW = 512
 MARGIN = 4
 SWEEP = 256
 STAIRS_LIMIT = 300
+BISECTED = 1 << 18  # points evaluated together: more would not be faster, and take memory
 
 Values = Mapping[Node, Array]
 
@@ -165,31 +166,42 @@ def pieces(function: ChannelFunction, row: Array) -> Array:
             forms[node] = {node: np.ones(1)}  # a curve: it may cancel
             continue
         for crossing in crossings:
-            found = _bisect(function, node, crossing, row, starts, hi)
-            starts = _compact(np.concatenate([starts, found], axis=1), hi)
+            found = [_bisect(function, node, part, row, starts, hi) for part in crossing.split(starts.size)]
+            starts = _compact(np.concatenate([starts, *found], axis=1), hi)
     for curve in forms.get(function.sink, {}):
         raise NotPiecewiseError(curve, "is not piecewise affine")
     return starts
 
 
-Crossing = Callable[[Values], Array]
+@dataclass(frozen=True, eq=False)
+class Crossing:
+    """An expression in a node's operands, affine on each piece, and the levels at which the node's formula changes."""
+
+    value: Callable[[Values], Array]
+    levels: Array = field(default_factory=lambda: np.zeros(1))
+
+    def split(self, points: int) -> list[Crossing]:
+        """Crossings with as many of the levels each as bisection on ``points`` at a time should take."""
+        at_once = max(1, BISECTED // points)
+        return [replace(self, levels=self.levels[i : i + at_once]) for i in range(0, len(self.levels), at_once)]
 
 
 def _crossings(function: ChannelFunction, node: Elementwise, starts: Array, hi: Array) -> list[Crossing]:
-    """The expressions in ``node``'s operands, affine on each piece, at whose zeros its formula changes."""
+    """Where ``node``'s formula changes."""
     op, x, attrs = node.operator, node.inputs[0], dict(node.attrs)
     if op in _AT_ZERO:
-        return [lambda v: v[x]]
+        return [Crossing(lambda v: v[x])]
     if op == "Clip":
-        return [lambda v: v[x] - v[node.inputs[1]], lambda v: v[x] - v[node.inputs[2]]]
+        return [_difference(x, node.inputs[1]), _difference(x, node.inputs[2])]
     if op in _COMPARE:
         return [_difference(a, b) for i, a in enumerate(node.inputs) for b in node.inputs[:i]]
     if op == "HardSigmoid":
-        return [lambda v: attrs["alpha"] * v[x] + attrs["beta"], lambda v: attrs["alpha"] * v[x] + attrs["beta"] - 1]
+        alpha, beta = float(attrs["alpha"]), float(attrs["beta"])
+        return [Crossing(lambda v: alpha * v[x] + beta, np.array([0.0, 1.0]))]
     if op == "ThresholdedRelu":
-        return [lambda v: v[x] - attrs["alpha"]]
+        return [Crossing(lambda v: v[x], np.array([attrs["alpha"]]))]
     if op in _STAIRS:
-        return _stairs(function, node, starts, hi)
+        return [_stairs(function, node, starts, hi)]
     variable = [not isinstance(i, Constant) for i in node.inputs]
     if op in _AFFINE or (op == "Mul" and sum(variable) == 1) or (op == "Div" and variable == [True, False]):
         return []
@@ -197,11 +209,11 @@ def _crossings(function: ChannelFunction, node: Elementwise, starts: Array, hi: 
 
 
 def _difference(a: Node, b: Node) -> Crossing:
-    return lambda v: v[a] - v[b]
+    return Crossing(lambda v: v[a] - v[b])
 
 
-def _stairs(function: ChannelFunction, node: Elementwise, starts: Array, hi: Array) -> list[Crossing]:
-    """The crossings of a rounding operator: the places where it jumps, as many as its operand's range holds."""
+def _stairs(function: ChannelFunction, node: Elementwise, starts: Array, hi: Array) -> Crossing:
+    """The crossing of a rounding operator: the places where it jumps, as many as its operand's range holds."""
     x = node.inputs[0]
     half = 0.0 if node.operator in ("Ceil", "Floor") else 0.5
 
@@ -220,32 +232,40 @@ def _stairs(function: ChannelFunction, node: Elementwise, starts: Array, hi: Arr
         first, last = max(first, info.min - zero - 1), min(last, info.max - zero + 1)
     if last - first > STAIRS_LIMIT:
         raise NotPiecewiseError(node, f"takes more than {STAIRS_LIMIT} values")
-    return [lambda v, at=at: np.asarray(operand(v) - at) for at in np.arange(first, last) + half]  # type: ignore[misc]  # mypy wants no defaults
+    return Crossing(operand, np.arange(first, last) + half)
 
 
 def _bisect(
     function: ChannelFunction, node: Elementwise, crossing: Crossing, row: Array, starts: Array, hi: Array
 ) -> Array:
-    """In each piece, the first accumulator behind a change of sign; the row's largest where there is none."""
+    """In each piece, the first accumulator behind each level; the row's largest where the piece does not cross it.
+
+    ``[rows, levels * pieces]``.
+    """
     domain = function.source.domain
     scale, offset = (per_element(a, function.rows)[row] for a in (domain.scale, domain.offset))
 
     def sign(q: Array) -> Array:
-        return np.sign(crossing(function.values64((q * scale[:, None] + offset[:, None]).T, row, node))).T
+        """On which side of each level the value is at ``q [rows, levels, pieces]``."""
+        points = q.reshape(len(row), -1)
+        value = crossing.value(function.values64((points * scale[:, None] + offset[:, None]).T, row, node))
+        above = np.broadcast_to(value, points.T.shape).T.reshape(q.shape) - crossing.levels[:, None]
+        return np.asarray(np.sign(above))
 
     step = domain.step
-    left = starts
+    shape = len(row), len(crossing.levels), starts.shape[1]
+    left = np.broadcast_to(starts[:, None], shape)
     right = np.concatenate([starts[:, 1:] - step, hi[:, None]], axis=1)
-    right = np.maximum(left, right)
+    right = np.broadcast_to(np.maximum(starts, right)[:, None], shape)
     before = sign(left)
     changes = sign(right) != before
-    low, high = left.copy(), right.copy()  # invariant where it changes: sign(low) is the old one, sign(high) is not
+    low, high = left, right  # invariant where it changes: sign(low) is the old one, sign(high) is not
     while (wide := changes & (high - low > step)).any():
         middle = low + (high - low) // (2 * step) * step
         same = sign(middle) == before
         low = np.where(wide & same, middle, low)
         high = np.where(wide & ~same, middle, high)
-    return np.where(changes, high, hi[:, None])
+    return np.where(changes, high, hi[:, None, None]).reshape(len(row), -1)
 
 
 def _compact(starts: Array, hi: Array) -> Array:

@@ -305,18 +305,25 @@ class _Checker:
 
 
 def classes(compilation: Compilation, output: Array) -> Array:
-    """The class that each sample's integers ``[samples, elements]`` of the first output mean."""
+    """The class that each sample's integers ``[samples, elements]`` of the first output mean; or that of each pixel."""
     node = compilation.graph.outputs[0]
     if isinstance(node, ArgMax):
-        return np.asarray(output[:, 0])
+        return _indices(node, output)
     name = compilation.imported.outputs[0].reference
     shaped = output.reshape(len(output), *node.type.shape)
     return _class(reference.in_onnx_order(compilation.imported, name, interpreter.real(node, shaped)))
 
 
 def reference_classes(compilation: Compilation, output: Array) -> Array:
-    """The class that the reference's first output ``[samples, elements]`` means."""
-    return np.asarray(output[:, 0]) if isinstance(compilation.graph.outputs[0], ArgMax) else _class(output)
+    """The class that the reference's first output ``[samples, elements]`` means; or that of each pixel."""
+    node = compilation.graph.outputs[0]
+    return _indices(node, output) if isinstance(node, ArgMax) else _class(output)
+
+
+def _indices(node: ArgMax, output: Array) -> Array:
+    """The first indices: ``[samples]``, or ``[samples, pixels]`` where each pixel has its own."""
+    vectors = node.x.type.size // node.x.type.channels
+    return np.asarray(output[:, 0] if vectors == 1 or node.count > 1 else output)
 
 
 def _class(real: Array) -> Array:
@@ -327,7 +334,7 @@ def _class(real: Array) -> Array:
 def _gap(logits: Array, ours: Array, theirs: Array) -> float:
     """How far ``logits [samples, classes]`` have the classes ``ours`` below ``theirs``, at most."""
     differ = np.flatnonzero(ours != theirs)
-    if not len(differ) or max(ours.max(), theirs.max()) >= logits.shape[1]:
+    if not len(differ) or ours.ndim > 1 or max(ours.max(), theirs.max()) >= logits.shape[1]:
         return np.inf if len(differ) else 0.0
     return float((logits[differ, theirs[differ]] - logits[differ, ours[differ]]).max())
 
@@ -358,7 +365,7 @@ def _result(
     if parts[0].selftest:
         failures = (*failures, f"C: the self-test fails, in vector {parts[0].selftest}")
     ours, theirs = (np.concatenate([getattr(p, f) for p in parts]) for f in ("ours", "theirs"))
-    labels = None if given is None else given.labels
+    labels = None if given is None or ours.ndim > 1 else given.labels
     return Verification(
         ran_on=ran_on,
         samples=own + directed,

@@ -3,7 +3,7 @@
 The pattern is a set of values, not a chain of nodes: by now the frontend has evaluated ``Sign(W)``, ``alpha *
 Sign(W)``, ``Where(W >= 0, 1, -1)``, unpacked bytes and folded batch norms into plain numbers. A row (output channel)
 whose values are ``{-a, a}`` is ``a`` times bipolar weights, ``{-a, 0, a}`` ternary, and ``{±a, ±3a}`` a 2-bit one,
-with its own ``a``::
+with its own ``a``. So is one of 8 bits, as files with quantised weights have them::
 
     dense(x, W)  ->  integer_dense(x, Q, scale)        W[o, i] = scale[o] * Q[o, i]
 
@@ -25,8 +25,9 @@ from bnncompiler.ops import Conv, Dense
 from bnncompiler.passes.linear import integer, weight_rows
 
 TOLERANCE = 2e-6
-LARGEST = 127
-DIVISORS = (1, 2, 3)
+LARGEST = 255
+FEW = 3  # a row's smallest weight is up to so many steps where training made the levels, with an idiom's residue
+EXACT = 2.0**-22  # up to `LARGEST` where a quantiser did: then they are multiples but for rounding
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,14 @@ def integer_rows(weight: Array) -> IntegerRows:
     smallest = np.where(np.isfinite(smallest), smallest, 1.0)
     q, scale = np.zeros(w.shape, np.int16), np.ones(len(w))
     error, known = np.zeros(len(w)), largest == 0
-    for divisor in DIVISORS:
+    for divisor in range(1, LARGEST + 1):
         todo = np.flatnonzero(~known & (largest <= LARGEST * smallest / divisor))
         if not len(todo):
             continue
         unit = smallest[todo] / divisor
         codes = np.rint(w[todo] / unit[:, None])
-        fits = np.abs(w[todo] - codes * unit[:, None]).max(axis=1) <= TOLERANCE * largest[todo]
+        tolerance = (TOLERANCE if divisor <= FEW else EXACT) * largest[todo]
+        fits = np.abs(w[todo] - codes * unit[:, None]).max(axis=1) <= tolerance
         rows = todo[fits]
         q[rows] = codes[fits]
         scale[rows] = unit[fits] if divisor == 1 else largest[rows] / np.abs(q[rows]).max(axis=1)

@@ -14,6 +14,9 @@ Otherwise outputs get one 32-bit scale for all channels, so that logits compare 
 lie on one grid (equal scales, no bias) that is kept and the result is exact. Hidden streams get up to ``stream_bits``
 bits.
 
+A map whose scales differ from pixel to pixel (the phases of a transposed convolution have each its own) gets one scale
+where its reader could not have them.
+
 Where samples showed how far a value really goes (`bnncompiler.ranges`), its stream holds that and saturates outside.
 
 The bound is the grid's rounding, the multiplier's rounding over the widest accumulator, the accumulator's own error
@@ -25,6 +28,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,9 +41,13 @@ from bnncompiler.ops import (
     ArgMax,
     Concat,
     Constant,
+    Conv,
     Elementwise,
+    IntegerConv,
     Largest,
     Lookup,
+    MaxPool,
+    Permute,
     Requantize,
 )
 from bnncompiler.oracle import ChannelFunction, sources
@@ -71,6 +79,7 @@ class QuantizeActivations:
     def __call__(self, graph: Graph) -> Graph:
         """The graph with its continuous values on integer grids."""
         users = graph.users()
+        uneven = {n for n in graph.nodes() if isinstance(n, Permute) and _is_uneven(n, users[n])}
 
         def rule(node: Node, was: Node) -> Node | None:
             is_output = was in graph.outputs
@@ -79,6 +88,8 @@ class QuantizeActivations:
                     bits = stream_width(self.stream_bits, users[was])
                     precision = OUTPUT if is_output else Precision(bits, ranges=self.ranges)
                     return quantize(ChannelFunction(sources(node)[0], node), precision)
+                case Permute(x=x) if was in uneven:
+                    return replace(node, x=quantize(ChannelFunction(x, x), Precision(self.stream_bits)))
                 case ArgMax(x=x) | Largest(x=x) if x.type.domain is not None and not _is_ordered(x):
                     return replace(node, x=quantize(ChannelFunction(x, x), OUTPUT))
             if is_output and is_ready(was) and not node.domain.is_uniform:
@@ -125,6 +136,17 @@ OUTPUT = Precision(32, is_output=True)
 def _is_ordered(node: Node) -> bool:
     """Whether integers are in the order of the real values, across all channels."""
     return node.domain.is_uniform and bool(node.domain.scale[0] > 0)
+
+
+def _is_uneven(node: Permute, readers: Sequence[Node]) -> bool:
+    """Whether scales that differ from channel to channel lie in a map side by side, where a reader cannot have them.
+
+    So the phases of a transposed convolution do, whose rows have each its own.
+    """
+    domain = node.type.domain
+    if domain is None or domain.by_channel(node.type.channels) is not None or not is_ready(node.x):
+        return False
+    return any(isinstance(r, Concat | Conv | IntegerConv | MaxPool) and r.type.domain is None for r in readers)
 
 
 def is_ready(node: Node) -> bool:

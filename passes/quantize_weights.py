@@ -1,11 +1,13 @@
 """Quantise weights: real weights, and weights that must take up their input's scales, become integers of bounded error.
 
-First and last layers often keep real weights. Each row gets its own scale and as many bits as ``weight_bits`` and a
-32-bit accumulator allow: ``sum_i |q_w[i]| * max |q_x| < 2**31``. Rows that have an integer grid by nature keep it.
-Where that would cost them more than `WORTH_64` bits, or those with a grid of their own any, sums are taken in 64 bits
-and rounded to 32 by a shift, unless streams of at most 16 bits were asked for: then precision is not what counts. There
-weights get 24 bits, as many as float32 has, because errors grow: a sign that falls the other way changes all sums of
-the next layer by 2. Behind the last layer nothing grows, and 16 bits are enough.
+First and last layers often keep real weights. Each row gets its own scale and as many bits as are wanted and a 32-bit
+accumulator allows: ``sum_i |q_w[i]| * max |q_x| < 2**31``. Rows that have an integer grid by nature keep it. Where that
+would cost them more than `WORTH_64` bits, or those with a grid of their own any, sums are taken in 64 bits and rounded
+to 32 by a shift.
+
+Wanted are 24 bits, as many as float32 has, because errors grow: a sign that falls the other way changes all sums of the
+next layer by 2. Behind the last layer nothing grows, and 16 bits are enough. So are they, in sums of 32 bits, where
+streams of at most 16 bits were asked for: then precision is not what counts.
 
 Where the input's grid differs from element to element (``x_i = s_i q_i + o_i``), the scales move into the weights and
 the offsets into the bias, and the layer reads the integers themselves::
@@ -84,11 +86,11 @@ class QuantizeWeights:
             error = error * float(np.abs(domain.scale).max())
         x_max = np.maximum(np.abs(input_rows(node, domain.lo)), np.abs(input_rows(node, domain.hi)))
         x_max = np.broadcast_to(x_max, weight.shape)
-        bits, shift, uneven = self.weight_bits or USUAL, 0, not domain.is_uniform
+        bits, shift, uneven = self.weight_bits or (finest if self.wide else USUAL), 0, not domain.is_uniform
         largest = _largest_sum(_integers(weight, x_max, WIDE_LIMIT, bits)[0], x_max)
         by_nature = bool(integer_rows(weight).known.any())  # one bit less would be another filter
         if self.wide and largest >> (0 if by_nature else WORTH_64) > ACCUMULATOR_LIMIT and may_be_wide(node):
-            q, scale, rounding = _integers(weight, x_max, WIDE_LIMIT, self.weight_bits or finest)
+            q, scale, rounding = _integers(weight, x_max, WIDE_LIMIT, bits)
             shift = max(0, _largest_sum(q, x_max).bit_length() - SUM_BITS)
         else:
             q, scale, rounding = _integers(weight, x_max, ACCUMULATOR_LIMIT, bits)

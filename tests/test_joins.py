@@ -127,3 +127,22 @@ def test_passes_that_come_to_no_end_are_an_error() -> None:
     graph = Graph("g", (x,), (graphs.chain(x, ("Relu", ())),))
     with pytest.raises(IRError, match="come to no end; not compiled to integers are x, f0"):
         passes.run_pipeline(graph, ((Restless(),),))
+
+
+@pytest.mark.parametrize("reader", ["concat", "conv", "pool"])
+def test_a_transposed_convolution_whose_phases_have_scales_of_their_own(reader: str) -> None:
+    """What reads a map needs one scale a channel; the rows of the phases, which are quantised, have one each."""
+    net = Network()
+    weight = net.rng.normal(size=(CHANNELS, 6, 2, 2)).astype(np.float32)
+    half = net("MaxPool", net.binary(net.stream, CHANNELS, CHANNELS), kernel_shape=[2, 1], strides=[2, 1])
+    up = net("ConvTranspose", half, weight, strides=[2, 1], pads=[0, 0, 0, 1])
+    if reader == "concat":
+        y = net.binary(net("Concat", up, net.stream, axis=1), 6 + CHANNELS, 4)
+    elif reader == "conv":
+        y = net("Conv", up, net.rng.normal(size=(4, 6, 3, 3)).astype(np.float32), pads=[1] * 4)
+    else:
+        y = net.binary(net("MaxPool", up, kernel_shape=[3, 3], pads=[1] * 4), 6, 4)
+    compilation = bnncompiler.compile(net.model(net.norm(y, 4)), name="net")
+    result = bnncompiler.verify(compilation, samples=16)
+    assert result.passed, result.failures
+    assert result.max_abs_error < 0.01  # of up to a thousand

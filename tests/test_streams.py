@@ -168,6 +168,29 @@ def test_the_largest_and_their_indices(k: int, outputs: str) -> None:
     assert result.max_abs_error == 0
 
 
+@pytest.mark.parametrize("kernel", [(3,), (3, 2)])
+@pytest.mark.parametrize("ranked", ["ArgMax", "values", "indices"])
+@pytest.mark.parametrize("optimize", ["speed", "ram"])
+def test_the_largest_of_each_pixel(kernel: tuple[int, ...], ranked: str, optimize: str) -> None:
+    rng = np.random.default_rng(len(kernel))
+    b = Builder()
+    shape: list[int | str] = ["N", 4, 9, 7]
+    bits = b("Sign", b("Sub", b.input("x", shape[: 2 + len(kernel)]), np.float32(0.5)))
+    weight = np.where(rng.normal(size=(5, 4, *kernel)) < 0, -1, 1).astype(np.float32)
+    scores = b("Mul", b("Conv", bits, weight), rng.uniform(0.5, 2, (5, *[1] * len(kernel))).astype(np.float32))
+    if ranked == "ArgMax":
+        result = b("ArgMax", scores, name="classes", axis=1, keepdims=0)
+    else:
+        both = b.many("TopK", scores, np.array([2], np.int64), outputs=("values", "indices"), axis=1)
+        result = both[ranked == "indices"]
+    compilation = bnncompiler.compile(b.model(result), name="net", optimize=optimize)
+    done = bnncompiler.verify(compilation, samples=16)
+    assert done.passed, done.failures
+    assert done.argmax_agreement == 1
+    assert done.accuracy is None
+    assert ("of each pixel" in compilation.files["net.h"]) == (ranked == "ArgMax")
+
+
 @pytest.mark.parametrize(("backend", "bits"), [("c99", widths.PRECISE), ("cmsis", widths.COMPACT)])
 def test_the_usual_width_is_the_targets(backend: str, bits: int) -> None:
     compilation = bnncompiler.compile(residual(), name="net", calibrate=samples(8), backend=backend)

@@ -216,7 +216,9 @@ def check_runs(model: ModelProto) -> None:
     try:
         session(model)
     except Exception as e:  # onnxruntime's exceptions have no common base of their own
-        raise ModelError(f"onnxruntime does not accept the model: {_one_line(e)}") from e
+        is_double = any(i.type.tensor_type.elem_type == TensorProto.DOUBLE for i in model.graph.input)
+        way_out = "; it has few operators for float64: export in float32" if is_double else ""
+        raise ModelError(f"onnxruntime does not accept the model: {_one_line(e)}{way_out}") from e
 
 
 def _check_sizes(values: Iterable[onnx.ValueInfoProto], nodes: Sequence[NodeProto]) -> None:

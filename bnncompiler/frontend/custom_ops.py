@@ -277,9 +277,9 @@ def rewrite(node: NodeProto, constants: Mapping[str, Array], shapes: Shapes) -> 
     known = node.domain == FUSION_DOMAIN or node.domain.startswith(QUANTIZATION_DOMAINS)
     table = _FUSED if node.domain == FUSION_DOMAIN else _QUANTIZATION
     if not known or node.op_type not in table:
-        raise UnsupportedModel(
-            f"{label(node)} is no standard ONNX operator and not known; export with standard operators"
-        )
+        quantized = node.domain == FUSION_DOMAIN and node.op_type.startswith("Q")
+        way_out = "quantise in QDQ format (QuantFormat.QDQ)" if quantized else "export with standard operators"
+        raise UnsupportedModel(f"{label(node)} is no standard ONNX operator and not known; {way_out}")
     to = Rewrite(node, constants, shapes)
     table[node.op_type](to)
     to.finish()

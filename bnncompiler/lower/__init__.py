@@ -16,9 +16,9 @@ from bnncompiler.choices import Decision
 from bnncompiler.costs import FIRST, Selection
 from bnncompiler.errors import LoweringError
 from bnncompiler.ir import Graph, Node
-from bnncompiler.lower import concats, convolutions, functions, layers, maps, parts
+from bnncompiler.lower import concats, convolutions, functions, layers, maps, parts, ranked
 from bnncompiler.lower.storage import LIMITS, Lowering, Stored, bounds_ctype, provenance
-from bnncompiler.program import Buffer, Port, Program, Typed
+from bnncompiler.program import Buffer, Port, Program
 
 __all__ = ["Lowered", "Stored", "lower", "provenance"]
 
@@ -163,25 +163,12 @@ def _node(low: Lowering, node: Node) -> None:
             y = Buffer(name, low.output_ctype(node), size)
             functions.lookup(low, node, low.integers(node.x), size, y)
             low.stored[node] = Stored(y)
-        case ops.ArgMax(x=x, count=count) if x.type.size == x.type.channels:
-            y = Buffer(name, "int32_t", count)
-            source = Typed(_codes(low, x).buffer), x.type.size
-            if count == 1:
-                low.call(calls.Argmax, node, 0, *source, y)
-            else:
-                low.call(calls.TopIndices, node, 0, *source, count, y)
-            low.stored[node] = Stored(y)
-        case ops.Largest(x=x, count=count) if node.type.domain is not None and x.type.size == x.type.channels:
-            y = Buffer(name, low.output_ctype(node), count)
-            low.call(calls.TopValues, node, 0, Typed(_codes(low, x).buffer), x.type.size, count, Typed(y))
-            low.stored[node] = Stored(y)
+        case ops.ArgMax():
+            ranked.ranked(low, node)
+        case ops.Largest() if node.type.domain is not None:
+            ranked.ranked(low, node)
         case _:
             raise LoweringError(_why_not(node))
-
-
-def _codes(low: Lowering, node: Node) -> Stored:
-    """The value as integers that compare across rows."""
-    return low.integers(node) if len(low.stored[node].base) == 1 else maps.plain(low, node)
 
 
 def _why_not(node: Node) -> str:

@@ -40,10 +40,10 @@ def main(body: str, *models: str) -> Files:
 
 
 def test_targets() -> None:
-    assert C99.targets() == ("host", "64", "x86-64-v3", "native", "32", "16", "8")
+    assert C99.targets() == ("host", "64", "x86-64-v3", "x86-64-v4", "native", "aarch64", "32", "16", "8")
     assert C99.target().word_bits == 64
-    assert [C99.target(t).word_bits for t in C99.targets()] == [64, 64, 64, 64, 32, 16, 8]
-    with pytest.raises(CompileError, match="c99 has no target 'cortex-m4'; it has host, 64, x86-64-v3, native, 32"):
+    assert [C99.target(t).word_bits for t in C99.targets()] == [64] * 6 + [32, 16, 8]
+    with pytest.raises(CompileError, match="c99 has no target 'cortex-m4'; it has host, 64, x86-64-v3, x86-64-v4, nat"):
         C99.target("cortex-m4")
 
 

@@ -267,6 +267,13 @@ def external(folder: Path, location: str = "weights.bin") -> Path:
     return path
 
 
+def test_a_convolution_in_float64_says_how_to_export_again() -> None:
+    b = Builder()
+    b("Conv", b.input("x", ["N", 1, 4, 4], np.float64), np.ones((1, 1, 3, 3)), name="y")
+    with pytest.raises(ModelError, match="export in float32"):
+        load(b.model("y"))
+
+
 def test_external_data_is_loaded(tmp_path: Path) -> None:
     imported = load(external(tmp_path))
     assert str(imported.graph) == str(load(mlp([8, 4], weights="baked"), "net").graph)

@@ -10,7 +10,8 @@
  * BNN_MAY_ALIAS: the arena holds words at one time and integers at another, in the same bytes.
  * BNN_INLINE: helpers vanish into the kernels, so that constant arguments fold; some programs use
  * only a few of them.
- * BNN_OWN: a function that stays one, of use to some kernels only. */
+ * BNN_OWN: a function that stays one, of use to some kernels only.
+ * BNN_UNROLL: before a loop that must be unrolled for its vectors to stay in registers. */
 
 #if defined(__GNUC__)
 #define BNN_MAY_ALIAS __attribute__((__may_alias__))
@@ -20,6 +21,12 @@
 #define BNN_MAY_ALIAS
 #define BNN_INLINE static inline
 #define BNN_OWN static
+#endif
+
+#if defined(__GNUC__) && !defined(__clang__)
+#define BNN_UNROLL _Pragma("GCC unroll 8")
+#else
+#define BNN_UNROLL
 #endif
 
 /* Port for any C99 compiler. A port is what differs between machines: the word that bits are
@@ -401,13 +408,6 @@ BNN_INLINE int64_t bnn_floor_shift(int64_t v, unsigned shift)
  * Kernels that use them have the same loop in plain C beside, for other machines. */
 
 #include <string.h>
-
-/* Before a loop that must be unrolled for its vectors to stay in registers. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define BNN_UNROLL _Pragma("GCC unroll 8")
-#else
-#define BNN_UNROLL
-#endif
 
 /* Keeps compilers from reading ahead, into registers that they do not have: what comes after it is
  * read when a and b are there. */

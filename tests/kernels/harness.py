@@ -144,8 +144,11 @@ def build(folder: Path, command: str, word_bits: int, *flags: str, port: str = "
 
 @dataclass(frozen=True)
 class Harness:
+    """An executable, and what runs it where this machine does not by itself."""
+
     path: Path
     word_bits: int
+    emulator: tuple[str, ...] = ()
 
     def check(self, cases: Sequence[tuple[Call, Memory]], in_place: bool = False) -> None:
         """Run every call on its memory, in C and in numpy, and compare what they write.
@@ -155,7 +158,7 @@ class Harness:
         stream = b"".join(self._case(call, memory, in_place) for call, memory in cases) + struct.pack(
             "<5q", -1, 0, 0, 0, 0
         )
-        done = subprocess.run([str(self.path)], input=stream, capture_output=True, check=False)
+        done = subprocess.run([*self.emulator, str(self.path)], input=stream, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode(errors="replace")[-3000:]
         at = 0
         for call, memory in cases:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -74,10 +75,11 @@ from bnncompiler.window_calls import GatherBits, GatherIntegers, GatherRow, MaxP
 from tests.conftest import SANITIZERS, need
 from tests.kernels.harness import CALLS, KERNELS, TYPES, Harness, build, check_constant, limits, table
 
-WIDTHS = [*range(1, 131), 191, 192, 193, 784]
+WIDTHS = [*range(1, 131), 191, 192, 193, 784, 1100]
 CHANNELS = [*range(1, 71), 96, 128]
 Case = tuple[Call, Memory]
 ABOUT = ("layer", (), 0)
+CPU = Path("/proc/cpuinfo").read_text().split() if Path("/proc/cpuinfo").exists() else []
 
 
 def made(kind: Callable[..., Call], *arguments: object) -> Call:
@@ -814,6 +816,36 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Harness:
 @pytest.mark.parametrize("kind", CALLS, ids=lambda c: c.kernel())
 def test_vector_instructions_compute_the_same(vectors: Harness, kind: type[Call]) -> None:
     vectors.check(list(cases(kind, 64)))
+
+
+BIT_SLICED = [DenseSliced, DenseSlicedBorder, DenseSlicedPlanes, DenseSlicedThreshold, ConvolveRowSliced]
+
+
+@pytest.fixture(scope="module")
+def avx512(tmp_path_factory: pytest.TempPathFactory) -> Harness:
+    """The kernels as AVX-512 has them, whose intrinsics are plain C here."""
+    has_avx2 = "-D__AVX512F__", "-mavx2", "-mpopcnt", "-Wno-psabi", f"-I{Path(__file__).parent / 'avx512'}"
+    return build(tmp_path_factory.mktemp("avx512"), need("gcc"), 64, "-O1", *has_avx2)
+
+
+@pytest.mark.parametrize("kind", BIT_SLICED, ids=lambda c: c.kernel())
+@pytest.mark.skipif(platform.machine() != "x86_64" or "avx2" not in CPU, reason="this machine has no AVX2")
+def test_kernel_for_avx512_computes_its_meaning(avx512: Harness, kind: type[Call]) -> None:
+    avx512.check(list(cases(kind, 64)))
+
+
+@pytest.fixture(scope="module")
+def aarch64(tmp_path_factory: pytest.TempPathFactory) -> Harness:
+    need("qemu-aarch64")
+    return replace(
+        build(tmp_path_factory.mktemp("neon"), need("aarch64-linux-gnu-gcc"), 64, "-O2", "-static"),
+        emulator=("qemu-aarch64",),
+    )
+
+
+@pytest.mark.parametrize("kind", BIT_SLICED, ids=lambda c: c.kernel())
+def test_kernel_for_aarch64_computes_its_meaning(aarch64: Harness, kind: type[Call]) -> None:
+    aarch64.check(list(cases(kind, 64)))
 
 
 VECTORIZED = [Requantize, Threshold, Steps, Scale, Lookup, ConvolvePlanes, DenseLimbs, DenseWideTiled, GatherRow,

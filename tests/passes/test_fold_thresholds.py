@@ -66,6 +66,14 @@ def test_two_bits_round_half_to_even() -> None:
     assert node.out.bounds == (0, 3)
 
 
+def test_integers_of_16_bits_that_a_file_has_onnxruntime_reads() -> None:
+    x = graphs.source(1, Domain(rows(1), rows(0), rows(-9), rows(9)))
+    scale, zero = graphs.constant(2.0), graphs.constant(0, np.int16)
+    coded = ops.Elementwise("coded", "QuantizeLinear", (x, scale, zero), "int16", (("axis", 0),))
+    real = ops.Elementwise("real", "DequantizeLinear", (coded, scale, zero), attrs=(("axis", 0),))
+    assert ChannelFunction(x, real).evaluate32(np.array([[-9.0], [1.0], [3.0]])).tolist() == [[-8], [0], [4]]
+
+
 def test_residue_of_a_straight_through_estimator_folds() -> None:
     x = graphs.source(1, ACCUMULATOR)
     sign = ops.Elementwise("s", "Sign", (x,))

@@ -145,6 +145,29 @@ def test_real_weights_fill_the_accumulator_and_no_more(wide: bool) -> None:
     np.testing.assert_array_less(off, done.weight_error * (1 + 1e-9) + 1e-12)
 
 
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("inner", [False, True])
+def test_real_weights_before_a_layer_are_as_fine_as_float32_where_sums_have_64_bits(wide: bool, inner: bool) -> None:
+    rng = np.random.default_rng(0)
+    x = graphs.source(27)  # pixels: with 16 bits for the weights, the sums have 32
+    first = ops.Dense("first", x, rng.normal(size=(6, 27)).astype(np.float32))
+    signs = graphs.chain(first, ("Sign", ()))
+    last = ops.Dense("last", signs, graphs.signs(rng, 4, 6)) if inner else signs
+    graph = QuantizeWeights(wide=wide)(Graph("g", (x,), (last,)))
+    done = next(n for n in graph.nodes() if isinstance(n, ops.IntegerDense))
+    bits = 24 if wide and inner else 16
+    assert np.abs(done.weight).max() == 2 ** (bits - 1) - 1
+    assert (done.weight_error <= 0.5 * done.scale * (1 + 1e-6)).all()
+
+
+def test_float16_within_float32_rounds_as_float16() -> None:
+    biased = Domain(rows(1), rows([0.025, -0.3, 0.2]), rows(-800), rows(800))
+    x = graphs.source(3, biased, "float16")
+    node = quantize(ChannelFunction(x, ops.Elementwise("y", "Cast", (x,), "float32", (("to", 1),))), OUTPUT)
+    assert isinstance(node, ops.Requantize)
+    assert 0.1 < worst_error(node) <= node.out.error.max() < 1  # float16 near 800 has steps of 0.5
+
+
 def test_uneven_input_scales_move_into_the_weights() -> None:
     rng = np.random.default_rng(1)
     uneven = Domain(rows(rng.uniform(0.5, 2, 8)), rows(rng.normal(size=8)), rows(-1), rows(1), step=2)

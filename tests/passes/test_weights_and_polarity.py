@@ -39,6 +39,15 @@ def test_a_row_of_zeros_beside_bipolar_ones_is_bipolar_with_a_scale_of_0() -> No
     assert integer_rows(np.zeros((2, 3), np.float32)).scale.tolist() == [1, 1]
 
 
+def test_rows_that_a_quantiser_wrote_are_integers_without_one_of_a_few_steps() -> None:
+    q = np.array([[-128, 77, 50, 13], [255, -9, 23, 100], [41, 17, -5, 127]])
+    scale = np.array([0.0031, 0.7, 1 / 127], np.float32)
+    found = integer_rows(q.astype(np.float32) * scale[:, None])
+    assert found.known.all()
+    np.testing.assert_array_equal(found.q, q)
+    assert (found.error <= 2.0**-22 * np.abs(q).max(axis=1) * scale).all()
+
+
 def test_real_rows_are_not_integers() -> None:
     w = np.random.default_rng(0).normal(size=(3, 40)).astype(np.float32)
     assert not integer_rows(w).known.any()
