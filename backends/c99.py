@@ -3,6 +3,8 @@
 ``--target`` takes ``host`` (the default: 64-bit words), ``64``, ``32``, ``16`` and ``8``. Any of them is right on any
 machine; the one that is as wide as the machine's registers is the fastest. ``x86-64-v3`` and ``native`` are 64-bit
 words, too, with the kernels that are the fastest where the C compiler may use AVX2, and verified with its instructions.
+``x86-64-v4`` is for AVX-512; where this machine has none, it verifies the same C in vectors of 512 bits that the C
+compiler makes of its own, and the report says so. ``aarch64`` is verified in QEMU, which counts instructions.
 """
 
 from __future__ import annotations
@@ -11,9 +13,10 @@ from dataclasses import dataclass
 
 from bnncompiler.backends import c_writer, projects
 from bnncompiler.backends.base import About, Backend, Files, Target, pick_target
-from bnncompiler.backends.c99_costs import WIDE, WIDE_VECTORS
+from bnncompiler.backends.c99_costs import WIDE, WIDE_AVX512, WIDE_NEON, WIDE_VECTORS
 from bnncompiler.machines.base import Machine
 from bnncompiler.machines.host import Host
+from bnncompiler.machines.qemu_user import aarch64
 from bnncompiler.program import Program
 
 # int32_t values lie in the arena beside words, so that nothing is aligned to less than 4 bytes.
@@ -21,14 +24,18 @@ TARGETS = (
     Target("host", word_bits=64, align=8, costs=WIDE),
     Target("64", word_bits=64, align=8, costs=WIDE),
     Target("x86-64-v3", word_bits=64, align=8, costs=WIDE_VECTORS),
+    Target("x86-64-v4", word_bits=64, align=8, costs=WIDE_AVX512),
     Target("native", word_bits=64, align=8, costs=WIDE_VECTORS),
+    Target("aarch64", word_bits=64, align=8, costs=WIDE_NEON),
     Target("32", word_bits=32, align=4),
     Target("16", word_bits=16, align=4, int_bits=16),
     Target("8", word_bits=8, align=4, int_bits=16),
 )
 
 # What the C compiler may use beyond what every machine of its kind has.
-FLAGS = {"x86-64-v3": ("-march=x86-64-v3",), "native": ("-march=native",)}
+FLAGS = {name: (f"-march={name}",) for name in ("x86-64-v3", "x86-64-v4", "native")}
+AVX512 = frozenset(f"__AVX512{part}__" for part in ("F", "BW", "CD", "DQ", "VL"))  # x86-64-v4 has these
+SAME_IN_PARTS = ("-march=native", "-DBNN_SLICE_WORDS=8", "-Wno-psabi")
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,11 @@ class PortableBackend:
         return pick_target(self.name, TARGETS, name)
 
     def machine(self, target: Target) -> Machine:
-        """This machine: portable C runs anywhere."""
+        """This machine, as portable C runs anywhere, but for ``aarch64``."""
+        if target.name == "aarch64":
+            return aarch64()
+        if target.name == "x86-64-v4":
+            return Host(FLAGS[target.name], AVX512, SAME_IN_PARTS)
         return Host(FLAGS.get(target.name, ()))
 
     def emit(self, program: Program, about: About) -> Files:

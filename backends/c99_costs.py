@@ -9,13 +9,14 @@ kernel with the smallest tables. What integers cost with AVX2, by limbs and in 6
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from bnncompiler import dense_calls
 from bnncompiler.costs import Cost, Span, Work
 from bnncompiler.limb_calls import GROUP, DenseLimbs, DenseWideTiled
 from bnncompiler.nibble_calls import OUTS, STRIDE, ConvolveNibbles, SumNibbles, groups, scratch_count
-from bnncompiler.packing import words
+from bnncompiler.packing import tails_save, words
 from bnncompiler.plane_calls import ConvolvePlanes, Planes, plane_digits
 from bnncompiler.program import Call
 from bnncompiler.sliced_calls import (
@@ -44,6 +45,15 @@ BY_WORD_VECTORS: dict[type[Call], tuple[float, int]] = BY_WORD | {
     dense_calls.DenseThreshold: (1.5, 1),
     DenseTiled: (0.7, 1),
     DenseTiledThreshold: (0.7, 1),
+}
+# In instructions of AArch64, counted by QEMU.
+BY_WORD_NEON: dict[type[Call], tuple[float, int]] = BY_WORD | {
+    dense_calls.DenseXnor: (10, 1),
+    dense_calls.DenseThreshold: (10, 1),
+    DenseTiled: (9, 1),
+    DenseTiledThreshold: (9, 1),
+    dense_calls.DenseBipolar: (10, 1),
+    dense_calls.DenseTernary: (20, 2),
 }
 # Cycles for a pixel and a group of four inputs: to find its code, and to look it up for a tile of outputs.
 LOOKED_UP, LOOKED_UP_VECTORS = (0.8, 6.0), (0.2, 0.6)
@@ -74,7 +84,6 @@ class Slices:
     Attributes:
         words: words of outputs in a digit, a register.
         row: cycles for adding the row of an input that is 1 to such counters.
-        part: how many times that it is where a register is not full: words are put into it one by one.
         listed: for an input that is to be listed.
         filled: rows of zeros that fill up a list, on average.
         compared: cycles for a digit and a threshold.
@@ -83,16 +92,15 @@ class Slices:
 
     words: int
     row: float
-    part: float = 1.0
     listed: float = 0.6
-    filled: float = 4.0
+    filled: float = 8.0
     compared: float = 2.0
     taken: float = 4.0
 
     def of(self, kernel: type[Call], work: Work, word_bits: int) -> Cost:
         """At one input in two being 1."""
         out_words, digits, lists = words(work.outs, word_bits), sliced_digits(work.ins), 1
-        slices = out_words // self.words + (self.part if out_words % self.words else 0)
+        slices = -(-out_words // self.words)
         by_column, patch, scratch = work.ins, 0.0, 0
         if kernel is ConvolveRowSliced and work.span is not None:
             lists = work.span.window.kernel[1]
@@ -110,7 +118,9 @@ class Slices:
 
 
 SLICED = (DenseSliced, DenseSlicedBorder, DenseSlicedThreshold, ConvolveRowSliced)
-SLICES, SLICES_VECTORS = Slices(words=2, row=3.0), Slices(words=4, row=2.8, part=2.0)
+SLICES, SLICES_VECTORS = Slices(words=2, row=2.5), Slices(words=4, row=2.0, listed=0.3)
+SLICES_AVX512 = Slices(words=8, row=2.0, listed=0.3)  # not measured: instructions are as many as with AVX2
+SLICES_NEON = Slices(words=2, row=8.3, listed=2.3, compared=4.0, taken=8.0)
 
 
 @dataclass(frozen=True)
@@ -159,24 +169,27 @@ class WideCosts:
 
     Attributes:
         vectors: whether the C compiler may use AVX2 instructions.
+        slices: what bit-sliced counters cost.
+        by_word: what is counted by the word (see `BY_WORD`).
     """
 
     vectors: bool = False
+    slices: Slices = SLICES
+    by_word: Mapping[type[Call], tuple[float, int]] = field(default_factory=lambda: BY_WORD)
 
     def of(self, kernel: type[Call], work: Work, word_bits: int) -> Cost | None:
         """Cycles, and bytes of weights."""
         tile = TILE if kernel in (DenseTiled, DenseTiledThreshold) else 1
         outs = -(-work.outs // tile) * tile
-        by_word = BY_WORD_VECTORS if self.vectors else BY_WORD
-        if kernel in by_word:
-            cycles, rows = by_word[kernel]
+        if kernel in self.by_word:
+            cycles, rows = self.by_word[kernel]
             row_words = words(work.ins, word_bits)
-            return Cost(outs * (row_words * work.planes * cycles + OUTPUT), rows * outs * row_words * word_bits // 8)
+            table = outs * row_words * word_bits // 8 - (tails_save(outs, work.ins, word_bits) if tile == 1 else 0)
+            return Cost(outs * (row_words * work.planes * cycles + OUTPUT), rows * table)
         if kernel in BY_WEIGHT:
             return self._multiplied(kernel, work)
         if kernel in SLICED:
-            slices = SLICES_VECTORS if self.vectors else SLICES
-            return slices.of(kernel, work, word_bits) if work.ins < LISTED_LIMIT else None
+            return self.slices.of(kernel, work, word_bits) if work.ins < LISTED_LIMIT else None
         if kernel in (ConvolveNibbles, SumNibbles) and work.span is not None:
             return self._looked_up(work, work.span)
         if kernel is ConvolvePlanes and work.span is not None:
@@ -209,4 +222,6 @@ class WideCosts:
 
 
 WIDE = WideCosts()
-WIDE_VECTORS = WideCosts(vectors=True)
+WIDE_VECTORS = WideCosts(vectors=True, slices=SLICES_VECTORS, by_word=BY_WORD_VECTORS)
+WIDE_AVX512 = WideCosts(vectors=True, slices=SLICES_AVX512, by_word=BY_WORD_VECTORS)
+WIDE_NEON = WideCosts(slices=SLICES_NEON, by_word=BY_WORD_NEON)

@@ -15,6 +15,7 @@ from bnncompiler.costs import Cost, Span, Work
 from bnncompiler.dense_calls import DenseBipolar, DenseSigns, DenseThreshold, DenseXnor
 from bnncompiler.machines.base import Machine
 from bnncompiler.machines.qemu import CortexM
+from bnncompiler.packing import tails_save
 from bnncompiler.program import Call, Program
 from bnncompiler.sliced_calls import (
     ConvolveRowSliced,
@@ -87,7 +88,7 @@ class CortexMCosts:
         words = -(-work.ins // word_bits)
         row = words // 8 * self.eight + words % 8 * self.word
         cycles = work.outs * (row * work.planes + self.output) + self._gathering(work)
-        return Cost(cycles, work.outs * words * word_bits // 8)
+        return Cost(cycles, work.outs * words * word_bits // 8 - tails_save(work.outs, work.ins, word_bits))
 
     def _gathering(self, work: Work) -> float:
         return 0 if work.span is None else self.pixel + self.tap * work.ins

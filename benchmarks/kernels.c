@@ -44,7 +44,7 @@ static void once(int which, bnn_size n, bnn_size outs)
         naive(x, n, outs);
         break;
     case 1:
-        bnn_dense_threshold(x, w, at, BNN_S16, 1, n, outs, y);
+        bnn_dense_threshold(x, w, NULL, BNN_U8, at, BNN_S16, 1, n, outs, y);
         break;
     case 2:
         bnn_dense_tiled_threshold(x, w, at, BNN_S16, 1, n, outs, y);

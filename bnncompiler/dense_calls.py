@@ -1,6 +1,7 @@
 """Kernel calls for dense layers: a row of inputs by a matrix of weights, of every kind that these come in.
 
 Convolutions call them on the patch of each pixel. Weights lie output by output or input by input, as the class says;
+rows of bits have their whole words in ``w`` and their tails (`bnncompiler.packing`), if any, in ``tail``;
 `bnncompiler.tiled_calls`, `bnncompiler.sliced_calls` and `bnncompiler.limb_calls` have layouts of their own.
 """
 
@@ -13,9 +14,10 @@ import numpy as np
 
 from bnncompiler.calls import reached
 from bnncompiler.ir import Array
-from bnncompiler.packing import pack_bits, unpack_bits, unpack_planes
+from bnncompiler.packing import pack_bits, unpack_bits, unpack_planes, unpack_rows
 from bnncompiler.program import Buffer, Call, Memory, Table, Typed, values_of
 
+NO_TAIL = Table("no_tail", "uint8_t", np.zeros(0, np.uint8))  # of rows that are whole words, or short of one by little
 LOW_BITS = 12  # of an input, which floats multiply apart from those above: each product is exact
 
 
@@ -28,6 +30,7 @@ class DenseThreshold(Call):
 
     x: Buffer
     w: Table
+    tail: Typed
     at: Typed
     count: int
     n: int
@@ -41,7 +44,8 @@ class DenseThreshold(Call):
         return one if self.count == 1 else super().meaning
 
     def run(self, memory: Memory, word_bits: int) -> None:
-        acc = xnor(memory[self.x.name], self.w.values.reshape(self.outs, -1), self.n)
+        signs = bipolar(memory[self.x.name], self.n)
+        acc = product(signs, row_signs(self.w, self.tail, self.n, self.outs, word_bits))
         memory[self.y.name] = pack_bits(reached(acc, values_of(self.at, memory), self.outs) & 1, word_bits)
 
 
@@ -51,24 +55,37 @@ class DenseXnor(Call):
 
     x: Buffer
     w: Table
+    tail: Typed
     n: int
     outs: int
     y: Buffer
 
     def run(self, memory: Memory, word_bits: int) -> None:
-        memory[self.y.name] = xnor(memory[self.x.name], self.w.values.reshape(self.outs, -1), self.n).astype(np.int32)
+        signs = bipolar(memory[self.x.name], self.n)
+        memory[self.y.name] = product(signs, row_signs(self.w, self.tail, self.n, self.outs, word_bits)).astype(
+            np.int32
+        )
+
+
+def bipolar(x: Array, n: int) -> Array:
+    """Packed ``x [..., words]`` as ``n`` numbers -1 and +1."""
+    return np.asarray(2 * unpack_bits(x, n).astype(np.int64) - 1)
 
 
 def xnor(x: Array, w: Array, n: int) -> Array:
     """The bipolar sums ``[..., outs]`` of packed ``x [..., words]`` and rows ``w [outs, words]``."""
-    signs, weights = (2 * unpack_bits(bits, n).astype(np.int64) - 1 for bits in (x, w))
-    return product(signs, weights)
+    return product(bipolar(x, n), bipolar(w, n))
 
 
 @lru_cache(maxsize=64)
-def _signs(w: Table, n: int, outs: int) -> Array:
+def row_signs(w: Table, tail: Typed, n: int, outs: int, word_bits: int) -> Array:
     """Bipolar weights ``[outs, n]``; loops over rows ask for the same ones again and again."""
-    return np.asarray(2.0 * unpack_bits(w.values.reshape(outs, -1), n) - 1)
+    return np.asarray(2.0 * _row_bits(w, tail, n, outs, word_bits) - 1)
+
+
+def _row_bits(w: Table, tail: Typed, n: int, outs: int, word_bits: int) -> Array:
+    assert isinstance(tail.data, Table)
+    return unpack_rows(w.values.reshape(outs, -1), tail.data.values, n, word_bits)
 
 
 def product(x: Array, w: Array) -> Array:
@@ -90,6 +107,7 @@ class DenseBipolar(Call):
     planes: int
     x_signed: int
     w: Table
+    tail: Typed
     bias: Table | None
     n: int
     outs: int
@@ -97,7 +115,9 @@ class DenseBipolar(Call):
 
     def run(self, memory: Memory, word_bits: int) -> None:
         codes = unpack_planes(memory[self.x.name], self.planes, self.n, bool(self.x_signed))
-        memory[self.y.name] = _biased(product(codes, _signs(self.w, self.n, self.outs)), self.bias)
+        memory[self.y.name] = _biased(
+            product(codes, row_signs(self.w, self.tail, self.n, self.outs, word_bits)), self.bias
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +128,9 @@ class DenseTernary(Call):
     planes: int
     x_signed: int
     plus: Table
+    plus_tail: Typed
     minus: Table
+    minus_tail: Typed
     bias: Table | None
     n: int
     outs: int
@@ -116,7 +138,8 @@ class DenseTernary(Call):
 
     def run(self, memory: Memory, word_bits: int) -> None:
         codes = unpack_planes(memory[self.x.name], self.planes, self.n, bool(self.x_signed))
-        plus, minus = (unpack_bits(t.values.reshape(self.outs, -1), self.n) for t in (self.plus, self.minus))
+        pairs = (self.plus, self.plus_tail), (self.minus, self.minus_tail)
+        plus, minus = (_row_bits(*pair, self.n, self.outs, word_bits) for pair in pairs)
         memory[self.y.name] = _biased(product(codes, plus.astype(np.int64) - minus), self.bias)
 
 

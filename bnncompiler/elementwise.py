@@ -14,6 +14,7 @@ import numpy as np
 
 from bnncompiler.errors import UnsupportedModel
 from bnncompiler.ir import Array
+from bnncompiler.saturation import NOWHERE, flat
 
 Attrs = Mapping[str, Any]
 
@@ -137,11 +138,13 @@ def apply(operator: str, attrs: Attrs, operands: list[Array], dtype: str, *, exa
         attrs: its attributes, all spelled out.
         operands: arrays; elements along the last axis.
         dtype: the element type that ONNX gives the result.
-        exact: compute floats in float64 instead of ``dtype``, and let casts between float types be exact.
+        exact: compute floats in float64 instead of ``dtype``, and let casts between float types be exact; a curve is
+            still as flat as it is in ``dtype`` (`bnncompiler.saturation`).
 
     Raises:
         UnsupportedModel: the operator has no meaning here.
     """
+    ends = flat(operator, attrs, dtype) if exact else NOWHERE
     if exact:
         dtype = "float64" if dtype.startswith("float") else dtype
         operands = [o.astype(np.float64) if np.issubdtype(o.dtype, np.floating) else o for o in operands]
@@ -152,4 +155,5 @@ def apply(operator: str, attrs: Attrs, operands: list[Array], dtype: str, *, exa
             raise UnsupportedModel(
                 f"{operator}: the compiler does not know this elementwise operator; replace it in the model"
             )
-        return np.asarray(OPERATORS[operator](attrs, operands)).astype(dtype, copy=False)
+        y = np.asarray(OPERATORS[operator](attrs, operands)).astype(dtype, copy=False)
+    return y if ends is NOWHERE else ends.on(operands[0], y)

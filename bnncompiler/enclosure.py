@@ -25,8 +25,10 @@ from bnncompiler.cancellation import Form, form
 from bnncompiler.ir import Array, Node, per_element
 from bnncompiler.ops import Constant, Elementwise
 from bnncompiler.oracle import ChannelFunction
+from bnncompiler.saturation import flat
 
 CURVE_ROUNDING = 8.0  # unit roundoffs, of the largest of 1, the operand and the result
+LEAST_NORMAL = 2.0**-126  # below that it is no matter of unit roundoffs
 OWN_ROUNDING = 2.0**-48  # relative: what float64 makes of one operator, curves included
 MOST_OPERANDS = 4
 
@@ -39,6 +41,9 @@ _ROUNDED_ONCE = {
 }
 _BOUNDED = {"Erf", "HardSigmoid", "Sigmoid", "Softsign", "Tanh"}  # curves whose rounding does not grow with the operand
 _CURVES = _BOUNDED | {"Celu", "Elu", "Exp", "Gelu", "HardSwish", "Log", "Mish", "Pow", "Selu", "Softplus"}
+# Unit roundoffs of curves that are near in proportion to the result, however small it is.
+RELATIVE_ROUNDING = {"Erf": 4.0, "Exp": 4.0, "Mish": 12.0, "Softplus": 8.0, "Tanh": 8.0}
+_DIFFERENCES = {"Gelu", "HardSigmoid", "HardSwish"}  # curves that do not even in float64, as we compute them
 KNOWN = _EXACT | _ROUNDED_ONCE | _CURVES | {"BatchNormalization"}
 
 # Where an operator of one variable is neither rising nor falling throughout: the places at which it turns.
@@ -165,15 +170,23 @@ def _rounded(node: Elementwise, y: Enclosure, known: Mapping[Node, Enclosure], *
     if node.operator in _EXACT:
         return y
     x = known[node.inputs[0]]
+    constant = flat(node.operator, dict(node.attrs), node.dtype).reaches(x.least, x.most)
     unit = UNIT_ROUNDOFF.get(node.type.dtype, 0.0) if reference else OWN_ROUNDING
     size = y.size
     if node.operator == "BatchNormalization":
         parameters = [known[i].least for i in node.inputs[1:]]
         size = batch_norm_size(x.size, size, parameters, float(dict(node.attrs)["epsilon"]))
     elif node.operator in _CURVES:
-        size = CURVE_ROUNDING * np.maximum(1.0, size if node.operator in _BOUNDED else np.maximum(size, x.size))
-    more = np.where(np.isfinite(size), unit * size, 0.0)
+        size = _curve_size(node.operator, x, size, reference=reference)
+    more = np.where(np.isfinite(size) & ~constant, unit * size, 0.0)
     return Enclosure(y.least - more, y.most + more, more)
+
+
+def _curve_size(operator: str, x: Enclosure, size: Array, *, reference: bool) -> Array:
+    """The magnitude of which a curve with values up to ``size`` rounds at most a unit."""
+    if operator in RELATIVE_ROUNDING or not (reference or operator in _DIFFERENCES):
+        return RELATIVE_ROUNDING.get(operator, CURVE_ROUNDING) * size + LEAST_NORMAL / UNIT_ROUNDOFF["float32"]
+    return CURVE_ROUNDING * np.maximum(1.0, size if operator in _BOUNDED else np.maximum(size, x.size))
 
 
 def _form(node: Elementwise, forms: Mapping[Node, Form], rows: int) -> Form | None:

@@ -83,6 +83,11 @@ class Compiler:
         self.call([self.command, *flags, *sources, "-o", output])
         return self.folder / output
 
+    def assembly(self, source: Path, *flags: str) -> str:
+        """What one file becomes, as text."""
+        self.call([self.command, *flags, "-S", str(source), "-o", "code.s"])
+        return (self.folder / "code.s").read_text(encoding="utf-8")
+
     def run(self, files: Mapping[str, str], *flags: str) -> str:
         """Compile ``files`` and return what the program prints; it must exit with 0."""
         return self.call([str(self.compile(files, *flags))])

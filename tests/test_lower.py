@@ -52,7 +52,8 @@ def check(graph: Graph, q: Array, word_bits: int, selection: Selection = FIRST) 
     planned = memory.plan(lowered.program)
     expected = interpreter.run(graph, {"x": q})
     for i, sample in enumerate(q):
-        fed = np.packbits(sample > 0, bitorder="little") if graph.inputs[0].domain.is_bipolar else sample
+        flat = sample.reshape(-1)
+        fed = np.packbits(flat > 0, bitorder="little") if graph.inputs[0].domain.is_bipolar else flat
         content = planned.run({planned.inputs[0].buffer.name: fed})
         for node, stored in lowered.stored.items():
             if not isinstance(node, ops.Input):
@@ -187,6 +188,39 @@ def test_weights_that_all_groups_share_are_stored_once() -> None:
         graph = run_pipeline(Graph("g", (x,), (conv,)), pipeline())
         program = check(graph, rng.integers(0, 256, (4, 4, 4, 6)), 8)
         assert [len(t.values) for t in program.tables if t.name.endswith("weights")] == [entries]
+
+
+@pytest.mark.parametrize("values", [bipolar(), Domain(rows(1), rows(0), rows(-2), rows(1))], ids=["bits", "planes"])
+@pytest.mark.parametrize("levels", [[-1.0, 1.0], [-1.0, 0.0, 1.0]], ids=["bipolar", "ternary"])
+@pytest.mark.parametrize(("word_bits", "rows_of_9"), [(8, 2), (16, 2), (32, 2), (64, 2)])
+def test_rows_of_few_bits_take_two_bytes_and_not_a_word(
+    values: Domain, levels: list[float], word_bits: int, rows_of_9: int
+) -> None:
+    rng = np.random.default_rng(8)
+    x = ops.Input("x", TensorType((4, 4, 40), "float32", values))
+    weight = rng.choice(levels, (40, 3, 3, 1)).astype(np.float32)
+    conv = ops.Conv("conv", x, weight, None, Window((3, 3)), 40)
+    graph = run_pipeline(Graph("g", (x,), (conv,)), pipeline())
+    program = check(graph, rng.choice([-1, 1] if values.is_bipolar else [-2, -1, 0, 1], (3, 4, 4, 40)), word_bits)
+    of_weights = [t.bytes(word_bits) for t in program.tables if "weights" in t.name or "us" in t.name]
+    assert sum(of_weights) == 40 * rows_of_9 * (len(levels) - 1)
+
+
+def test_tails_beside_whole_words_are_for_small_tables_only() -> None:
+    """Rows of 72 bits: a word of 64 and a byte, where that is wanted and saves more than its code."""
+    rng = np.random.default_rng(9)
+    x = graphs.source(72, bipolar())
+
+    def flash(outs: int, goal: str) -> int:
+        graph = Graph("g", (x,), (ops.Dense("fc", x, graphs.signs(rng, outs, 72)),))
+        selection = Selection(goal=goal)
+        graph = run_pipeline(graph, pipeline())
+        lowered = lower(graph, 64, 8, selection=selection).program
+        assert check(graph, rng.choice([-1, 1], (3, 72)), 64, selection).flash_bytes == lowered.flash_bytes
+        return sum(t.bytes(64) for t in lowered.tables if "weights" in t.name)
+
+    assert [flash(outs, "size") for outs in (5, 40)] == [5 * 16, 40 * 9]
+    assert flash(40, "speed") == 40 * 16
 
 
 def test_what_fits_is_scaled_in_32_bits() -> None:

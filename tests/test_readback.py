@@ -121,7 +121,7 @@ def test_a_float_in_a_table_is_found() -> None:
 
 
 MISMATCHES = {
-    "with 6 arguments; it has 5": (r"bnn_dense_xnor\(h2, fc3_weights,", "bnn_dense_xnor(h2, fc3_weights, 1,"),
+    "with 8 arguments; it has 7": (r"bnn_dense_xnor\(h2, fc3_weights,", "bnn_dense_xnor(h2, fc3_weights, 1,"),
     "no table, for w": (r"bnn_dense_xnor\(h2, fc3_weights,", "bnn_dense_xnor(h2, h1,"),
     "a table, for x": (r"bnn_dense_xnor\(h2, fc3_weights,", "bnn_dense_xnor(fc3_weights, fc3_weights,"),
     "elements of type int8_t, for w": (r"bnn_dense_xnor\(h2, fc3_weights,", "bnn_dense_xnor(h2, fc2_at,"),

@@ -70,13 +70,14 @@ BNN_KERNEL void bnn_convolve_row_sliced(
         for (bnn_size o = 0; o < words; o += BNN_SLICE_WORDS) {
             const bnn_size left = outs - o * BNN_WORD_BITS;
             const bnn_size most = BNN_SLICE_WORDS * BNN_WORD_BITS;
-            bnn_digit v[BNN_DIGITS];
+            bnn_counters v;
             bnn_word bits[BNN_SLICE_WORDS];
             bnn_begin_slices(v, digits, zeros);
             for (bnn_size j = 0; j < kernel_w; ++j) {
                 const bnn_u16 *const list =
                     (const bnn_u16 *)scratch + (first + j) % kernel_w * stride;
-                bnn_add_column(list + 1, list[0], w + j * (ins + 1u) * words, words, o, digits, v);
+                bnn_add_column(list + 1, list[0], w + j * (ins + 1u) * words, words, o, 0, digits,
+                               &v);
             }
             bnn_reached_column(v, at + border * count * digits * words, count, digits, words, o,
                                bits);

@@ -44,6 +44,7 @@ BNN_KERNEL void bnn_unpack(const bnn_word *x, bnn_size n, unsigned planes, int32
 
 /* Dense layers. */
 BNN_KERNEL void bnn_dense_threshold(const bnn_word *x, const bnn_word BNN_ROM *w,
+                                    const void BNN_ROM *tail, bnn_type tail_type,
                                     const void BNN_ROM *at, bnn_type at_type,
                                     bnn_size count, bnn_size n, bnn_size outs, bnn_word *y);
 BNN_KERNEL void bnn_dense_sliced_threshold(const bnn_word *x, const bnn_word BNN_ROM *w,
@@ -67,13 +68,17 @@ BNN_KERNEL void bnn_dense_tiled_threshold(const bnn_word *x, const bnn_word BNN_
                                           bnn_size n, bnn_size outs, bnn_word *y);
 BNN_KERNEL void bnn_dense_tiled(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size n,
                                 bnn_size outs, int32_t *y);
-BNN_KERNEL void bnn_dense_xnor(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size n,
+BNN_KERNEL void bnn_dense_xnor(const bnn_word *x, const bnn_word BNN_ROM *w,
+                               const void BNN_ROM *tail, bnn_type tail_type, bnn_size n,
                                bnn_size outs, int32_t *y);
 BNN_KERNEL void bnn_dense_bipolar(const bnn_word *x, unsigned planes, int x_signed,
-                                  const bnn_word BNN_ROM *w, const int32_t BNN_ROM *bias,
-                                  bnn_size n, bnn_size outs, int32_t *y);
+                                  const bnn_word BNN_ROM *w, const void BNN_ROM *tail,
+                                  bnn_type tail_type, const int32_t BNN_ROM *bias, bnn_size n,
+                                  bnn_size outs, int32_t *y);
 BNN_KERNEL void bnn_dense_ternary(const bnn_word *x, unsigned planes, int x_signed,
-                                  const bnn_word BNN_ROM *plus, const bnn_word BNN_ROM *minus,
+                                  const bnn_word BNN_ROM *plus, const void BNN_ROM *plus_tail,
+                                  bnn_type plus_type, const bnn_word BNN_ROM *minus,
+                                  const void BNN_ROM *minus_tail, bnn_type minus_type,
                                   const int32_t BNN_ROM *bias, bnn_size n, bnn_size outs,
                                   int32_t *y);
 BNN_KERNEL void bnn_dense_select(const bnn_word *x, unsigned planes, int x_signed,

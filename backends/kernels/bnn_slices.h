@@ -1,141 +1,141 @@
-/* The counters of bnn_sliced.h for several words of outputs at a time, in vectors where the C
- * compiler has them: inputs that are 1 are listed (bnn_lists.h), and their rows of weights added
- * sixteen at a time.
+/* Bit-sliced counters for all outputs of a layer: inputs that are 1 are listed (bnn_lists.h), and
+ * their rows of weights added to several words of outputs side by side (bnn_digits.h).
  *
- * Sixteen rows are fifteen full adders, whichever they are, and one carry that may run through the
- * digits above. Vectors are those of GNU C, which are made of whatever instructions there are. */
+ * Sixteen rows are fifteen full adders, whichever they are, and a carry, which is a row for the
+ * digits above: eight of them are seven full adders, and only theirs runs through the digits that
+ * are left. Two slices are added to at once: a row is found once for both, and most often they are
+ * one line of the cache. */
 #ifndef BNN_SLICES_H
 #define BNN_SLICES_H
 
+#include "bnn_digits.h"
 #include "bnn_lists.h"
-#include "bnn_sliced.h"
 
 #define BNN_SLICES 4u    /* slices of outputs that share a list */
-#define BNN_LISTED 512u /* inputs that are listed at a time */
+#define BNN_LISTED 1024u /* inputs that are listed at a time */
 
-/* A slice is BNN_SLICE_WORDS words of outputs, and bnn_digit a digit of their counters. In a vector
- * with fewer words in it, from w on, the others are 0. */
-#if defined(__GNUC__) && defined(__AVX2__) && BNN_WORD_BITS == 64
-#define BNN_SLICE_WORDS 4u
-typedef bnn_word bnn_digit __attribute__((__vector_size__(32)));
-
-BNN_INLINE bnn_digit bnn_load_part(const bnn_word *w, bnn_size words)
-{
-    const bnn_digit part = {w[0], words > 1u ? w[1] : 0, words > 2u ? w[2] : 0, 0};
-    return part;
-}
-#elif defined(__GNUC__) && (defined(__SSE2__) || defined(__ARM_NEON)) && BNN_WORD_BITS == 64
-#define BNN_SLICE_WORDS 2u
-typedef bnn_word bnn_digit __attribute__((__vector_size__(16)));
-
-BNN_INLINE bnn_digit bnn_load_part(const bnn_word *w, bnn_size words)
-{
-    const bnn_digit part = {w[0], 0};
-    (void)words;
-    return part;
-}
+/* Slices that are added to at once, as there are registers. */
+#if defined(__aarch64__)
+#define BNN_ABREAST 4u
 #else
-#define BNN_SLICE_WORDS 1u
-typedef bnn_word bnn_digit;
-
-BNN_INLINE bnn_digit bnn_load_part(const bnn_word BNN_ROM *w, bnn_size words)
-{
-    (void)words;
-    return bnn_rom_word(w);
-}
+#define BNN_ABREAST 2u
 #endif
 
-/* The `words` words from w on (1 to BNN_SLICE_WORDS), and zeros. */
-BNN_INLINE bnn_digit bnn_load_digit(const bnn_word BNN_ROM *w, bnn_size words)
-{
-    bnn_digit whole;
-    if (words < BNN_SLICE_WORDS) {
-        return bnn_load_part(w, words);
-    }
-    memcpy(&whole, w, sizeof whole);
-    return whole;
-}
+/* Keeps compilers from adding up the parts of an address anew for each row. */
+#if defined(__GNUC__)
+#define BNN_ONE_ADDRESS(p) __asm__("" : "+r"(p))
+#else
+#define BNN_ONE_ADDRESS(p) ((void)0)
+#endif
 
-/* All bits of a slice, as 0 or 1. */
-BNN_INLINE bnn_digit bnn_digit_of(unsigned bit)
-{
-    const bnn_digit zero = {0};
-    return bit != 0 ? (bnn_digit)~zero : zero;
-}
+/* The counters of a slice: a digit more than bnn_sliced.h has, and those of BNN_ABOVE. */
+typedef bnn_digit bnn_counters[BNN_DIGITS + 1u + BNN_ABOVE];
 
-/* bnn_full_add: where a and b differ, the carry is what the sum was. The sum is the last to be
- * needed, as it is what the next addition waits for. */
-BNN_INLINE bnn_digit bnn_add_digits(bnn_digit *sum, bnn_digit a, bnn_digit b)
-{
-    const bnn_digit differ = (bnn_digit)(a ^ b);
-    const bnn_digit carry = (bnn_digit)(a ^ (differ & (a ^ *sum)));
-    *sum = (bnn_digit)(*sum ^ differ);
-    return carry;
-}
+/* Carries of eight times sixteen rows. */
+typedef bnn_digit bnn_carries[8];
 
-/* Counters begin with a number, the same in all lanes. At least those digits are set that eight or
- * sixteen rows change. */
-BNN_INLINE void bnn_begin_slices(bnn_digit *v, unsigned digits, bnn_size number)
+static const bnn_u16 bnn_in_order[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+
+/* Where the rows of eight listed inputs begin. */
+BNN_INLINE void bnn_find_eight(const bnn_u16 *list, bnn_size columns, bnn_size *rows)
 {
-    const unsigned set = digits < 6u ? 6u : digits;
-    for (unsigned d = 0; d < set; ++d) {
-        v[d] = bnn_digit_of((unsigned)(number >> d & 1u));
+    BNN_UNROLL
+    for (unsigned i = 0; i < 8u; ++i) {
+        rows[i] = list[i] * columns;
     }
 }
 
-/* Adds a carry into digit `from` and those above it. */
-BNN_INLINE void bnn_carry_slices(bnn_digit *v, unsigned from, unsigned digits,
-                                 bnn_digit carry)
+/* Two rows into the digit of ones; returns the carry. */
+BNN_INLINE bnn_digit bnn_add_two(bnn_digit *one, const bnn_word BNN_ROM *w, const bnn_size *rows,
+                                 bnn_size words)
 {
-    for (unsigned d = from; d < digits; ++d) {
-        const bnn_digit digit = v[d];
-        v[d] = (bnn_digit)(digit ^ carry);
-        carry = (bnn_digit)(digit & carry);
-    }
+    return bnn_add_digits(one, bnn_load_digit(w + rows[0], words),
+                          bnn_load_digit(w + rows[1], words));
 }
 
-/* The rows of two listed inputs into the digit of ones; returns the carry. */
-BNN_INLINE bnn_digit bnn_add_two(bnn_digit *one, const bnn_u16 *list, const bnn_word BNN_ROM *w,
-                                 bnn_size columns, bnn_size words)
+/* Eight rows into the digits of ones, twos and fours; returns the carry. */
+BNN_INLINE bnn_digit bnn_add_eight(bnn_digit *low, const bnn_word BNN_ROM *w, const bnn_size *rows,
+                                   bnn_size words)
 {
-    return bnn_add_digits(one, bnn_load_digit(w + list[0] * columns, words),
-                          bnn_load_digit(w + list[1] * columns, words));
-}
-
-/* The rows of eight listed inputs into the digits of ones, twos and fours; returns the carry. */
-BNN_INLINE bnn_digit bnn_add_eight(bnn_digit *low, const bnn_u16 *list,
-                                   const bnn_word BNN_ROM *w, bnn_size columns, bnn_size words)
-{
-    const bnn_digit two_a = bnn_add_two(&low[0], list, w, columns, words);
-    const bnn_digit two_b = bnn_add_two(&low[0], list + 2, w, columns, words);
+    const bnn_digit two_a = bnn_add_two(&low[0], w, rows, words);
+    const bnn_digit two_b = bnn_add_two(&low[0], w, rows + 2, words);
     const bnn_digit four_a = bnn_add_digits(&low[1], two_a, two_b);
-    const bnn_digit two_c = bnn_add_two(&low[0], list + 4, w, columns, words);
-    const bnn_digit two_d = bnn_add_two(&low[0], list + 6, w, columns, words);
+    const bnn_digit two_c = bnn_add_two(&low[0], w, rows + 4, words);
+    const bnn_digit two_d = bnn_add_two(&low[0], w, rows + 6, words);
     const bnn_digit four_b = bnn_add_digits(&low[1], two_c, two_d);
     return bnn_add_digits(&low[2], four_a, four_b);
 }
 
-/* Adds the rows of `ones` listed inputs to v, whose digit 0 no input changes: `words` words from w
- * on of rows of `columns` words. The list is filled up to a multiple of eight by the number of the
- * row of zeros. */
-BNN_INLINE void bnn_add_listed(const bnn_u16 *list, bnn_size ones, const bnn_word BNN_ROM *w,
-                               bnn_size columns, bnn_size words, unsigned digits, bnn_digit *v)
+/* Sixteen rows into the digits of ones to eights of `slices` slices; each one's carry is the one
+ * with the number `at` of its carries. */
+BNN_INLINE void bnn_add_sixteen(const bnn_u16 *list, const bnn_word BNN_ROM *w, bnn_size columns,
+                                bnn_size slices, bnn_size words, bnn_digit (*low)[4],
+                                bnn_carries *carries, bnn_size at)
 {
-    bnn_digit low[3] = {v[1], v[2], v[3]};
-    bnn_digit eights = v[4];
-    const bnn_size sixteens = ones - ones % 16u;
-    for (bnn_size i = 0; i < sixteens; i += 16u) {
-        const bnn_digit a = bnn_add_eight(low, list + i, w, columns, words);
-        const bnn_digit b = bnn_add_eight(low, list + i + 8u, w, columns, words);
-        bnn_carry_slices(v, 5, digits, bnn_add_digits(&eights, a, b));
+    bnn_size rows[8];
+    bnn_digit eight[BNN_ABREAST];
+    bnn_find_eight(list, columns, rows);
+    BNN_UNROLL
+    for (bnn_size s = 0; s < slices; ++s) {
+        eight[s] = bnn_add_eight(low[s], w + s * BNN_SLICE_WORDS, rows, words);
     }
-    v[4] = eights;
-    for (bnn_size i = sixteens; i < ones; i += 8u) {
-        bnn_carry_slices(v, 4, digits, bnn_add_eight(low, list + i, w, columns, words));
+    bnn_find_eight(list + 8, columns, rows);
+    BNN_UNROLL
+    for (bnn_size s = 0; s < slices; ++s) {
+        const bnn_digit other = bnn_add_eight(low[s], w + s * BNN_SLICE_WORDS, rows, words);
+        carries[s][at] = bnn_add_digits(&low[s][3], eight[s], other);
     }
-    v[1] = low[0];
-    v[2] = low[1];
-    v[3] = low[2];
+}
+
+/* Adds `count` carries of sixteen rows, 1 to 8, to the digits v of counters from that on that they
+ * belong to, of which there are `digits`: a few one by one. */
+BNN_INLINE void bnn_add_carries(bnn_carries carries, bnn_size count, unsigned digits, bnn_digit *v)
+{
+    const void *const w = carries;
+    bnn_size rows[8];
+    if (count < 4u) {
+        for (bnn_size i = 0; i < count; ++i) {
+            bnn_carry_slices(v, 0, digits, carries[i]);
+        }
+    } else {
+        for (bnn_size i = count; i < 8u; ++i) {
+            carries[i] = bnn_digit_of(0);
+        }
+        bnn_find_eight(bnn_in_order, BNN_SLICE_WORDS, rows);
+        bnn_carry_slices(v, 3, digits,
+                         bnn_add_eight(v, (const bnn_word *)w, rows, BNN_SLICE_WORDS));
+    }
+}
+
+/* Adds the rows of `ones` listed inputs to the counters v of `slices` slices side by side, from
+ * digit `from` on, which no input changes itself: `words` words of each slice, from w on, of rows
+ * of `columns` words. Behind its end the list has the row of zeros, fifteen times at least. */
+BNN_INLINE void bnn_add_listed(const bnn_u16 *list, bnn_size ones, const bnn_word BNN_ROM *w,
+                               bnn_size columns, bnn_size slices, bnn_size words, unsigned from,
+                               unsigned digits, bnn_counters *v)
+{
+    const bnn_size sixteens = (ones + 15u) / 16u;
+    bnn_digit low[BNN_ABREAST][4]; /* ones, twos, fours and eights */
+    BNN_ONE_ADDRESS(w);
+    BNN_UNROLL
+    for (bnn_size s = 0; s < slices; ++s) {
+        memcpy(low[s], &v[s][from + 1u], sizeof low[s]);
+    }
+    for (bnn_size i = 0; i < sixteens; i += 8u) {
+        const bnn_size count = sixteens - i < 8u ? sixteens - i : 8u;
+        bnn_carries carries[BNN_ABREAST];
+        for (bnn_size j = 0; j < count; ++j) {
+            bnn_add_sixteen(list + (i + j) * 16u, w, columns, slices, words, low, carries, j);
+        }
+        BNN_UNROLL
+        for (bnn_size s = 0; s < slices; ++s) {
+            bnn_add_carries(carries[s], count, digits < 5u ? 0 : digits - 5u, &v[s][from + 5u]);
+        }
+    }
+    BNN_UNROLL
+    for (bnn_size s = 0; s < slices; ++s) {
+        memcpy(&v[s][from + 1u], low[s], sizeof low[s]);
+    }
 }
 
 /* How many words of outputs the slice has that begins in column `column`. */
@@ -147,18 +147,36 @@ BNN_INLINE bnn_size bnn_slice_words(bnn_size columns, bnn_size column)
 /* bnn_add_listed for the slice of outputs that begins in column `column` of the rows w. A whole one
  * is a case of its own, so that it is known to be whole. */
 BNN_INLINE void bnn_add_column(const bnn_u16 *list, bnn_size ones, const bnn_word BNN_ROM *w,
-                               bnn_size columns, bnn_size column, unsigned digits, bnn_digit *v)
+                               bnn_size columns, bnn_size column, unsigned from, unsigned digits,
+                               bnn_counters *v)
 {
     if (columns - column >= BNN_SLICE_WORDS) {
-        bnn_add_listed(list, ones, w + column, columns, BNN_SLICE_WORDS, digits, v);
+        bnn_add_listed(list, ones, w + column, columns, 1u, BNN_SLICE_WORDS, from, digits, v);
     } else {
-        bnn_add_listed(list, ones, w + column, columns, columns % BNN_SLICE_WORDS, digits, v);
+        bnn_add_listed(list, ones, w + column, columns, 1u, columns % BNN_SLICE_WORDS, from, digits,
+                       v);
     }
 }
 
-/* The counters of a block of slices; there is one digit more than bnn_sliced.h has. */
+/* The same for BNN_ABREAST slices, as many of them as there are. */
+BNN_INLINE void bnn_add_columns(const bnn_u16 *list, bnn_size ones, const bnn_word BNN_ROM *w,
+                                bnn_size columns, bnn_size column, unsigned from, unsigned digits,
+                                bnn_counters *v)
+{
+    if (columns - column >= BNN_ABREAST * BNN_SLICE_WORDS) {
+        bnn_add_listed(list, ones, w + column, columns, BNN_ABREAST, BNN_SLICE_WORDS, from, digits,
+                       v);
+    } else {
+        for (bnn_size s = 0; s < BNN_ABREAST && column + s * BNN_SLICE_WORDS < columns; ++s) {
+            bnn_add_column(list, ones, w, columns, column + s * BNN_SLICE_WORDS, from, digits,
+                           v + s);
+        }
+    }
+}
+
+/* The counters of a block of slices. */
 typedef struct bnn_block {
-    bnn_digit v[BNN_SLICES][BNN_DIGITS + 1u];
+    bnn_counters v[BNN_SLICES];
 } bnn_block;
 
 /* Adds the rows of those of n inputs that are 1 to the counters of a block, from digit `from` on,
@@ -174,9 +192,11 @@ BNN_INLINE void bnn_add_inputs(const bnn_word *x, const bnn_word BNN_ROM *w, bnn
             ones = bnn_list_bits(x[i / BNN_WORD_BITS], bnn_lanes(n, i), i, list, ones);
         }
         bnn_end_list(list, ones, n);
-        for (bnn_size b = 0; b < BNN_SLICES && column + b * BNN_SLICE_WORDS < columns; ++b) {
-            bnn_add_column(list, ones, w, columns, column + b * BNN_SLICE_WORDS, digits,
-                           block->v[b] + from);
+        for (bnn_size s = 0; s < BNN_SLICES; s += BNN_ABREAST) {
+            const bnn_size at = column + s * BNN_SLICE_WORDS;
+            if (at < columns) {
+                bnn_add_columns(list, ones, w, columns, at, from, digits, block->v + s);
+            }
         }
     }
 }
@@ -196,23 +216,6 @@ BNN_INLINE uint32_t bnn_block_lane(const bnn_block *block, bnn_size o, unsigned 
         value |= bnn_lane(words[word % BNN_SLICE_WORDS], o % BNN_WORD_BITS) << d;
     }
     return value;
-}
-
-/* Where v reaches an odd number of `count` thresholds: bnn_reached_sliced for a slice. */
-BNN_INLINE bnn_digit bnn_reached_slices(const bnn_digit *v, const bnn_word BNN_ROM *at,
-                                        bnn_size count, unsigned digits, bnn_size columns,
-                                        bnn_size words)
-{
-    bnn_digit odd = bnn_digit_of(0);
-    for (bnn_size k = 0; k < count; ++k) {
-        bnn_digit reached = bnn_digit_of(1);
-        for (unsigned d = 0; d < digits; ++d) {
-            const bnn_digit t = bnn_load_digit(at + (k * digits + d) * columns, words);
-            reached = (bnn_digit)(v[d] ^ ((v[d] ^ reached) & ~(v[d] ^ t)));
-        }
-        odd = (bnn_digit)(odd ^ reached);
-    }
-    return odd;
 }
 
 /* bnn_reached_slices for the slice of outputs that begins in column `column`, as words. */

@@ -8,13 +8,6 @@
 
 #include "bnn_types.h"
 
-/* Before a loop that must be unrolled for its vectors to stay in registers. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define BNN_UNROLL _Pragma("GCC unroll 8")
-#else
-#define BNN_UNROLL
-#endif
-
 /* Keeps compilers from reading ahead, into registers that they do not have: what comes after it is
  * read when a and b are there. */
 #if defined(__GNUC__)

@@ -6,6 +6,8 @@ the same kernels, on the taps of one pixel (`bnncompiler.lower.convolutions`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from bnncompiler import dense_calls, ops
@@ -110,35 +112,41 @@ def with_threshold(low: Lowering, node: ops.Steps, layer: Layer, rows: Rows, x: 
         low.call(kernel, node, macs, x, *tables, *numbers, low.scratch(node, kernel, work), y)
     else:
         table = Typed(low.table(node, "at", at, None, at.shape[1]))
-        w = _rows(low, layer, rows, tiled=kernel is DenseTiledThreshold)
-        low.call(kernel, node, macs, x, w, table, at.shape[1], rows.ins, rows.outs, y)
+        w = (_tiles(low, layer, rows),) if kernel is DenseTiledThreshold else _rows(low, layer, rows)
+        low.call(kernel, node, macs, x, *w, table, at.shape[1], rows.ins, rows.outs, y)
 
 
 def product(low: Lowering, node: Layer, rows: Rows, x: Stored, y: Buffer) -> Stored:
     """Append the kernel that multiplies ``rows`` with ``x`` (the input, or a patch of it) into ``y``."""
     macs = rows.weight.size if isinstance(node, ops.IntegerDense) else 0
     ins, outs, groups, kept = rows.ins, rows.outs, rows.groups, rows.kept
-    row_words = words(ins, low.word_bits)
     sums = _part(y, outs, groups)
 
     def part(table: Table, stride: int) -> Table | Buffer | Sliced:
         return _part(table, stride, kept.groups)
 
-    def bits(what: str, values: Array) -> Table | Buffer | Sliced:
-        return part(low.bit_table(node, what, values), outs * row_words)
+    def bits(what: str, values: Array) -> Iterator[object]:
+        """Words and tails of rows of bits."""
+        w, tail = low.row_tables(node, what, values)
+        yield part(w, len(w.values) // kept.groups) if len(w.values) else w
+        yield Typed(part(tail, outs) if len(tail.values) else tail)
 
     if is_xnor(x, rows):
         work = Work(ins, outs, times=times(node) * groups)
-        tiled = [DenseTiled] if groups == 1 or outs % TILE == 0 else []
-        kernel = low.choose(node, (dense_calls.DenseXnor, *tiled, *([DenseSliced] if sliced.fits(rows) else [])), work)
+        others: list[type[Call]] = [DenseTiled] if groups == 1 or outs % TILE == 0 else []
+        others += [DenseSliced] if sliced.fits(rows) else []
+        kernel = low.choose(node, (dense_calls.DenseXnor, *others), work)
         if kernel is DenseSliced:
             by_input = part(sliced.weights(low, node, kept), (ins + 1) * words(outs, low.word_bits))
             offset = Typed(part(sliced.offsets(low, node, kept), outs))
             numbers = sliced_digits(ins), ins, outs
             low.call(kernel, node, macs, x.buffer, by_input, offset, *numbers, low.scratch(node, kernel, work), sums)
             return Stored(y)
-        w = part(_rows(low, node, kept, tiled=kernel is DenseTiled), outs * row_words)
-        low.call(kernel, node, macs, x.buffer, w, ins, outs, sums)
+        if kernel is DenseTiled:
+            tiled = _tiles(low, node, kept)
+            low.call(kernel, node, macs, x.buffer, part(tiled, len(tiled.values) // kept.groups), ins, outs, sums)
+            return Stored(y)
+        low.call(kernel, node, macs, x.buffer, *bits("weights", kept.weight > 0), ins, outs, sums)
         return Stored(y)
     if node.shift:
         wide = Typed(part(_weights(low, node, kept), outs * ins))
@@ -163,10 +171,10 @@ def product(low: Lowering, node: Layer, rows: Rows, x: Stored, y: Buffer) -> Sto
         scratch = low.scratch(node, DenseSlicedPlanes, work)
         low.call(DenseSlicedPlanes, node, macs, x.buffer, x.planes, by_input, *numbers, scratch, sums)
     elif rows.kinds <= {-1, 1}:
-        low.call(dense_calls.DenseBipolar, node, macs, *plane, bits("weights", kept.weight > 0), None, ins, outs, sums)
+        low.call(dense_calls.DenseBipolar, node, macs, *plane, *bits("weights", kept.weight > 0), None, ins, outs, sums)
     elif rows.wants_planes:
         plus, minus = bits("plus", kept.weight > 0), bits("minus", kept.weight < 0)
-        low.call(dense_calls.DenseTernary, node, macs, *plane, plus, minus, None, ins, outs, sums)
+        low.call(dense_calls.DenseTernary, node, macs, *plane, *plus, *minus, None, ins, outs, sums)
     else:
         integers = Typed(part(_weights(low, node, kept), outs * ins))
         low.call(dense_calls.DenseSelect, node, macs, *plane, integers, None, ins, outs, sums)
@@ -175,12 +183,15 @@ def product(low: Lowering, node: Layer, rows: Rows, x: Stored, y: Buffer) -> Sto
     return Stored(y, step=x.step, base=base * total if base else np.zeros(1, np.int64))
 
 
-def _rows(low: Lowering, node: Layer, rows: Rows, tiled: bool) -> Table:
-    """Bipolar weights, packed row by row; tiled, the words of a few rows lie side by side."""
-    packed = pack_bits(rows.weight > 0, low.word_bits)
-    if tiled:
-        return low.table(node, "weights", tiles(packed), "bnn_word", TILE)
-    return low.table(node, "weights", packed, "bnn_word", packed.shape[-1])
+def _rows(low: Lowering, node: Layer, rows: Rows) -> tuple[Table, Typed]:
+    """Bipolar weights, packed row by row: words and tails."""
+    w, tail = low.row_tables(node, "weights", rows.weight > 0)
+    return w, Typed(tail)
+
+
+def _tiles(low: Lowering, node: Layer, rows: Rows) -> Table:
+    """Bipolar weights, the words of a few rows side by side."""
+    return low.table(node, "weights", tiles(pack_bits(rows.weight > 0, low.word_bits)), "bnn_word", TILE)
 
 
 def _weights(low: Lowering, node: Layer, rows: Rows, by_input: bool = False) -> Table:

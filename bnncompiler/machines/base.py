@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median_low
 from typing import Protocol
 
@@ -46,6 +46,14 @@ class Measured:
             text += f", {self.typical / self.hertz * 1e3:.3g} ms at {self.hertz / 1e6:g} MHz"
         sizes = (("stack", self.stack_bytes), ("flash", self.flash_bytes), ("RAM without the stack", self.ram_bytes))
         return text + "".join(f"; {size:,} B of {what}" for what, size in sizes if size is not None)
+
+
+def together(parts: Sequence[Measured]) -> Measured | None:
+    """What several runs of one program cost; None for none."""
+    if not parts:
+        return None
+    stacks = [m.stack_bytes for m in parts if m.stack_bytes is not None]
+    return replace(parts[0], counts=tuple(n for m in parts for n in m.counts), stack_bytes=max(stacks, default=None))
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from bnncompiler.errors import ToolError, VerificationError
 from bnncompiler.ir import Array
 from bnncompiler.machines import records
-from bnncompiler.machines.base import TIMEOUT, Run
+from bnncompiler.machines.base import TIMEOUT, Measured, Run, together
 from bnncompiler.program import Program
 
 COMPILERS = ("cc", "gcc", "clang")
@@ -44,25 +45,42 @@ class HostBuilt:
             tuple(np.concatenate(o) for o in zip(*(r.outputs for r in runs), strict=True)),
             tuple(np.concatenate(t) for t in zip(*(r.trace for r in runs), strict=True)),
             runs[0].selftest,
+            together([r.measured for r in runs if r.measured is not None]),
         )
 
     def _chunk(self, inputs: Mapping[str, Array], trace: bool) -> Run:
         count = len(next(iter(inputs.values())))
         (self.folder / "inputs.bin").write_bytes(records.encode(self.program, inputs))
         names = ["inputs.bin", "outputs.bin", "trace.bin" if trace else ""]
-        selftest = int(execute([str(self._executable(trace)), *names], self.folder, self.timeout))
+        command = [*self.emulator(trace), str(self._executable(trace)), *names]
+        selftest = int(execute(command, self.folder, self.timeout))
         return Run(
             records.decode_outputs(self.program, (self.folder / "outputs.bin").read_bytes(), count),
             records.decode_trace(self.program, (self.folder / "trace.bin").read_bytes(), count) if trace else (),
             selftest,
+            self.measured(trace),
         )
 
     def _executable(self, trace: bool) -> Path:
         output = self.folder / ("traced" if trace else "plain")
         if not output.exists():
             traced = ["-DBNN_HARNESS_TRACE"] if trace else []
-            compile_c(self.folder, [*self.flags, *traced, records.MAIN, "-o", output.name])
+            self.compile([*traced, records.MAIN, "-o", output.name])
         return output
+
+    # What is different for programs that this machine does not run by itself (`machines.qemu_user`).
+
+    def compile(self, arguments: Sequence[str]) -> None:
+        """Run the C compiler; raises ``ToolError`` where it does not accept the files."""
+        compile_c(self.folder, [*self.flags, *arguments])
+
+    def emulator(self, trace: bool) -> list[str]:
+        """What the command of the executable begins with."""
+        return []
+
+    def measured(self, trace: bool) -> Measured | None:
+        """What the last run cost."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -71,11 +89,20 @@ class Host:
 
     Attributes:
         flags: what the C compiler is given beyond strictness.
+        needs: macros that a C compiler defines for the instructions that ``flags`` allow.
+        instead: the flags where this machine does not have them: for the same code, made of others.
     """
 
     flags: tuple[str, ...] = ()
-    name: str = "host"
+    needs: frozenset[str] = frozenset()
+    instead: tuple[str, ...] = ()
     measures: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is called in reports, with what it lacks of the target."""
+        lacking = sorted(self.needs - _own())
+        return "host" if not lacking else f"host by its own instructions (no {lacking[0].strip('_')} here)"
 
     @contextmanager
     def build(self, program: Program, files: Mapping[str, str], *, timeout: float = TIMEOUT) -> Iterator[HostBuilt]:
@@ -85,7 +112,16 @@ class Host:
             folder = Path(name)
             for file, text in records.sources(program, files, records.read("host_io", records.IO)).items():
                 (folder / file).write_text(text, encoding="utf-8")
-            yield HostBuilt(program, folder, (*FLAGS, *self.flags), timeout)
+            flags = self.flags if self.needs <= _own() else self.instead
+            yield HostBuilt(program, folder, (*FLAGS, *flags), timeout)
+
+
+@cache
+def _own() -> frozenset[str]:
+    """The macros that the C compiler defines for this very machine."""
+    command = [*find_compiler(), "-march=native", "-dM", "-E", "-x", "c", os.devnull]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return frozenset(line.split()[1] for line in done.stdout.splitlines() if line.startswith("#define "))
 
 
 def first_error(messages: str) -> str:
@@ -111,13 +147,13 @@ def find_compiler() -> list[str]:
     )
 
 
-def compile_c(folder: Path, arguments: Sequence[str]) -> None:
-    """Run the host's C compiler in ``folder``.
+def compile_c(folder: Path, arguments: Sequence[str], compiler: Sequence[str] = ()) -> None:
+    """Run ``compiler``, this machine's where none is given, in ``folder``.
 
     Raises:
         ToolError: there is none, or it does not accept the files.
     """
-    compiler = find_compiler()
+    compiler = compiler or find_compiler()
     done = subprocess.run([*compiler, *arguments], cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ToolError(f"{shlex.join(compiler)} does not compile the generated C: {first_error(done.stderr)}")

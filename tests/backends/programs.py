@@ -9,11 +9,11 @@ import numpy as np
 from bnncompiler.backends.base import About
 from bnncompiler.backends.c99 import C99
 from bnncompiler.calls import Argmax, LoadBits, Requantize, Steps, Threshold
-from bnncompiler.dense_calls import DenseInteger, DenseThreshold, DenseXnor
+from bnncompiler.dense_calls import NO_TAIL, DenseInteger, DenseThreshold, DenseXnor
 from bnncompiler.ir import Array, Domain, TensorType, bipolar, rows
 from bnncompiler.map_calls import AddBorder, Index, PixelLoop, PutBits, PutIntegers
 from bnncompiler.memory import plan
-from bnncompiler.packing import pack_bits, words
+from bnncompiler.packing import pack_bits, pack_rows, words
 from bnncompiler.program import Buffer, Call, Port, Program, Sliced, Table, Typed
 from bnncompiler.window import Window
 from bnncompiler.window_calls import GatherBits, GatherIntegers, MaxPoolBits, MaxPoolIntegers, geometry
@@ -52,9 +52,19 @@ def mlp(name: str = "tiny", word_bits: int = 8, n: int = 9, hidden: int = 21, ou
         DenseInteger("fc1", ("/fc1/Gemm:Gemm",), n * hidden, Typed(x), Typed(w1), n, hidden, acc),
         Threshold("fc1", ("/bn1:BatchNormalization", "/sign1:Sign"), 0, Typed(acc), hidden, Typed(at1), hidden, 1, h1),
         DenseThreshold(
-            "fc2", ("/fc2/Gemm:Gemm", "/sign2:Sign"), hidden * hidden, h1, w2, Typed(at2), 1, hidden, hidden, h2
+            "fc2",
+            ("/fc2/Gemm:Gemm", "/sign2:Sign"),
+            hidden * hidden,
+            h1,
+            w2,
+            Typed(NO_TAIL),
+            Typed(at2),
+            1,
+            hidden,
+            hidden,
+            h2,
         ),
-        DenseXnor("fc3", ("/fc3/Gemm:Gemm",), hidden * outs, h2, w3, hidden, outs, y),
+        DenseXnor("fc3", ("/fc3/Gemm:Gemm",), hidden * outs, h2, w3, Typed(NO_TAIL), hidden, outs, y),
     )
     ports = (Port("pixels", x, TensorType((n,), "float32", PIXELS), "default: uint8 with real = q/255"),)
     logits = output(y, Domain(rows(0.25), rows(-1.5), rows(-hidden), rows(hidden), 2))
@@ -70,7 +80,8 @@ def branches(name: str = "branches", word_bits: int = 32) -> Program:
         Buffer("codes", "bnn_word", 2 * words(6, word_bits)),
     )
     acc, index, scaled = Buffer("acc", "int32_t", 4), Buffer("index", "int32_t", 1), Buffer("scaled", "int32_t", 6)
-    w = Table("int", "bnn_word", signs(rng, 4, 37, word_bits).reshape(-1), words(37, word_bits))
+    whole, tails = pack_rows(rng.integers(0, 2, (4, 37)), word_bits)
+    w, tail = Table("int", "bnn_word", whole.reshape(-1), whole.shape[1]), Typed(Table("int_tail", "uint8_t", tails))
     at = Table("bnn_load", "int16_t", np.array([-30000, 0, 30000], np.int16))
     start, multiplier = (
         Table(t, "int32_t", np.array(v, np.int32)) for t, v in (("start", [5]), ("arena", [-(2**31), 7]))
@@ -78,7 +89,7 @@ def branches(name: str = "branches", word_bits: int = 32) -> Program:
     bias = Table("bias", "int64_t", np.array([-(2**63) + 2**46, 2**40]))
     calls: tuple[Call, ...] = (
         LoadBits("load", (), 0, bits, 37, packed),
-        DenseXnor("a*/b", ("a*/b??/:MatMul",), 148, packed, w, 37, 4, acc),
+        DenseXnor("a*/b", ("a*/b??/:MatMul",), 148, packed, w, tail, 37, 4, acc),
         Argmax("argmax", ("ArgMax",), 0, Typed(acc), 4, index),
         Steps("steps", (), 0, Typed(wide), 6, Typed(at), 1, 3, None, 2, codes),
         Requantize(
@@ -125,7 +136,7 @@ def maps(name: str = "maps", word_bits: int = 16) -> Program:
     calls = (*_integers(rng, x), *_bits(rng, word_bits), *_depthwise(rng, word_bits))
     h6, y = Buffer("h6", "bnn_word", words(5, word_bits)), Buffer("y", "int32_t", 3)
     w = Table("fc_weights", "bnn_word", signs(rng, 3, 5, word_bits).reshape(-1), words(5, word_bits))
-    last = DenseXnor("fc", (), 15, h6, w, 5, 3, y)
+    last = DenseXnor("fc", (), 15, h6, w, Typed(NO_TAIL), 5, 3, y)
     port = Port("pixels", x, TensorType((7, 6, 4), "float32", PIXELS))
     logits = output(y, Domain(rows(1), rows(0), rows(-5), rows(5), 2))
     return plan(Program(name, word_bits, (port,), (logits,), (*calls, last), 0, 4))
@@ -167,7 +178,7 @@ def _bits(rng: np.random.Generator, word_bits: int) -> tuple[Call, ...]:
     window = Window((3, 3), before=(1, 1), after=(1, 1))
     body = (
         GatherBits("conv2", (), 0, bits, 1, 3, 3, 6, 0, 6, *geometry(window), 0, *HERE, patch),
-        DenseXnor("conv2", (), 0, patch, w, 54, 5, acc),
+        DenseXnor("conv2", (), 0, patch, w, Typed(NO_TAIL), 54, 5, acc),
     )
     tail = (
         AddBorder("conv2", (), 0, classes[0], classes[1], 3, Typed(border), 5, *HERE, acc),
@@ -186,7 +197,7 @@ def _depthwise(rng: np.random.Generator, word_bits: int) -> tuple[Call, ...]:
     w = Table("conv3_weights", "bnn_word", signs(rng, 5, 4, word_bits).reshape(-1), words(4, word_bits))
     at = Table("conv3_at", "int8_t", np.array([-2, 2], np.int8))
     gather = GatherBits("conv3", (), 0, h3, 1, 3, 3, 5, Index.GROUP, 1, *geometry(Window((2, 2))), 0, *HERE, patch)
-    dense = DenseXnor("conv3", (), 0, patch, share(w, words(4, word_bits)), 4, 1, share(acc, 1))
+    dense = DenseXnor("conv3", (), 0, patch, share(w, words(4, word_bits)), Typed(NO_TAIL), 4, 1, share(acc, 1))
     window = Threshold("conv3", (), 0, Typed(acc), 5, Typed(at), 1, 2, pixel)
     put = PutBits("conv3", (), 0, pixel, 1, 5, 20, 2, *HERE, h5)
     loop = PixelLoop(

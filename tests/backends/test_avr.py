@@ -19,7 +19,7 @@ from bnncompiler.backends.avr import AVR, LARGEST
 from bnncompiler.calls import LoadBits, Unpack
 from bnncompiler.column_calls import ConvolveColumns, column_weights, limits
 from bnncompiler.costs import Span, Work
-from bnncompiler.dense_calls import DenseSigns, DenseThreshold
+from bnncompiler.dense_calls import NO_TAIL, DenseSigns, DenseThreshold
 from bnncompiler.errors import LoweringError, UsageError
 from bnncompiler.ir import Array, Domain, TensorType, bipolar, rows
 from bnncompiler.lower import parts
@@ -138,7 +138,7 @@ def dense(kernel: type[Call] | None, n: int, outs: int) -> Program:
     if kernel is DenseThreshold:
         table = Table("w", "bnn_word", pack_bits(w, 8).reshape(-1), words(n, 8))
         thresholds = Typed(Table("at", "int16_t", 2 * at - n))
-        calls.append(DenseThreshold("dense", (), n * outs, packed, table, thresholds, 1, n, outs, y))
+        calls.append(DenseThreshold("dense", (), n * outs, packed, table, Typed(NO_TAIL), thresholds, 1, n, outs, y))
     elif kernel is DenseSlicedThreshold:
         digits = sliced_digits(n)
         on_v = np.full(8 * words(outs, 8), 2**digits - 1)

@@ -15,7 +15,7 @@ from bnncompiler.backends import c_selftest
 from bnncompiler.backends.base import Files
 from bnncompiler.backends.c99 import C99
 from bnncompiler.calls import Argmax, LoadBits, Threshold
-from bnncompiler.dense_calls import DenseXnor
+from bnncompiler.dense_calls import NO_TAIL, DenseXnor
 from bnncompiler.errors import CompileError, EmitError
 from bnncompiler.ir import Domain, TensorType, rows
 from bnncompiler.memory import plan
@@ -40,10 +40,10 @@ def main(body: str, *models: str) -> Files:
 
 
 def test_targets() -> None:
-    assert C99.targets() == ("host", "64", "x86-64-v3", "native", "32", "16", "8")
+    assert C99.targets() == ("host", "64", "x86-64-v3", "x86-64-v4", "native", "aarch64", "32", "16", "8")
     assert C99.target().word_bits == 64
-    assert [C99.target(t).word_bits for t in C99.targets()] == [64, 64, 64, 64, 32, 16, 8]
-    with pytest.raises(CompileError, match="c99 has no target 'cortex-m4'; it has host, 64, x86-64-v3, native, 32"):
+    assert [C99.target(t).word_bits for t in C99.targets()] == [64] * 6 + [32, 16, 8]
+    with pytest.raises(CompileError, match="c99 has no target 'cortex-m4'; it has host, 64, x86-64-v3, x86-64-v4, nat"):
         C99.target("cortex-m4")
 
 
@@ -300,7 +300,7 @@ def test_a_program_without_arena(cc: Compiler) -> None:
     bits = Buffer("bits", "bnn_word", 1)
     call = Threshold("t", (), 0, Typed(x), 40, Typed(at), 40, 1, bits)
     assert plan(Program("none", 64, (port,), (), (call,), 0, 1)).arena_size == 8
-    dense = DenseXnor("d", (), 0, bits, Table("w", "bnn_word", np.zeros(40, np.uint64)), 40, 40, y)
+    dense = DenseXnor("d", (), 0, bits, Table("w", "bnn_word", np.zeros(40, np.uint64)), Typed(NO_TAIL), 40, 40, y)
     whole = plan(Program("none", 64, (port,), (output(y, PIXELS),), (call, dense), 0, 1))
     assert emit(whole)["none.h"].count("#define NONE_ARENA_SIZE 8") == 1
     only = replace(mlp(), calls=mlp().calls[:1])
@@ -342,7 +342,7 @@ def test_a_large_layer_is_printed_and_read_back() -> None:
     weights = np.random.default_rng(0).integers(0, 2**64, n * n // 64, dtype=np.uint64)
     calls = (
         LoadBits("x", (), 0, x, n, bits),
-        DenseXnor("d", (), n * n, bits, Table("w", "bnn_word", weights, n // 64), n, n, y),
+        DenseXnor("d", (), n * n, bits, Table("w", "bnn_word", weights, n // 64), Typed(NO_TAIL), n, n, y),
     )
     signs = TensorType((n,), "float32", Domain(rows(1), rows(0), rows(-1), rows(1), 2))
     program = plan(Program("large", 64, (Port("x", x, signs),), (output(y, PIXELS),), calls, 0, 8))

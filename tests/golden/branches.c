@@ -10,7 +10,8 @@
  * BNN_MAY_ALIAS: the arena holds words at one time and integers at another, in the same bytes.
  * BNN_INLINE: helpers vanish into the kernels, so that constant arguments fold; some programs use
  * only a few of them.
- * BNN_OWN: a function that stays one, of use to some kernels only. */
+ * BNN_OWN: a function that stays one, of use to some kernels only.
+ * BNN_UNROLL: before a loop that must be unrolled for its vectors to stay in registers. */
 
 #if defined(__GNUC__)
 #define BNN_MAY_ALIAS __attribute__((__may_alias__))
@@ -20,6 +21,12 @@
 #define BNN_MAY_ALIAS
 #define BNN_INLINE static inline
 #define BNN_OWN static
+#endif
+
+#if defined(__GNUC__) && !defined(__clang__)
+#define BNN_UNROLL _Pragma("GCC unroll 8")
+#else
+#define BNN_UNROLL
 #endif
 
 /* Port for any C99 compiler. A port is what differs between machines: the word that bits are
@@ -274,15 +281,55 @@ BNN_INLINE uint32_t bnn_plane_weight(unsigned plane, unsigned planes, int x_sign
     return x_signed && plane + 1u == planes ? (uint32_t)0 - weight : weight;
 }
 
+/* Rows of bits in constant tables: whole words in one, and what is left of each row, its tail, in
+ * another one, whose elements are the smallest that hold it. Where there are no tails, the last
+ * words of rows are not full. */
+
+/* How many words of a row of n bits are in the table of words. */
+BNN_INLINE bnn_size bnn_row_words(bnn_size n, const void BNN_ROM *tail)
+{
+    return tail == NULL ? bnn_words(n) : n / BNN_WORD_BITS;
+}
+
+/* The tail of row o. */
+BNN_INLINE bnn_word bnn_row_tail(const void BNN_ROM *tail, bnn_type tail_type, bnn_size o)
+{
+    return (bnn_word)(uint32_t)bnn_rom_load(tail, tail_type, o);
+}
+
+/* The number of places where x and row o differ. */
+BNN_INLINE bnn_size bnn_row_differing(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size words,
+                                      const void BNN_ROM *tail, bnn_type tail_type, bnn_size o)
+{
+    bnn_size count = words == 0 ? 0 : bnn_differing(x, w + o * words, words);
+    if (tail != NULL) {
+        count += bnn_popcount((bnn_word)(x[words] ^ bnn_row_tail(tail, tail_type, o)));
+    }
+    return count;
+}
+
+/* The number of places where both x and row o are 1. */
+BNN_INLINE bnn_size bnn_row_common(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size words,
+                                   const void BNN_ROM *tail, bnn_type tail_type, bnn_size o)
+{
+    bnn_size count = words == 0 ? 0 : bnn_common(x, w + o * words, words);
+    if (tail != NULL) {
+        count += bnn_popcount((bnn_word)(x[words] & bnn_row_tail(tail, tail_type, o)));
+    }
+    return count;
+}
+
 /* Bipolar by bipolar dense layer: y[o] = sum_i x[i] * w[o][i], which is
  * n - 2 * (number of differing bits). */
 
-BNN_KERNEL void bnn_dense_xnor(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size n,
+BNN_KERNEL void bnn_dense_xnor(const bnn_word *x, const bnn_word BNN_ROM *w,
+                               const void BNN_ROM *tail, bnn_type tail_type, bnn_size n,
                                bnn_size outs, int32_t *y)
 {
-    const bnn_size words = bnn_words(n);
+    const bnn_size words = bnn_row_words(n, tail);
     for (bnn_size o = 0; o < outs; ++o) {
-        y[o] = (int32_t)n - 2 * (int32_t)bnn_differing(x, w + o * words, words);
+        const bnn_size differing = bnn_row_differing(x, w, words, tail, tail_type, o);
+        y[o] = (int32_t)n - 2 * (int32_t)differing;
     }
 }
 
@@ -361,13 +408,6 @@ BNN_INLINE int64_t bnn_floor_shift(int64_t v, unsigned shift)
  * Kernels that use them have the same loop in plain C beside, for other machines. */
 
 #include <string.h>
-
-/* Before a loop that must be unrolled for its vectors to stay in registers. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define BNN_UNROLL _Pragma("GCC unroll 8")
-#else
-#define BNN_UNROLL
-#endif
 
 /* Keeps compilers from reading ahead, into registers that they do not have: what comes after it is
  * read when a and b are there. */
@@ -584,10 +624,14 @@ BNN_KERNEL void bnn_requantize(const void *x, bnn_type x_type, bnn_size n,
 
 /* What the tables were made for; a negative size here means another machine. */
 typedef char bnn_check_word[sizeof(bnn_word) * 8 == 32 ? 1 : -1];
-typedef char bnn_check_size[(bnn_size)-1 >= 8 ? 1 : -1];
+typedef char bnn_check_size[(bnn_size)-1 >= 6 ? 1 : -1];
 
-static const bnn_word BNN_TABLE v_int[8] = {
-    0x09f324ce, 0x00000011, 0x514b5c12, 0x00000007, 0x7b3f9b87, 0x00000003, 0x3f8d6a7c, 0x0000000c
+static const bnn_word BNN_TABLE v_int[4] = {
+    0x09f324ce, 0x514b5c12, 0x7b3f9b87, 0x3f8d6a7c
+};
+
+static const uint8_t BNN_TABLE int_tail[4] = {
+    17,  7,  3, 12
 };
 
 static const int16_t BNN_TABLE v_bnn_load[3] = {
@@ -630,7 +674,7 @@ void branches_run(const uint8_t *v2nd_e_input,
     /* a* /b: 37 x 1 bit -> 4 x int32, 148 MACs
      *   from a* /b? ?/:MatMul
      *   Bipolar by bipolar dense layer: `y[o] = n - 2 popcount(x ^ w[o])`. */
-    bnn_dense_xnor(packed, v_int, 37, 4, acc);
+    bnn_dense_xnor(packed, v_int, int_tail, BNN_U8, 37, 4, acc);
     BNN_TRACE(1, acc, 16);
 
     /* argmax: 4 x int32 -> 1 x int32

@@ -10,7 +10,8 @@
  * BNN_MAY_ALIAS: the arena holds words at one time and integers at another, in the same bytes.
  * BNN_INLINE: helpers vanish into the kernels, so that constant arguments fold; some programs use
  * only a few of them.
- * BNN_OWN: a function that stays one, of use to some kernels only. */
+ * BNN_OWN: a function that stays one, of use to some kernels only.
+ * BNN_UNROLL: before a loop that must be unrolled for its vectors to stay in registers. */
 
 #if defined(__GNUC__)
 #define BNN_MAY_ALIAS __attribute__((__may_alias__))
@@ -20,6 +21,12 @@
 #define BNN_MAY_ALIAS
 #define BNN_INLINE static inline
 #define BNN_OWN static
+#endif
+
+#if defined(__GNUC__) && !defined(__clang__)
+#define BNN_UNROLL _Pragma("GCC unroll 8")
+#else
+#define BNN_UNROLL
 #endif
 
 /* Port for any C99 compiler. A port is what differs between machines: the word that bits are
@@ -409,13 +416,6 @@ BNN_INLINE int64_t bnn_floor_shift(int64_t v, unsigned shift)
  * Kernels that use them have the same loop in plain C beside, for other machines. */
 
 #include <string.h>
-
-/* Before a loop that must be unrolled for its vectors to stay in registers. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define BNN_UNROLL _Pragma("GCC unroll 8")
-#else
-#define BNN_UNROLL
-#endif
 
 /* Keeps compilers from reading ahead, into registers that they do not have: what comes after it is
  * read when a and b are there. */
@@ -922,15 +922,55 @@ BNN_INLINE uint32_t bnn_plane_weight(unsigned plane, unsigned planes, int x_sign
     return x_signed && plane + 1u == planes ? (uint32_t)0 - weight : weight;
 }
 
+/* Rows of bits in constant tables: whole words in one, and what is left of each row, its tail, in
+ * another one, whose elements are the smallest that hold it. Where there are no tails, the last
+ * words of rows are not full. */
+
+/* How many words of a row of n bits are in the table of words. */
+BNN_INLINE bnn_size bnn_row_words(bnn_size n, const void BNN_ROM *tail)
+{
+    return tail == NULL ? bnn_words(n) : n / BNN_WORD_BITS;
+}
+
+/* The tail of row o. */
+BNN_INLINE bnn_word bnn_row_tail(const void BNN_ROM *tail, bnn_type tail_type, bnn_size o)
+{
+    return (bnn_word)(uint32_t)bnn_rom_load(tail, tail_type, o);
+}
+
+/* The number of places where x and row o differ. */
+BNN_INLINE bnn_size bnn_row_differing(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size words,
+                                      const void BNN_ROM *tail, bnn_type tail_type, bnn_size o)
+{
+    bnn_size count = words == 0 ? 0 : bnn_differing(x, w + o * words, words);
+    if (tail != NULL) {
+        count += bnn_popcount((bnn_word)(x[words] ^ bnn_row_tail(tail, tail_type, o)));
+    }
+    return count;
+}
+
+/* The number of places where both x and row o are 1. */
+BNN_INLINE bnn_size bnn_row_common(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size words,
+                                   const void BNN_ROM *tail, bnn_type tail_type, bnn_size o)
+{
+    bnn_size count = words == 0 ? 0 : bnn_common(x, w + o * words, words);
+    if (tail != NULL) {
+        count += bnn_popcount((bnn_word)(x[words] & bnn_row_tail(tail, tail_type, o)));
+    }
+    return count;
+}
+
 /* Bipolar by bipolar dense layer: y[o] = sum_i x[i] * w[o][i], which is
  * n - 2 * (number of differing bits). */
 
-BNN_KERNEL void bnn_dense_xnor(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size n,
+BNN_KERNEL void bnn_dense_xnor(const bnn_word *x, const bnn_word BNN_ROM *w,
+                               const void BNN_ROM *tail, bnn_type tail_type, bnn_size n,
                                bnn_size outs, int32_t *y)
 {
-    const bnn_size words = bnn_words(n);
+    const bnn_size words = bnn_row_words(n, tail);
     for (bnn_size o = 0; o < outs; ++o) {
-        y[o] = (int32_t)n - 2 * (int32_t)bnn_differing(x, w + o * words, words);
+        const bnn_size differing = bnn_row_differing(x, w, words, tail, tail_type, o);
+        y[o] = (int32_t)n - 2 * (int32_t)differing;
     }
 }
 
@@ -1132,7 +1172,7 @@ void maps_run(const uint8_t *input, int32_t *logits, void *arena)
     for (bnn_size row = 0; row < 3; ++row) {
         for (bnn_size column = 0; column < 3; ++column) {
             bnn_gather_bits(bits, 1, 3, 3, 6, 0, 6, 3, 3, 1, 1, 1, 1, 1, 1, 0, row, column, patch2);
-            bnn_dense_xnor(patch2, conv2_weights, 54, 5, acc2);
+            bnn_dense_xnor(patch2, conv2_weights, NULL, BNN_U8, 54, 5, acc2);
             bnn_add_border(conv2_row_class, conv2_column_class, 3, conv2_border, BNN_S8, 5, row,
                            column, acc2);
             bnn_threshold(acc2, BNN_S32, 5, conv2_at, BNN_S8, 5, 1, pixel2);
@@ -1157,7 +1197,8 @@ void maps_run(const uint8_t *input, int32_t *logits, void *arena)
             for (bnn_size group = 0; group < 5; ++group) {
                 bnn_gather_bits(h3, 1, 3, 3, 5, group, 1, 2, 2, 1, 1, 1, 1, 0, 0, 0, row, column,
                                 patch3);
-                bnn_dense_xnor(patch3, conv3_weights + group * 1, 4, 1, row_2 + group * 1);
+                bnn_dense_xnor(patch3, conv3_weights + group * 1, NULL, BNN_U8, 4, 1,
+                               row_2 + group * 1);
             }
             bnn_threshold(row_2, BNN_S32, 5, conv3_at, BNN_S8, 1, 2, column_2);
             bnn_put_bits(column_2, 1, 5, 20, 2, row, column, h5);
@@ -1172,7 +1213,7 @@ void maps_run(const uint8_t *input, int32_t *logits, void *arena)
 
     /* fc: 5 x 1 bit -> 3 x int32, 15 MACs
      *   Bipolar by bipolar dense layer: `y[o] = n - 2 popcount(x ^ w[o])`. */
-    bnn_dense_xnor(h6, fc_weights, 5, 3, logits);
+    bnn_dense_xnor(h6, fc_weights, NULL, BNN_U8, 5, 3, logits);
     BNN_TRACE(6, logits, 12);
 }
 

@@ -10,7 +10,8 @@
  * BNN_MAY_ALIAS: the arena holds words at one time and integers at another, in the same bytes.
  * BNN_INLINE: helpers vanish into the kernels, so that constant arguments fold; some programs use
  * only a few of them.
- * BNN_OWN: a function that stays one, of use to some kernels only. */
+ * BNN_OWN: a function that stays one, of use to some kernels only.
+ * BNN_UNROLL: before a loop that must be unrolled for its vectors to stay in registers. */
 
 #if defined(__GNUC__)
 #define BNN_MAY_ALIAS __attribute__((__may_alias__))
@@ -20,6 +21,12 @@
 #define BNN_MAY_ALIAS
 #define BNN_INLINE static inline
 #define BNN_OWN static
+#endif
+
+#if defined(__GNUC__) && !defined(__clang__)
+#define BNN_UNROLL _Pragma("GCC unroll 8")
+#else
+#define BNN_UNROLL
 #endif
 
 /* Port for any C99 compiler. A port is what differs between machines: the word that bits are
@@ -293,13 +300,6 @@ BNN_INLINE unsigned bnn_reached(int32_t value, const void BNN_ROM *at, bnn_type 
 
 #include <string.h>
 
-/* Before a loop that must be unrolled for its vectors to stay in registers. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define BNN_UNROLL _Pragma("GCC unroll 8")
-#else
-#define BNN_UNROLL
-#endif
-
 /* Keeps compilers from reading ahead, into registers that they do not have: what comes after it is
  * read when a and b are there. */
 #if defined(__GNUC__)
@@ -567,6 +567,44 @@ BNN_INLINE uint32_t bnn_plane_weight(unsigned plane, unsigned planes, int x_sign
     return x_signed && plane + 1u == planes ? (uint32_t)0 - weight : weight;
 }
 
+/* Rows of bits in constant tables: whole words in one, and what is left of each row, its tail, in
+ * another one, whose elements are the smallest that hold it. Where there are no tails, the last
+ * words of rows are not full. */
+
+/* How many words of a row of n bits are in the table of words. */
+BNN_INLINE bnn_size bnn_row_words(bnn_size n, const void BNN_ROM *tail)
+{
+    return tail == NULL ? bnn_words(n) : n / BNN_WORD_BITS;
+}
+
+/* The tail of row o. */
+BNN_INLINE bnn_word bnn_row_tail(const void BNN_ROM *tail, bnn_type tail_type, bnn_size o)
+{
+    return (bnn_word)(uint32_t)bnn_rom_load(tail, tail_type, o);
+}
+
+/* The number of places where x and row o differ. */
+BNN_INLINE bnn_size bnn_row_differing(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size words,
+                                      const void BNN_ROM *tail, bnn_type tail_type, bnn_size o)
+{
+    bnn_size count = words == 0 ? 0 : bnn_differing(x, w + o * words, words);
+    if (tail != NULL) {
+        count += bnn_popcount((bnn_word)(x[words] ^ bnn_row_tail(tail, tail_type, o)));
+    }
+    return count;
+}
+
+/* The number of places where both x and row o are 1. */
+BNN_INLINE bnn_size bnn_row_common(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size words,
+                                   const void BNN_ROM *tail, bnn_type tail_type, bnn_size o)
+{
+    bnn_size count = words == 0 ? 0 : bnn_common(x, w + o * words, words);
+    if (tail != NULL) {
+        count += bnn_popcount((bnn_word)(x[words] & bnn_row_tail(tail, tail_type, o)));
+    }
+    return count;
+}
+
 /* Bipolar by bipolar dense layer with its thresholds: bit o of y is 1 where sum_i x[i] * w[o][i]
  * reaches an odd number of the thresholds at[o][0..count-1].
  *
@@ -574,15 +612,16 @@ BNN_INLINE uint32_t bnn_plane_weight(unsigned plane, unsigned planes, int x_sign
  * that the sum is n - 2 * (number of differing bits). */
 
 BNN_KERNEL void bnn_dense_threshold(const bnn_word *x, const bnn_word BNN_ROM *w,
+                                    const void BNN_ROM *tail, bnn_type tail_type,
                                     const void BNN_ROM *at, bnn_type at_type,
                                     bnn_size count, bnn_size n, bnn_size outs, bnn_word *y)
 {
-    const bnn_size words = bnn_words(n);
+    const bnn_size words = bnn_row_words(n, tail);
     for (bnn_size o = 0; o < outs; o += BNN_WORD_BITS) {
         const bnn_size lanes = bnn_lanes(outs, o);
         bnn_word bits = 0;
         for (bnn_size j = 0; j < lanes; ++j) {
-            const bnn_size differing = bnn_differing(x, w + (o + j) * words, words);
+            const bnn_size differing = bnn_row_differing(x, w, words, tail, tail_type, o + j);
             const int32_t sum = (int32_t)n - 2 * (int32_t)differing;
             bits |= bnn_bit(bnn_reached(sum, at, at_type, (o + j) * count, count) & 1u, j);
         }
@@ -593,12 +632,14 @@ BNN_KERNEL void bnn_dense_threshold(const bnn_word *x, const bnn_word BNN_ROM *w
 /* Bipolar by bipolar dense layer: y[o] = sum_i x[i] * w[o][i], which is
  * n - 2 * (number of differing bits). */
 
-BNN_KERNEL void bnn_dense_xnor(const bnn_word *x, const bnn_word BNN_ROM *w, bnn_size n,
+BNN_KERNEL void bnn_dense_xnor(const bnn_word *x, const bnn_word BNN_ROM *w,
+                               const void BNN_ROM *tail, bnn_type tail_type, bnn_size n,
                                bnn_size outs, int32_t *y)
 {
-    const bnn_size words = bnn_words(n);
+    const bnn_size words = bnn_row_words(n, tail);
     for (bnn_size o = 0; o < outs; ++o) {
-        y[o] = (int32_t)n - 2 * (int32_t)bnn_differing(x, w + o * words, words);
+        const bnn_size differing = bnn_row_differing(x, w, words, tail, tail_type, o);
+        y[o] = (int32_t)n - 2 * (int32_t)differing;
     }
 }
 
@@ -668,14 +709,14 @@ void tiny_run(const uint8_t *input, int32_t *logits, void *arena)
      *   from /fc2/Gemm:Gemm, /sign2:Sign
      *   Bipolar dense layer with its threshold: bit `o` of `y` is `n - 2 popcount(x ^ w[o]) >=
      *   at[o]`. */
-    bnn_dense_threshold(h1, fc2_weights, fc2_at, BNN_S8, 1, 21, 21, h2);
+    bnn_dense_threshold(h1, fc2_weights, NULL, BNN_U8, fc2_at, BNN_S8, 1, 21, 21, h2);
     BNN_TRACE(2, h2, 3);
 
     /* fc3: 21 x 1 bit -> 3 x int32, 63 MACs
      *   integer_dense: {-21..21 step 2}[3]
      *   from /fc3/Gemm:Gemm
      *   Bipolar by bipolar dense layer: `y[o] = n - 2 popcount(x ^ w[o])`. */
-    bnn_dense_xnor(h2, fc3_weights, 21, 3, logits);
+    bnn_dense_xnor(h2, fc3_weights, NULL, BNN_U8, 21, 3, logits);
     BNN_TRACE(3, logits, 12);
 }
 

@@ -144,8 +144,11 @@ def build(folder: Path, command: str, word_bits: int, *flags: str, port: str = "
 
 @dataclass(frozen=True)
 class Harness:
+    """An executable, and what runs it where this machine does not by itself."""
+
     path: Path
     word_bits: int
+    emulator: tuple[str, ...] = ()
 
     def check(self, cases: Sequence[tuple[Call, Memory]], in_place: bool = False) -> None:
         """Run every call on its memory, in C and in numpy, and compare what they write.
@@ -155,7 +158,7 @@ class Harness:
         stream = b"".join(self._case(call, memory, in_place) for call, memory in cases) + struct.pack(
             "<5q", -1, 0, 0, 0, 0
         )
-        done = subprocess.run([str(self.path)], input=stream, capture_output=True, check=False)
+        done = subprocess.run([*self.emulator, str(self.path)], input=stream, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode(errors="replace")[-3000:]
         at = 0
         for call, memory in cases:
@@ -188,6 +191,9 @@ class Harness:
             data = data_of(value)
             assert data is not None
             kind = ENUMERATORS.index(data.ctype) if isinstance(value, Typed) else 0
+            if _is_empty(data):
+                parts.append(struct.pack("<2q", kind, -1))
+                continue
             content = self._content(call, name, data, memory)
             parts += [struct.pack("<2q", kind, len(content)), content]
         return b"".join(parts)
@@ -201,6 +207,11 @@ class Harness:
         content = np.ascontiguousarray(memory[data.name], data.dtype(self.word_bits)).tobytes()
         assert len(content) == size
         return content
+
+
+def _is_empty(data: Buffer | Table) -> bool:
+    """Whether it is a table without elements, for which C has NULL."""
+    return isinstance(data, Table) and not len(data.values)
 
 
 def check_constant(folder: Path, command: str, cases: Sequence[tuple[Call, Memory]], *flags: str) -> None:
@@ -227,6 +238,9 @@ def _constant(name: str, call: Call, memory: Memory) -> str:
         data = data_of(value)
         if data is None:
             arguments.append("NULL" if value is None else str(value))
+            continue
+        if _is_empty(data):
+            arguments.append("NULL" + (f", {KINDS[data.ctype]}" if isinstance(value, Typed) else ""))
             continue
         values = data.values if isinstance(data, Table) else memory.get(data.name, np.zeros(data.count, np.int64))
         ctype = ("const " if isinstance(data, Table) else "") + data.ctype

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +56,7 @@ from bnncompiler.map_calls import AddBorder, PutBits, PutIntegers, PutPooled
 from bnncompiler.move_calls import AddIntegers, ConcatBits, ConcatIntegers, MulIntegers, PermuteBits, PermuteIntegers
 from bnncompiler.nibble_calls import ConvolveNibbles, SumNibbles, scratch_count, tiled_weights
 from bnncompiler.nibble_calls import limits as nibble_limits
-from bnncompiler.packing import pack_bits, pack_planes, words
+from bnncompiler.packing import pack_bits, pack_planes, pack_rows, words
 from bnncompiler.plane_calls import ConvolvePlanes, Planes, plane_digits
 from bnncompiler.program import Buffer, Call, Memory, Table, Typed
 from bnncompiler.row_calls import SlideBits, SlideIntegers
@@ -74,10 +75,11 @@ from bnncompiler.window_calls import GatherBits, GatherIntegers, GatherRow, MaxP
 from tests.conftest import SANITIZERS, need
 from tests.kernels.harness import CALLS, KERNELS, TYPES, Harness, build, check_constant, limits, table
 
-WIDTHS = [*range(1, 131), 191, 192, 193, 784]
+WIDTHS = [*range(1, 131), 191, 192, 193, 784, 1100]
 CHANNELS = [*range(1, 71), 96, 128]
 Case = tuple[Call, Memory]
 ABOUT = ("layer", (), 0)
+CPU = Path("/proc/cpuinfo").read_text().split() if Path("/proc/cpuinfo").exists() else []
 
 
 def made(kind: Callable[..., Call], *arguments: object) -> Call:
@@ -154,6 +156,12 @@ def weights(rng: np.random.Generator, outs: int, n: int, word_bits: int) -> Arra
     return pack_bits(bits(rng, outs, n), word_bits)
 
 
+def row_tables(bits: Array, word_bits: int, tails: bool = True) -> tuple[Table, Typed]:
+    """Rows of bits: whole words, and tails where there are any, and if they are wanted."""
+    w, tail = pack_rows(bits, word_bits) if tails else (pack_bits(bits, word_bits), np.zeros(0, np.uint8))
+    return table(w, "bnn_word"), Typed(table(tail, f"{tail.dtype.name}_t"))
+
+
 def a_bias(rng: np.random.Generator, outs: int) -> object:
     return table(integers(rng, "int32_t", outs), "int32_t") if rng.random() < 0.5 else None
 
@@ -192,22 +200,23 @@ def unpack(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> 
     return Unpack(*ABOUT, x, n, planes, lo, step, Typed(Buffer("y", any_type(rng), n)))
 
 
-def dense_threshold(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
+def dense_threshold(
+    rng: np.random.Generator, n: int, word_bits: int, memory: Memory, tails: bool = True
+) -> DenseThreshold:
     x, outs = bipolar_input(rng, n, word_bits, memory), int(rng.integers(1, 140))
-    w, at_type = weights(rng, outs, n, word_bits), any_type(rng)
+    w, at_type = row_tables(bits(rng, outs, n), word_bits, tails), any_type(rng)
     probe = {"x": memory["x"]}
-    DenseXnor(*ABOUT, x, table(w, "bnn_word"), n, outs, Buffer("y", "int32_t", outs)).run(probe, word_bits)
+    DenseXnor(*ABOUT, x, *w, n, outs, Buffer("y", "int32_t", outs)).run(probe, word_bits)
     count = int(rng.choice([1, 1, 2, 3]))
     at = Typed(table(near(rng, probe["y"], outs * count, at_type), at_type))
     y = Buffer("y", "bnn_word", words(outs, word_bits))
-    return DenseThreshold(*ABOUT, x, table(w, "bnn_word"), at, count, n, outs, y)
+    return DenseThreshold(*ABOUT, x, *w, at, count, n, outs, y)
 
 
 def dense_xnor(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     x, outs = bipolar_input(rng, n, word_bits, memory), int(rng.integers(1, 40))
-    return DenseXnor(
-        *ABOUT, x, table(weights(rng, outs, n, word_bits), "bnn_word"), n, outs, Buffer("y", "int32_t", outs)
-    )
+    w = row_tables(bits(rng, outs, n), word_bits, tails=rng.random() < 0.8)
+    return DenseXnor(*ABOUT, x, *w, n, outs, Buffer("y", "int32_t", outs))
 
 
 def by_input(rng: np.random.Generator, n: int, outs: int, word_bits: int) -> Table:
@@ -256,8 +265,7 @@ def dense_tiled(rng: np.random.Generator, n: int, word_bits: int, memory: Memory
 
 
 def dense_tiled_threshold(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
-    plain = dense_threshold(rng, n, word_bits, memory)
-    assert isinstance(plain, DenseThreshold)
+    plain = dense_threshold(rng, n, word_bits, memory, tails=False)
     w = table(tiles(plain.w.values.reshape(plain.outs, -1)), "bnn_word")
     return DenseTiledThreshold(*ABOUT, plain.x, w, plain.at, plain.count, n, plain.outs, plain.y)
 
@@ -313,16 +321,17 @@ def convolve_row_sliced(rng: np.random.Generator, n: int, word_bits: int, memory
 
 def dense_bipolar(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     x, outs = planes_of(rng, n, word_bits, memory), int(rng.integers(1, 20))
-    w = table(weights(rng, outs, n, word_bits), "bnn_word")
-    return DenseBipolar(*ABOUT, *x, w, a_bias(rng, outs), n, outs, Buffer("y", "int32_t", outs))  # type: ignore[arg-type]
+    w = row_tables(bits(rng, outs, n), word_bits, tails=rng.random() < 0.8)
+    return DenseBipolar(*ABOUT, *x, *w, a_bias(rng, outs), n, outs, Buffer("y", "int32_t", outs))  # type: ignore[arg-type]
 
 
 def dense_ternary(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     x, outs = planes_of(rng, n, word_bits, memory), int(rng.integers(1, 20))
     sign = rng.integers(-1, 2, (outs, n))
-    plus, minus = (table(pack_bits(s, word_bits), "bnn_word") for s in (sign > 0, sign < 0))
+    tails = rng.random() < 0.8
+    plus, minus = (row_tables(s, word_bits, tails) for s in (sign > 0, sign < 0))
     y = Buffer("y", "int32_t", outs)
-    return DenseTernary(*ABOUT, *x, plus, minus, a_bias(rng, outs), n, outs, y)  # type: ignore[arg-type]
+    return DenseTernary(*ABOUT, *x, *plus, *minus, a_bias(rng, outs), n, outs, y)  # type: ignore[arg-type]
 
 
 def dense_select(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
@@ -807,6 +816,36 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Harness:
 @pytest.mark.parametrize("kind", CALLS, ids=lambda c: c.kernel())
 def test_vector_instructions_compute_the_same(vectors: Harness, kind: type[Call]) -> None:
     vectors.check(list(cases(kind, 64)))
+
+
+BIT_SLICED = [DenseSliced, DenseSlicedBorder, DenseSlicedPlanes, DenseSlicedThreshold, ConvolveRowSliced]
+
+
+@pytest.fixture(scope="module")
+def avx512(tmp_path_factory: pytest.TempPathFactory) -> Harness:
+    """The kernels as AVX-512 has them, whose intrinsics are plain C here."""
+    has_avx2 = "-D__AVX512F__", "-mavx2", "-mpopcnt", "-Wno-psabi", f"-I{Path(__file__).parent / 'avx512'}"
+    return build(tmp_path_factory.mktemp("avx512"), need("gcc"), 64, "-O1", *has_avx2)
+
+
+@pytest.mark.parametrize("kind", BIT_SLICED, ids=lambda c: c.kernel())
+@pytest.mark.skipif(platform.machine() != "x86_64" or "avx2" not in CPU, reason="this machine has no AVX2")
+def test_kernel_for_avx512_computes_its_meaning(avx512: Harness, kind: type[Call]) -> None:
+    avx512.check(list(cases(kind, 64)))
+
+
+@pytest.fixture(scope="module")
+def aarch64(tmp_path_factory: pytest.TempPathFactory) -> Harness:
+    need("qemu-aarch64")
+    return replace(
+        build(tmp_path_factory.mktemp("neon"), need("aarch64-linux-gnu-gcc"), 64, "-O2", "-static"),
+        emulator=("qemu-aarch64",),
+    )
+
+
+@pytest.mark.parametrize("kind", BIT_SLICED, ids=lambda c: c.kernel())
+def test_kernel_for_aarch64_computes_its_meaning(aarch64: Harness, kind: type[Call]) -> None:
+    aarch64.check(list(cases(kind, 64)))
 
 
 VECTORIZED = [Requantize, Threshold, Steps, Scale, Lookup, ConvolvePlanes, DenseLimbs, DenseWideTiled, GatherRow,

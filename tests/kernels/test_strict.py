@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 from pathlib import Path
 
@@ -28,10 +29,12 @@ def test_kernels_compile_by_themselves(command: str, word_bits: int, tmp_path: P
     assert len(list(tmp_path.glob("*.o"))) == len(CALLS)
 
 
-@pytest.mark.parametrize("flags", [["-O1"], ["-O2", "-march=native"]])
+@pytest.mark.parametrize("flags", [["-O1"], ["-O2", "-march=native"], ["-O2", "-march=x86-64-v4"]])
 def test_kernels_go_into_one_file(flags: list[str], tmp_path: Path) -> None:
     """As in generated C, which has all that a network needs: no two have a name for different things."""
     need("gcc")
+    if flags[-1] == "-march=x86-64-v4" and platform.machine() != "x86_64":
+        pytest.skip("gcc compiles for another machine here")
     (tmp_path / "all.c").write_text("".join(f'#include "{Path(s).name}"\n' for s in SOURCES))
     places = [f"-I{KERNELS / 'c99'}", f"-I{KERNELS}"]
     Compiler("gcc", tmp_path).call(["gcc", *STRICT, "-Wno-unused-function", *flags, *places, "-c", "all.c"])
@@ -65,3 +68,16 @@ def test_no_line_is_wider_than_100_columns() -> None:
         if len(line) > 100
     ]
     assert not wide
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="gcc compiles for another machine here")
+def test_full_adders_are_two_instructions_with_avx512(tmp_path: Path) -> None:
+    """And ones are counted by an instruction where there is one."""
+    code = {
+        kernel: Compiler("gcc", tmp_path).assembly(
+            KERNELS / f"{kernel}.c", "-O3", f"-march={march}", f"-I{KERNELS}", f"-I{KERNELS / 'c99'}"
+        )
+        for kernel, march in (("bnn_dense_sliced", "x86-64-v4"), ("bnn_dense_tiled", "icelake-server"))
+    }
+    assert len(re.findall(r"vpternlogq\s+\$(?:150|232), .*%zmm", code["bnn_dense_sliced"])) >= 2 * 15 * 2
+    assert "vpopcntq" in code["bnn_dense_tiled"]

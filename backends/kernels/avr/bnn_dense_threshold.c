@@ -7,11 +7,14 @@
 #include "bnn_reached.h"
 
 BNN_KERNEL void bnn_dense_threshold(const bnn_word *x, const bnn_word BNN_ROM *w,
+                                    const void BNN_ROM *tail, bnn_type tail_type,
                                     const void BNN_ROM *at, bnn_type at_type,
                                     bnn_size count, bnn_size n, bnn_size outs, bnn_word *y)
 {
     const bnn_size words = bnn_words(n);
     bnn_size first = 0;
+    (void)tail; /* no integer is smaller than a word */
+    (void)tail_type;
     for (bnn_size o = 0; o < outs; o += 8u) {
         const uint8_t lanes = (uint8_t)bnn_lanes(outs, o);
         bnn_word bits = 0;

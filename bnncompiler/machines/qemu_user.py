@@ -1,0 +1,91 @@
+"""Running the generated C for another processor under this system, in QEMU: AArch64.
+
+The main program is this machine's (`host`), built by a cross compiler, and calls this system. A run without a trace is
+measured: instructions by the plugin of `qemu_plugin`, exactly. They are not cycles. Where this machine is such a
+processor, it is the machine (`aarch64`).
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bnncompiler.errors import ToolError
+from bnncompiler.machines import qemu_plugin, records
+from bnncompiler.machines.base import TIMEOUT, Machine, Measured
+from bnncompiler.machines.host import FLAGS, Host, HostBuilt, compile_c, find_compiler
+from bnncompiler.program import Program
+
+COMPILER, SIZE, QEMU = "aarch64-linux-gnu-gcc", "aarch64-linux-gnu-size", "qemu-aarch64"
+PACKAGES = {
+    COMPILER: "apt install gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
+    SIZE: "apt install binutils-aarch64-linux-gnu",
+    QEMU: "apt install qemu-user",
+}
+CALL = 2  # instructions between the marks that are not the model's: the return from one and the call of the other
+
+
+@dataclass(frozen=True)
+class QemuUserBuilt(HostBuilt):
+    """Executables for one program, for another processor."""
+
+    def compile(self, arguments: Sequence[str]) -> None:
+        """Run the cross compiler."""
+        compile_c(self.folder, [*self.flags, "-static", "-DBNN_IO_COUNT", *arguments], [COMPILER])
+
+    def emulator(self, trace: bool) -> list[str]:
+        """QEMU, which counts where there is no trace."""
+        qemu = _need(QEMU)
+        return [qemu] if trace else [qemu, "-plugin", f"file={qemu_plugin.path(qemu, find_compiler())},out=counts.txt"]
+
+    def measured(self, trace: bool) -> Measured | None:
+        """What the last run without a trace counted, and the size of the model's code and tables."""
+        if trace:
+            return None
+        counts = tuple(int(n) - CALL for n in (self.folder / "counts.txt").read_text().split())
+        (source,) = (p for p in self.folder.glob("*.c") if p.name != records.MAIN)
+        output = self.folder / "model.o"
+        if not output.exists():
+            self.compile(["-c", f"-D{source.stem.upper()}_NO_SELFTEST", source.name, "-o", output.name])
+        told = subprocess.run([_need(SIZE), output], capture_output=True, text=True, check=True).stdout
+        text, data, bss = (int(n) for n in told.splitlines()[-1].split()[:3])
+        ports = (*self.program.inputs, *self.program.outputs)
+        ram = self.program.arena_size + sum(p.buffer.bytes(self.program.word_bits) for p in ports)
+        return Measured("instructions", counts, None, text + data, ram + data + bss)
+
+
+@dataclass(frozen=True)
+class QemuUser:
+    """An AArch64 processor in QEMU."""
+
+    name: str = "aarch64 in QEMU"
+    measures: bool = True
+
+    @contextmanager
+    def build(self, program: Program, files: Mapping[str, str], *, timeout: float = TIMEOUT) -> Iterator[QemuUserBuilt]:
+        """Compile the generated files with the cross compiler under the strict flags."""
+        for tool in PACKAGES:
+            _need(tool)
+        with tempfile.TemporaryDirectory(prefix="bnncompiler-") as name:
+            folder = Path(name)
+            for file, text in records.sources(program, files, records.read("host_io", records.IO)).items():
+                (folder / file).write_text(text, encoding="utf-8")
+            yield QemuUserBuilt(program, folder, FLAGS, timeout)
+
+
+def aarch64() -> Machine:
+    """This machine where it is one, else QEMU."""
+    return Host() if platform.machine() in ("aarch64", "arm64") else QemuUser()
+
+
+def _need(tool: str) -> str:
+    """``tool``, if it is installed."""
+    if shutil.which(tool) is None:
+        raise ToolError(f"{tool} is missing, which AArch64 is verified with: {PACKAGES[tool]}, or your equivalent")
+    return tool
