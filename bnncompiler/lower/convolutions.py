@@ -149,7 +149,6 @@ def _as_integers(low: Lowering, conv: Convolution, sums: Stored) -> Stored:
     return Stored(sums.buffer)
 
 
-
 def put_bits(low: Lowering, node: Node, x: Buffer, planes: int, n: int, size: tuple[int, int], y: Buffer) -> None:
     """Append the call that puts one pixel's bit planes into a map of ``size``."""
     low.call(map_calls.PutBits, node, 0, x, planes, n, size[0] * size[1] * n, size[1], Index.ROW, Index.COLUMN, y)
