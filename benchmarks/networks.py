@@ -9,9 +9,10 @@ from __future__ import annotations
 import lzma
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import bnncompiler
 from benchmarks import peers, timing
@@ -20,11 +21,15 @@ ROOT = Path(__file__).parents[1]
 CORPUS = ROOT.parent / "shared" / "corpus"
 
 
+PIXELS = {"input": "uint8", "scale": "1/127.5", "offset": -1}  # of an image, as Larq's zoo is trained on them
+
+
 @dataclass(frozen=True)
 class Network:
-    """A model, samples for its input grid if it needs any, and what it is called in the other engines.
+    """A model, samples for its ranges and its input grid, and what it is called in the other engines.
 
     Attributes:
+        input: what its input is, where the samples do not tell.
         peer: the network's name in `benchmarks.peer`, None where it has none.
         larq: how many times faster than onnxruntime Larq Compute Engine (indirect BGEMM) is on this network, as
             measured once on a Zen 4 core: what stands where it is not installed.
@@ -33,6 +38,7 @@ class Network:
     name: str
     model: Path
     samples: Path | None
+    input: Mapping[str, Any] = field(default_factory=dict)
     peer: str | None = None
     larq: float | None = None
 
@@ -50,18 +56,25 @@ NETWORKS = (
         "larq MNIST CNN",
         ROOT / "tests/models/trained/cnn_larq_mnist.onnx.xz",
         ROOT / "tests/models/trained/cnn_larq_mnist.input.npz",
-        "mnist",
-        1.11,
+        peer="mnist",
+        larq=1.11,
     ),
     Network(
         "larq CIFAR-10 CNN",
         CORPUS / "larq_doc/cifar10_cnn_full.onnx.xz",
         CORPUS / "larq_doc/cifar10_cnn_full.input.npz",
-        "cifar10",
-        1.74,
+        peer="cifar10",
+        larq=1.74,
     ),
     *(
-        Network(name, CORPUS / f"larq_zoo_full/{name}.onnx.xz", CORPUS / f"larq_zoo_full/{name}.input.npz", name, larq)
+        Network(
+            name,
+            CORPUS / f"larq_zoo_full/{name}.onnx.xz",
+            CORPUS / f"larq_zoo_full/{name}.input.npz",
+            PIXELS,
+            peer=name,
+            larq=larq,
+        )
         for name, larq in (("QuickNetSmall", 1.86), ("BiRealNet", 1.53), ("BinaryDenseNet28", 1.72))
     ),
 )
@@ -74,7 +87,8 @@ def run() -> Iterator[dict[str, object]]:
             continue
         model = network.onnx()
         start = time.perf_counter()
-        compilation = bnncompiler.compile(model, name="net", calibrate=network.samples, target="native")
+        options = {"name": "net", "target": "native", **network.input}
+        compilation = bnncompiler.compile(model, calibrate=network.samples, **options)
         compile_seconds = time.perf_counter() - start
         with tempfile.TemporaryDirectory() as folder:
             ours = timing.c_program(compilation, Path(folder))

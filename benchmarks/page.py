@@ -73,6 +73,7 @@ def networks(records: Sequence[dict[str, Any]]) -> str:
     )
     return (
         "## Whole networks, one image at a time\n\n"
+        "Images of 224x224 are uint8, as cameras give them; onnxruntime takes float32, as the files have it.\n\n"
         + _table(columns, rows)
         + "\n"
         + (PEERS_NOTE if peers else "")

@@ -48,7 +48,9 @@ def main(arguments: Sequence[str]) -> int:
     known = {n.name: n for n in NETWORKS}
     network = known.get(options.model) or Network(options.model, Path(options.model), options.samples)
     samples = options.samples or network.samples
-    compilation = bnncompiler.compile(network.onnx(), name="net", calibrate=samples, target=options.target)
+    compilation = bnncompiler.compile(
+        network.onnx(), name="net", calibrate=samples, target=options.target, **network.input
+    )
     steps = measure(compilation, samples, options.seconds)
     print("\n".join([*table(steps, options.top), "", *table(by_kernels(steps), options.top)]))
     return 0

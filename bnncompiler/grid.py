@@ -280,9 +280,15 @@ def _numbers(node: Node, key: str, value: object, by: str) -> Array:
     """A number, a fraction in a string, or a list of them separated by commas."""
     try:
         parts = value.split(",") if isinstance(value, str) else np.atleast_1d(np.asarray(value, object)).tolist()
-        return rows([float(Fraction(p.strip())) if isinstance(p, str) else float(p) for p in parts])
+        return rows([float(_fraction(p)) if isinstance(p, str) else float(p) for p in parts])
     except (ValueError, TypeError, ZeroDivisionError):
         raise UsageError(f"input {node.name!r}: {by}: {key}: {value!r} is no number; write 0.5 or 1/255") from None
+
+
+def _fraction(text: str) -> Fraction:
+    """``0.5``, ``1/255`` or ``1/127.5``, exactly."""
+    above, _, below = text.partition("/")
+    return Fraction(above.strip()) / Fraction(below.strip() or 1)
 
 
 def _parsed(node: Node, text: str) -> dict[str, object]:

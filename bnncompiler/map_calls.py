@@ -219,10 +219,11 @@ class PutPooled(Call):
 
 @dataclass(frozen=True, eq=False)
 class AddBorder(Call):
-    """What padded taps would have added at pixel ``(row, column)`` is taken back: ``y[o] += values[class][o]``.
+    """What padded taps would have added is taken back: ``y[p][o] += values[class][o]``, for a pixel or several.
 
-    Pixels over which the window reaches out of the map in the same way are one class: ``row_class[row] * classes +
-    column_class[column]``. Class 0 is the inside, for which ``values`` has no entries.
+    They are ``pixels`` of row ``row`` from ``column`` on. Those over which the window reaches out of the map in the
+    same way are one class: ``row_class[row] * classes + column_class[column]``. Class 0 is the inside, for which
+    ``values`` has no entries.
     """
 
     row_class: Table
@@ -232,11 +233,14 @@ class AddBorder(Call):
     n: int
     row: int | Index
     column: int | Index
+    pixels: int
     y: Buffer
 
     def run(self, memory: Memory, word_bits: int) -> None:
         values = values_of(self.values, memory).reshape(-1, self.n)
         by_class = np.concatenate([np.zeros((1, self.n), np.int64), values])
-        down, across = self.row_class.values[np.asarray(self.row)], self.column_class.values[np.asarray(self.column)]
-        border = down.astype(np.int64) * self.classes + across
-        memory[self.y.name] = (memory[self.y.name] + by_class[border]).astype(np.int32)
+        columns = np.asarray(self.column)[..., None] + np.arange(self.pixels)
+        down, across = self.row_class.values[np.asarray(self.row)][..., None], self.column_class.values[columns]
+        added = by_class[down.astype(np.int64) * self.classes + across]
+        added = added.reshape(*added.shape[:-2], -1)
+        memory[self.y.name] = (memory[self.y.name] + added).astype(np.int32)

@@ -51,7 +51,7 @@ def integer_rows(weight: Array) -> IntegerRows:
     q, scale = np.zeros(w.shape, np.int16), np.ones(len(w))
     error, known = np.zeros(len(w)), largest == 0
     for divisor in range(1, LARGEST + 1):
-        todo = np.flatnonzero(~known & (largest <= LARGEST * smallest / divisor))
+        todo = np.flatnonzero(~known & (largest * divisor <= (LARGEST + 0.5) * smallest))
         if not len(todo):
             continue
         unit = smallest[todo] / divisor

@@ -70,6 +70,11 @@ def test_options_by_channel_and_by_input() -> None:
     assert affine(other) == ("uint8", round(1 / 255, 8), 0, 0, 255)
 
 
+@pytest.mark.parametrize("scale", ["1/127.5", " 2 / 255", "2/255.0"])
+def test_fractions_of_decimals(scale: str) -> None:
+    assert choose(plain(), scale=scale, offset=-1).domain.scale.tolist() == [2 / 255]
+
+
 def test_packed_bits() -> None:
     one = choose(plain(), input="bits")
     assert one.domain.is_bipolar and one.domain.is_exact

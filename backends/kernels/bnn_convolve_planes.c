@@ -149,8 +149,8 @@ BNN_INLINE void bnn_fill_borders(const uint8_t BNN_ROM *row_class, bnn_size top,
     }
 }
 
-/* v where nothing is common, for the lanes from byte b on: n less the ones of all taps, that is what
- * is left to 2^digits - 1 when as much is added to 2^digits - 1 - n. */
+/* v where nothing is common, for the lanes from byte b on: n less the ones of all taps, that is
+ * what is left to 2^digits - 1 when as much is added to 2^digits - 1 - n. */
 BNN_INLINE void bnn_begin_lanes(bnn_size b, bnn_size n, bnn_size kernel_h, bnn_size row,
                                 unsigned digits, const bnn_plane_layout *from, bnn_digit *v)
 {
@@ -168,11 +168,11 @@ BNN_INLINE void bnn_begin_lanes(bnn_size b, bnn_size n, bnn_size kernel_h, bnn_s
 }
 
 /* The bits of a pair of outputs, as squares have them; returns the end of the pair's lists. */
-BNN_INLINE const uint16_t BNN_ROM *bnn_pair(const uint16_t BNN_ROM *pair,
-                                            const uint16_t BNN_ROM *at, bnn_size count,
-                                            unsigned digits, const uint8_t *planes,
-                                            const uint8_t *codes, const bnn_digit *begin,
-                                            bnn_digit *squares)
+BNN_INLINE const uint16_t BNN_ROM *bnn_output_pair(const uint16_t BNN_ROM *pair,
+                                                   const uint16_t BNN_ROM *at, bnn_size count,
+                                                   unsigned digits, const uint8_t *planes,
+                                                   const uint8_t *codes, const bnn_digit *begin,
+                                                   bnn_digit *squares)
 {
     const bnn_size numbers = 1u + count * digits; /* of an output */
     const bnn_size both = bnn_rom_u16(pair + 2);
@@ -275,8 +275,8 @@ BNN_KERNEL void bnn_convolve_planes(
                 bnn_digit squares[BNN_WORD_BITS + 1u];
                 memset(squares, 0, sizeof squares);
                 for (bnn_size pair = 0; pair < bnn_lanes(outs, o); pair += 2u) {
-                    list = bnn_pair(list, codes, count, digits, to.planes + b, to.codes, begin,
-                                    squares);
+                    list = bnn_output_pair(list, codes, count, digits, to.planes + b, to.codes,
+                                           begin, squares);
                     codes += 2u * (1u + count * digits);
                 }
                 bnn_transpose(squares);

@@ -72,7 +72,7 @@ BNN_KERNEL void bnn_convolve_row_sliced(
             const bnn_size most = BNN_SLICE_WORDS * BNN_WORD_BITS;
             bnn_counters v;
             bnn_word bits[BNN_SLICE_WORDS];
-            bnn_begin_slices(v, digits, zeros);
+            bnn_begin_slices(v, digits + BNN_ABOVE, zeros);
             for (bnn_size j = 0; j < kernel_w; ++j) {
                 const bnn_u16 *const list =
                     (const bnn_u16 *)scratch + (first + j) % kernel_w * stride;

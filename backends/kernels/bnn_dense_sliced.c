@@ -13,7 +13,7 @@ BNN_KERNEL void bnn_dense_sliced(const bnn_word *x, const bnn_word BNN_ROM *w,
     for (bnn_size first = 0; first < columns; first += BNN_SLICES * BNN_SLICE_WORDS) {
         bnn_block block;
         for (bnn_size b = 0; b < BNN_SLICES; ++b) {
-            bnn_begin_slices(block.v[b], digits, zeros);
+            bnn_begin_slices(block.v[b], digits + BNN_ABOVE, zeros);
         }
         bnn_add_inputs(x, w, n, columns, first, 0, digits, &block);
         for (bnn_size j = 0; j < BNN_SLICES_OUTS && first * BNN_WORD_BITS + j < outs; ++j) {

@@ -17,7 +17,7 @@ BNN_KERNEL void bnn_dense_sliced_threshold(const bnn_word *x, const bnn_word BNN
     for (bnn_size first = 0; first < columns; first += BNN_SLICES * BNN_SLICE_WORDS) {
         bnn_block block;
         for (bnn_size b = 0; b < BNN_SLICES; ++b) {
-            bnn_begin_slices(block.v[b], digits, zeros);
+            bnn_begin_slices(block.v[b], digits + BNN_ABOVE, zeros);
         }
         bnn_add_inputs(x, w, n, columns, first, 0, digits, &block);
         for (bnn_size b = 0; b < BNN_SLICES && first + b * BNN_SLICE_WORDS < columns; ++b) {

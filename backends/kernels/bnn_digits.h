@@ -97,7 +97,8 @@ BNN_INLINE bnn_digit bnn_add_digits(bnn_digit *sum, bnn_digit a, bnn_digit b)
 #else
     const bnn_digit differ = (bnn_digit)(a ^ b);
 #if BNN_SLICE_WORDS == 2 && defined(__ARM_NEON)
-    const bnn_digit carry = (bnn_digit)vbslq_u64((uint64x2_t)differ, (uint64x2_t)*sum, (uint64x2_t)a);
+    const uint64x2_t ours = (uint64x2_t)*sum, other = (uint64x2_t)a;
+    const bnn_digit carry = (bnn_digit)vbslq_u64((uint64x2_t)differ, ours, other);
 #else
     const bnn_digit carry = (bnn_digit)(a ^ (differ & (a ^ *sum)));
 #endif
@@ -106,13 +107,10 @@ BNN_INLINE bnn_digit bnn_add_digits(bnn_digit *sum, bnn_digit a, bnn_digit b)
 #endif
 }
 
-/* Digits above those of a counter that are 0, but are added to. */
-#define BNN_ABOVE 4u
-
 /* Counters begin with a number, the same in all lanes. */
 BNN_INLINE void bnn_begin_slices(bnn_digit *v, unsigned digits, bnn_size number)
 {
-    for (unsigned d = 0; d < digits + BNN_ABOVE; ++d) {
+    for (unsigned d = 0; d < digits; ++d) {
         v[d] = bnn_digit_of((unsigned)(number >> d & 1u));
     }
 }

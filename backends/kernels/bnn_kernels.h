@@ -172,7 +172,7 @@ BNN_KERNEL void bnn_pool_row(const bnn_word *x, bnn_size columns, bnn_size n, bn
 BNN_KERNEL void bnn_add_border(const uint8_t BNN_ROM *row_class,
                                const uint8_t BNN_ROM *column_class, bnn_size classes,
                                const void BNN_ROM *values, bnn_type values_type, bnn_size n,
-                               bnn_size row, bnn_size column, int32_t *y);
+                               bnn_size row, bnn_size column, bnn_size pixels, int32_t *y);
 
 /* A row of a convolution at once. */
 BNN_KERNEL void bnn_convolve_columns(const bnn_word *x, bnn_size height, bnn_size width,

@@ -79,7 +79,8 @@ BNN_INLINE void bnn_digits_of_codes(const uint8_t *borders, bnn_size bytes, bnn_
 {
     bnn_store_lanes(digits, bnn_digit_of(0));
     for (bnn_size k = 0; k < classes; ++k) {
-        const bnn_digit own = borders == NULL ? bnn_digit_of(1) : bnn_load_lanes(borders + k * bytes);
+        const bnn_digit own =
+            borders == NULL ? bnn_digit_of(1) : bnn_load_lanes(borders + k * bytes);
         const bnn_size codes = (bnn_size)1 << k;
         for (bnn_size i = 0; i < codes; ++i) {
             const bnn_digit others = bnn_load_lanes(digits + i * sizeof own);

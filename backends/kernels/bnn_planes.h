@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "bnn_bits.h"
-#include "bnn_slices.h"
+#include "bnn_digits.h"
 
 #define BNN_LANES (BNN_SLICE_WORDS * BNN_WORD_BITS) /* of a digit */
 

@@ -28,7 +28,10 @@
 #define BNN_ONE_ADDRESS(p) ((void)0)
 #endif
 
-/* The counters of a slice: a digit more than bnn_sliced.h has, and those of BNN_ABOVE. */
+/* Digits above those of a counter that are 0, but are added to. */
+#define BNN_ABOVE 4u
+
+/* The counters of a slice: a digit more than bnn_sliced.h has, and those above. */
 typedef bnn_digit bnn_counters[BNN_DIGITS + 1u + BNN_ABOVE];
 
 /* Carries of eight times sixteen rows. */

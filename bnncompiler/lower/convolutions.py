@@ -19,7 +19,7 @@ from bnncompiler.ir import Node, per_element
 from bnncompiler.lower import functions, integer_rows, layers, planes, results, row_convolutions, sliced
 from bnncompiler.lower.results import Portion
 from bnncompiler.lower.rows import Layer
-from bnncompiler.lower.storage import LIMITS, SIGNED, Lowering, Stored, smallest_ctype
+from bnncompiler.lower.storage import LIMITS, Lowering, Stored
 from bnncompiler.lower.windows import Convolution, convolution
 from bnncompiler.map_calls import Index
 from bnncompiler.packing import words
@@ -84,7 +84,7 @@ def _sum_loop(low: Lowering, conv: Convolution, y: Buffer, stored: Stored) -> St
     with low.collecting() as tail:
         if conv.border is not None:
             sums = _as_integers(low, conv, sums)
-            _add_border(low, conv, acc)
+            results.add_border(low, conv, Portion.pixel(conv), acc)
         scratch = results.activate(low, conv, sums, Portion.pixel(conv), y)
     _append_loop(low, conv, body, tail, [patch, acc, *scratch], y)
     return stored if conv.act is not None else Stored(y, step=sums.step, base=sums.base)
@@ -147,15 +147,6 @@ def _as_integers(low: Lowering, conv: Convolution, sums: Stored) -> Stored:
         low, conv.node, "sum_", sums.buffer, conv.outs, start, step, base, 0, limits, sums.buffer, exact=True
     )
     return Stored(sums.buffer)
-
-
-def _add_border(low: Lowering, conv: Convolution, acc: Buffer) -> None:
-    """Append what padded taps add, by class of pixels."""
-    assert conv.border is not None
-    values, tables = conv.border.values[1:], conv.border.tables(low, conv.node)
-    table = low.table(conv.node, "border", values, smallest_ctype(values, SIGNED), conv.outs)
-    numbers = conv.border.columns, Typed(table), conv.outs
-    low.call(map_calls.AddBorder, conv.node, 0, *tables, *numbers, Index.ROW, Index.COLUMN, acc)
 
 
 def put_bits(low: Lowering, node: Node, x: Buffer, planes: int, n: int, size: tuple[int, int], y: Buffer) -> None:

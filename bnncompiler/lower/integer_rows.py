@@ -24,7 +24,7 @@ Kernel = type[DenseLimbs] | type[DenseWideTiled]
 
 def chosen(low: Lowering, conv: Convolution) -> Kernel | None:
     """The kernel of a convolution that the target computes row by row; None for others."""
-    if conv.rows.groups > 1 or conv.x.planes or conv.border is not None:
+    if conv.rows.groups > 1 or conv.x.planes:
         return None
     own: Kernel | None = DenseWideTiled if limb_calls.is_wide(conv.rows.weight, conv.node.shift) else None
     limbs = limb_calls.limbs(_largest(conv), conv.rows.weight, conv.node.shift)
@@ -49,6 +49,8 @@ def loop(low: Lowering, conv: Convolution, kernel: Kernel, y: Buffer) -> None:
     sums = Buffer(low.derived(conv.node, "sums"), "int32_t", conv.size[1] * conv.outs)
     with low.collecting() as body:
         scratch = [sums, _sums(low, conv, kernel, sums)]
+        if conv.border is not None:
+            results.add_border(low, conv, Portion.row(conv), sums)
         scratch += results.activate(low, conv, Stored(sums), Portion.row(conv), y)
     results.row_loop(low, conv, body, scratch, y)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bnncompiler import map_calls, ops
 from bnncompiler.convolution_calls import PoolRow
 from bnncompiler.lower import functions
-from bnncompiler.lower.storage import Lowering, Stored
+from bnncompiler.lower.storage import SIGNED, Lowering, Stored, smallest_ctype
 from bnncompiler.lower.windows import Convolution
 from bnncompiler.map_calls import Index, PixelLoop
 from bnncompiler.packing import words
@@ -56,6 +56,15 @@ def activate(low: Lowering, conv: Convolution, sums: Stored, portion: Portion, y
     functions.requantize(low, act, sums, n, values)
     low.call(map_calls.PutIntegers, act, 0, Typed(values), *where)
     return [values]
+
+
+def add_border(low: Lowering, conv: Convolution, portion: Portion, sums: Buffer) -> None:
+    """Append what padded taps add to the sums of a portion, by class of pixels."""
+    assert conv.border is not None
+    values, tables = conv.border.values[1:], conv.border.tables(low, conv.node)
+    table = low.table(conv.node, "border", values, smallest_ctype(values, SIGNED), conv.outs)
+    where = Index.ROW, portion.column, portion.n // conv.outs
+    low.call(map_calls.AddBorder, conv.node, 0, *tables, conv.border.columns, Typed(table), conv.outs, *where, sums)
 
 
 def put_bits(low: Lowering, conv: Convolution, bits: Buffer, portion: Portion, y: Buffer) -> list[Buffer]:

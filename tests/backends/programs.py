@@ -181,7 +181,7 @@ def _bits(rng: np.random.Generator, word_bits: int) -> tuple[Call, ...]:
         DenseXnor("conv2", (), 0, patch, w, Typed(NO_TAIL), 54, 5, acc),
     )
     tail = (
-        AddBorder("conv2", (), 0, classes[0], classes[1], 3, Typed(border), 5, *HERE, acc),
+        AddBorder("conv2", (), 0, classes[0], classes[1], 3, Typed(border), 5, *HERE, 1, acc),
         Threshold("conv2", (), 0, Typed(acc), 5, Typed(at), 5, 1, pixel),
         PutBits("conv2", (), 0, pixel, 1, 5, 45, 3, *HERE, h3),
     )

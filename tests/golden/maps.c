@@ -974,7 +974,7 @@ BNN_KERNEL void bnn_dense_xnor(const bnn_word *x, const bnn_word BNN_ROM *w,
     }
 }
 
-/* What padding adds to the sums of a pixel: y[o] += values[class - 1][o].
+/* What padding adds to the sums of pixels of a row: y[p][o] += values[class - 1][o].
  *
  * A bipolar map has no code for 0, so that taps outside of it are gathered as another value; what
  * is wrong with the sums then depends on which taps lie outside and on nothing else. Pixels with
@@ -983,14 +983,16 @@ BNN_KERNEL void bnn_dense_xnor(const bnn_word *x, const bnn_word BNN_ROM *w,
 BNN_KERNEL void bnn_add_border(const uint8_t BNN_ROM *row_class,
                                const uint8_t BNN_ROM *column_class, bnn_size classes,
                                const void BNN_ROM *values, bnn_type values_type, bnn_size n,
-                               bnn_size row, bnn_size column, int32_t *y)
+                               bnn_size row, bnn_size column, bnn_size pixels, int32_t *y)
 {
     const bnn_size down = bnn_rom_u8(row_class + row);
-    const bnn_size border = down * classes + bnn_rom_u8(column_class + column);
-    if (border != 0) {
-        for (bnn_size i = 0; i < n; ++i) {
-            const int32_t value = bnn_rom_load(values, values_type, (border - 1u) * n + i);
-            y[i] = bnn_signed((uint32_t)y[i] + (uint32_t)value);
+    for (bnn_size p = 0; p < pixels; ++p) {
+        const bnn_size border = down * classes + bnn_rom_u8(column_class + column + p);
+        if (border != 0) {
+            for (bnn_size i = 0; i < n; ++i) {
+                const int32_t value = bnn_rom_load(values, values_type, (border - 1u) * n + i);
+                y[p * n + i] = bnn_signed((uint32_t)y[p * n + i] + (uint32_t)value);
+            }
         }
     }
 }
@@ -1164,8 +1166,8 @@ void maps_run(const uint8_t *input, int32_t *logits, void *arena)
      *     The taps under the window at pixel `(row, column)`: the codes of one group's `count`
      *     channels of each.
      *     Bipolar by bipolar dense layer: `y[o] = n - 2 popcount(x ^ w[o])`.
-     *     What padded taps would have added at pixel `(row, column)` is taken back: `y[o] +=
-     *     values[class][o]`.
+     *     What padded taps would have added is taken back: `y[p][o] += values[class][o]`, for a
+     *     pixel or several.
      *     Bit `i` of `y` is `x[i] >= at[i % rows]`.
      *     `n` codes in `planes` bit planes, as pixel `row * columns + column` of a map of
      *     `total` codes. */
@@ -1174,7 +1176,7 @@ void maps_run(const uint8_t *input, int32_t *logits, void *arena)
             bnn_gather_bits(bits, 1, 3, 3, 6, 0, 6, 3, 3, 1, 1, 1, 1, 1, 1, 0, row, column, patch2);
             bnn_dense_xnor(patch2, conv2_weights, NULL, BNN_U8, 54, 5, acc2);
             bnn_add_border(conv2_row_class, conv2_column_class, 3, conv2_border, BNN_S8, 5, row,
-                           column, acc2);
+                           column, 1, acc2);
             bnn_threshold(acc2, BNN_S32, 5, conv2_at, BNN_S8, 5, 1, pixel2);
             bnn_put_bits(pixel2, 1, 5, 45, 3, row, column, h3);
         }

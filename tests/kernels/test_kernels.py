@@ -675,10 +675,11 @@ def add_border(rng: np.random.Generator, n: int, word_bits: int, memory: Memory)
     ctype = any_type(rng)
     by_row, by_column = (table(rng.integers(0, k, m), "uint8_t") for m, k in ((rows, down), (columns, across)))
     values = table(integers(rng, ctype, (down * across - 1) * n), ctype)
-    y = Buffer("y", "int32_t", n)
-    memory["y"] = integers(rng, "int32_t", n).astype(np.int32)
     row, column = int(rng.integers(rows)), int(rng.integers(columns))
-    return AddBorder(*ABOUT, by_row, by_column, across, Typed(values), n, row, column, y)
+    pixels = int(rng.integers(1, columns - column + 1))
+    y = Buffer("y", "int32_t", pixels * n)
+    memory["y"] = integers(rng, "int32_t", pixels * n).astype(np.int32)
+    return AddBorder(*ABOUT, by_row, by_column, across, Typed(values), n, row, column, pixels, y)
 
 
 def max_pool_bits(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
@@ -819,13 +820,8 @@ def test_vector_instructions_compute_the_same(vectors: Harness, kind: type[Call]
 
 
 BIT_SLICED = [
-    DenseSliced,
-    DenseSlicedBorder,
-    DenseSlicedPlanes,
-    DenseSlicedThreshold,
-    ConvolvePlanes,
-    ConvolveRowSliced,
-]
+    DenseSliced, DenseSlicedBorder, DenseSlicedPlanes, DenseSlicedThreshold, ConvolvePlanes, ConvolveRowSliced
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

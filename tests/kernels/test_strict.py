@@ -81,3 +81,13 @@ def test_full_adders_are_two_instructions_with_avx512(tmp_path: Path) -> None:
     }
     assert len(re.findall(r"vpternlogq\s+\$(?:150|232), .*%zmm", code["bnn_dense_sliced"])) >= 2 * 15 * 2
     assert "vpopcntq" in code["bnn_dense_tiled"]
+
+
+def test_no_two_kernel_files_define_the_same_name() -> None:
+    """A model's file includes those that it needs, any two of them."""
+    where: dict[str, set[str]] = {}
+    for path in sorted(KERNELS.glob("*.[ch]")):
+        for name in re.findall(r"^BNN_(?:INLINE|KERNEL)\b[^;{]*?(\w+)\([^;{]*\)\s*\{", path.read_text(), re.MULTILINE):
+            where.setdefault(name, set()).add(path.name)
+    assert len(where) >= len(SOURCES)
+    assert {name: files for name, files in where.items() if len(files) > 1} == {}
