@@ -1,7 +1,7 @@
 """Quantise weights: real weights, and weights that must take up their input's scales, become integers of bounded error.
 
 First and last layers often keep real weights. Each row gets its own scale and as many bits as are wanted and a 32-bit
-accumulator allows: ``sum_i |q_w[i]| * max |q_x| < 2**31``. Rows that have an integer grid by nature keep it. Where that
+accumulator allows: ``sum_i |q_w[i]| * max |q_x| < 2**30``. Rows that have an integer grid by nature keep it. Where that
 would cost them more than `WORTH_64` bits, or those with a grid of their own any, sums are taken in 64 bits and rounded
 to 32 by a shift.
 
@@ -36,7 +36,8 @@ from bnncompiler.passes.linear import (
     weight_rows,
 )
 
-ACCUMULATOR_LIMIT = 2**31 - 1
+# Of sums of 32 bits. Kernels add codes, which begin at 0 where the integers do not: they are up to twice as large.
+ACCUMULATOR_LIMIT = 2**30 - 1
 WIDE_LIMIT = 2**62
 WORTH_64 = 1  # bits
 USUAL, FINEST = 16, 24  # bits of a weight

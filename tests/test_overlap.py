@@ -97,9 +97,10 @@ def test_what_grows_begins_before_what_it_is_made_of() -> None:
 
 def test_pools_are_part_of_the_convolutions_before_them() -> None:
     model = networks.cnn([3, 8, 8], (12, 12), pool="before_bn")
-    kernels = [k for c in bnncompiler.compile(model).program.calls for k in c.kernels()]
-    assert "bnn_put_pooled" in kernels
-    assert not any("max_pool" in k for k in kernels)
+    for goal, kernel in (("size", "bnn_put_pooled"), ("speed", "bnn_convolve_planes")):
+        kernels = [k for c in bnncompiler.compile(model, optimize=goal).program.calls for k in c.kernels()]
+        assert kernel in kernels
+        assert not any("max_pool" in k for k in kernels)
 
 
 def test_ternary_weights_behind_zero_padding_stay_two_bits() -> None:
