@@ -95,7 +95,7 @@ class _Binary(nn.Module):
         self.threshold = nn.Parameter(torch.zeros(ins, *[1] * spatial, **factory)) if learned else None
         self.register_buffer("batches", torch.zeros((), dtype=torch.long, device=factory["device"]))
         self._settled = 0  # as far as ``batches`` is known to have come: to read a tensor takes as long as a small sum
-        self._turn = 0  # forward passes in training, in this process
+        self._turn = [0]  # forward passes in training, in this process; a module is slow to assign to
         self.scale = None if self.output == "sum" else nn.Parameter(torch.ones(outs, **factory))
         self.norm = Normalisation(outs, **factory) if self.output == "batch_norm" else None
         if self.output == "scale" and self.scale is not None:
@@ -124,15 +124,16 @@ class _Binary(nn.Module):
         """The weights whose signs the product takes; in training, each is kept where it can still change its sign."""
         weight = self.weight
         if self.training and torch.is_grad_enabled():
-            if self._turn % CLAMPED == 0:
+            if self._turn[0] % CLAMPED == 0:
                 weight.data.clamp_(-1, 1)
-            self._turn += 1
+            self._turn[0] += 1
         return weight
 
     def normalise(self, sums: Tensor) -> Tensor:
         """The layer's output from the sums ``[N, C, ...]``."""
-        if self.norm is not None:
-            return self.norm.forward(sums, self.scale, self.bias)  # as a module it would take twice as long to call
+        norm = self.norm
+        if norm is not None:
+            return norm.forward(sums, self.scale, self.bias)  # as a module it would take twice as long to call
         spread = (-1, *[1] * (sums.dim() - 2))
         if self.scale is not None:
             sums = sums * self.scale.view(spread)

@@ -50,7 +50,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         "mnist",
         {
             FLOAT: Recipe(partial(dense, _BLOG)),
-            "drop-in": Recipe(partial(dropped_in, _BLOG), average=0.9),
+            "drop-in": Recipe(partial(dropped_in, _BLOG), average=0.8),
             "recipe": _by_recipe(*_BLOG),
             PIXELS: _by_recipe(*_BLOG, pixels=True),
         },

@@ -21,7 +21,7 @@ from examples.training.datasets import Array, Dataset
 CHOSEN_BY = 1 / 12  # of the training images, 5,000 of MNIST's, to choose recipes by
 CURVES = 1 / 60  # what is set aside when all is chosen, for the curves of the run that counts
 TURN = 100  # batches
-AVERAGED = 25  # batches from one state that goes into the moving average to the next: between them little changes
+AVERAGED = 50  # batches from one state that goes into the moving average to the next: between them little changes
 EVALUATED = 1000  # images at a time
 
 
@@ -33,7 +33,7 @@ class Recipe:
         network: makes it, with random weights.
         rate: the learning rate.
         cosine: let it fall to 0 along a cosine, turn by turn; otherwise it stays.
-        average: keep a moving average of the weights, with this decay every 25 batches, and use that in the end.
+        average: keep a moving average of the weights, with this decay every 50 batches, and use that in the end.
     """
 
     network: Callable[[], nn.Module]

@@ -139,7 +139,7 @@ def test_results_are_those_of_the_experiments() -> None:
 
 
 def test_code_of_the_tutorial_runs() -> None:
-    names: dict[str, Any] = {"batches": [torch.rand(32, 1, 28, 28) for _ in range(2)], "step": 25}
+    names: dict[str, Any] = {"batches": [torch.rand(32, 1, 28, 28) for _ in range(2)], "step": 50}
     blocks = code("examples/README.md")
     assert len(blocks) == 4
     for block in blocks:
