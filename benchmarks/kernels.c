@@ -1,5 +1,6 @@
-/* Kernels of dense layers, of rows of convolutions and of whole ones on made-up bits, and the loop that everyone
- * writes first, side by side. */
+/* Kernels of a dense layer, or of a row of a convolution and of a whole one, on made-up bits, and the loop that everyone
+ * writes first, side by side. As in generated code the layer's sizes are constants: LAYER_COLUMNS (0: dense), LAYER_N
+ * inputs or channels, LAYER_OUTS, the LAYER_DIGITS of its counters, and the rows of a LAYER_BAND. */
 #define _POSIX_C_SOURCE 199309L
 #define BNN_KERNEL static
 #include <stdlib.h>
@@ -50,7 +51,7 @@ static void once(int which, bnn_size n, bnn_size outs)
         bnn_dense_tiled_threshold(x, w, at, BNN_S16, 1, n, outs, y);
         break;
     case 3:
-        bnn_dense_sliced_threshold(x, w, w, 1, 16, n, outs, scratch, y);
+        bnn_dense_sliced_threshold(x, w, w, 1, LAYER_DIGITS, n, outs, scratch, y);
         break;
     case 4:
         bnn_dense_integer(x, BNN_U8, w, BNN_S8, n, outs, sums);
@@ -84,7 +85,7 @@ static void row(int which, bnn_size columns, bnn_size channels, bnn_size outs)
         break;
     case 3:
         bnn_convolve_row_sliced(x, 3, columns, channels, 3, 3, 1, 1, 1, 1, 1, 1, 1, columns, outs,
-                                NULL, NULL, 1, w, w, 1, 16, scratch, y);
+                                NULL, NULL, 1, w, w, 1, LAYER_DIGITS, scratch, y);
         break;
     default:
         bnn_sum_nibbles(x, 3, columns, channels, 3, 3, 1, 1, 1, 1, 1, 1, 1, columns, outs, NULL,
@@ -95,22 +96,19 @@ static void row(int which, bnn_size columns, bnn_size channels, bnn_size outs)
 
 /* The tables of a whole 3x3 convolution, which are made elsewhere. */
 static const uint16_t *taps, *codes;
-static bnn_size band;
-static unsigned digits;
 
-void use_tables(const uint16_t *listed, const uint16_t *thresholds, int rows, int counted)
+void use_tables(const uint16_t *listed, const uint16_t *thresholds)
 {
     taps = listed;
     codes = thresholds;
-    band = (bnn_size)rows;
-    digits = (unsigned)counted;
 }
 
 /* A 3x3 convolution of a square map that is padded by -1. */
 static void map(bnn_size size, bnn_size channels, bnn_size outs)
 {
     bnn_convolve_planes(x, size, size, channels, 3, 3, 1, 1, 1, 1, size, size, outs, 1, 1, NULL,
-                        NULL, 1, 1, 0, band, taps, codes, 1, digits, (uint8_t *)scratch, y);
+                        NULL, 1, 1, 0, LAYER_BAND, taps, codes, 1, LAYER_DIGITS,
+                        (uint8_t *)scratch, y);
 }
 
 /* A thousand cycles, where the machine is known: additions that wait for each other, also for those
@@ -123,9 +121,9 @@ static void thousand_cycles(void)
 #endif
 }
 
-/* Seconds of one call, from so many: of the clock where columns < 0, of a dense layer where they
- * are 0, and else of a row of a convolution, or of a whole one where `which` is -1. */
-double measure(int which, int columns, int n, int outs, int times)
+/* Seconds of one call, from so many: of the clock where `which` is -2, of a whole convolution where
+ * it is -1, and else of a dense layer or of a row. */
+double measure(int which, int times)
 {
     static int filled;
     struct timespec begin, end;
@@ -133,20 +131,20 @@ double measure(int which, int columns, int n, int outs, int times)
         w[filled] = (bnn_word)rand() << 33 ^ (bnn_word)rand() << 11 ^ (bnn_word)rand();
         x[filled] = (bnn_word)rand() << 33 ^ (bnn_word)rand() << 11 ^ (bnn_word)rand();
     }
-    if (n % 64 != 0) {
-        x[n / 64] &= ((bnn_word)1 << n % 64) - 1u;
+    if (LAYER_N % 64 != 0) {
+        x[LAYER_N / 64] &= ((bnn_word)1 << LAYER_N % 64) - 1u;
     }
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
     for (int i = 0; i < times; ++i) {
         x[i % 2] ^= 1u; /* no call is the same, so that none is left out */
-        if (columns < 0) {
+        if (which == -2) {
             thousand_cycles();
-        } else if (columns == 0) {
-            once(which, (bnn_size)n, (bnn_size)outs);
-        } else if (which < 0) {
-            map((bnn_size)columns, (bnn_size)n, (bnn_size)outs);
+        } else if (LAYER_COLUMNS == 0) {
+            once(which, LAYER_N, LAYER_OUTS);
+        } else if (which == -1) {
+            map(LAYER_COLUMNS, LAYER_N, LAYER_OUTS);
         } else {
-            row(which, (bnn_size)columns, (bnn_size)n, (bnn_size)outs);
+            row(which, LAYER_COLUMNS, LAYER_N, LAYER_OUTS);
         }
     }
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);

@@ -2,7 +2,8 @@
 
 Inputs and weights are random bits, half of them 1, and time is that of the thread. Rows of 3x3 convolutions are
 compared with that loop on the patch of each pixel; a kernel that computes the whole map has a row's share of its time.
-Where the machine is known, its cycles are counted by additions that wait for each other, in the same rounds.
+Sizes are constants, as in generated code. Where the machine is known, its cycles are counted by additions that wait for
+each other, in the same rounds.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import platform
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -48,58 +50,89 @@ MAPS = (
 FLAGS = {"-O2": (), "-O2 -mpopcnt": ("-mpopcnt",), "-O3 -march=native": ("-O3", "-march=native")}
 
 
+@dataclass(frozen=True)
+class Layer:
+    """A dense layer, or (``columns`` > 0) a 3x3 convolution of a square map that is padded by -1."""
+
+    columns: int
+    n: int
+    outs: int
+
+    @property
+    def taps(self) -> int:
+        """Inputs of an output."""
+        return 9 * self.n if self.columns else self.n
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the layer, or of a row of pixels."""
+        return max(1, self.columns) * self.taps * self.outs
+
+    @property
+    def planes(self) -> Planes | None:
+        """How planes lie; None for a dense layer."""
+        window = Window((3, 3), (1, 1), (1, 1), (1, 1))
+        return Planes.of(Span(self.n, window, self.columns, self.columns), self.columns) if self.columns else None
+
+    def __str__(self) -> str:
+        return f"{f'3x3, {self.columns} pixels, ' if self.columns else ''}{self.n} to {self.outs}"
+
+
 def run() -> Iterator[dict[str, object]]:
     """A record for each set of flags, layer and kernel: multiplications a nanosecond, and the ratio to the first's."""
+    binary, integer = ([Layer(0, *size) for size in sizes] for sizes in (SIZES, FIRST))
+    rows = [Layer(*size) for size in MAPS]
     for name, flags in FLAGS.items():
-        with tempfile.TemporaryDirectory() as folder:
-            library = _library(Path(folder), flags)
-            for kernels, first, sizes in ((BINARY, 0, SIZES), (INTEGER, len(BINARY), FIRST)):
-                for n, outs in sizes:
-                    for record in _one(library, kernels, first, (0, n, outs), n * outs):
-                        yield {"flags": name, "layer": f"{n} to {outs}", **record}
-            for columns, channels, outs in MAPS:
-                layer = f"3x3, {columns} pixels, {channels} to {outs}"
-                kept = _use_tables(library, columns, channels, outs)
-                for record in _one(library, ROWS, 0, (columns, channels, outs), columns * channels * 9 * outs):
-                    yield {"flags": name, "layer": layer, **record}
-                del kept
+        for kernels, first, layers in ((BINARY, 0, binary), (INTEGER, len(BINARY), integer), (ROWS, 0, rows)):
+            for layer in layers:
+                with tempfile.TemporaryDirectory() as folder:
+                    library = _library(Path(folder), layer, flags)
+                    kept = _use_tables(library, layer)
+                    for record in _one(library, kernels, first, layer):
+                        yield {"flags": name, "layer": str(layer), **record}
+                    del kept
 
 
-def _one(
-    library: ctypes.CDLL, kernels: tuple[str, ...], first: int, layer: tuple[int, int, int], macs: int
-) -> Iterator[dict[str, object]]:
-    candidates = {k: partial(library.measure, first + i, *layer) for i, k in enumerate(kernels)}
-    shares = {}
-    if kernels == ROWS:  # what a row takes of a map
-        candidates[WHOLE] = partial(library.measure, -1, *layer)
-        shares[WHOLE] = layer[0]
-    clock = {"clock": partial(library.measure, 0, -1, 0, 0)} if platform.machine() == "x86_64" else {}
+def _one(library: ctypes.CDLL, kernels: tuple[str, ...], first: int, layer: Layer) -> Iterator[dict[str, object]]:
+    candidates = {k: partial(library.measure, first + i) for i, k in enumerate(kernels)}
+    if layer.columns:
+        candidates[WHOLE] = partial(library.measure, -1)
+    clock = {"clock": partial(library.measure, -2)} if platform.machine() == "x86_64" else {}
     taken = timing.rounds(candidates | clock, count=7)
-    taken |= {k: [t / share for t in taken[k]] for k, share in shares.items()}
+    if layer.columns:  # what a row takes of a map
+        taken[WHOLE] = [t / layer.columns for t in taken[WHOLE]]
     for kernel in candidates:
         ratios = [a / b for a, b in zip(taken[kernels[0]], taken[kernel], strict=True)]
-        record = {"kernel": kernel, "macs_per_ns": timing.spread([macs / t * 1e-9 for t in taken[kernel]])}
+        record = {"kernel": kernel, "macs_per_ns": timing.spread([layer.macs / t * 1e-9 for t in taken[kernel]])}
         if clock:
-            by_cycle = [macs / t * c / 1000 for t, c in zip(taken[kernel], taken["clock"], strict=True)]
+            by_cycle = [layer.macs / t * c / 1000 for t, c in zip(taken[kernel], taken["clock"], strict=True)]
             record["macs_per_cycle"] = timing.spread(by_cycle)
         yield {**record, "ratio": timing.spread(ratios)}
 
 
-def _use_tables(library: ctypes.CDLL, size: int, channels: int, outs: int) -> tuple[np.ndarray, ...]:
+def _use_tables(library: ctypes.CDLL, layer: Layer) -> tuple[np.ndarray, ...]:
     """Let the kernel on planes have tables of random weights; returns them, as they must stay where they are."""
-    rng, taps = np.random.default_rng(0), 9 * channels
-    planes = Planes.of(Span(channels, Window((3, 3), (1, 1), (1, 1), (1, 1)), size, size), size)
-    assert planes is not None
-    at = rng.integers(-9, 10, (1, outs, 1))
-    tables = tuple(t.astype(np.uint16) for t in tables_of(rng.random((outs, taps)) < 0.5, at, planes, 64))
-    pointers = (t.ctypes.data_as(ctypes.c_void_p) for t in tables)
-    library.use_tables(*pointers, planes.band, plane_digits(taps))
-    return tables
+    if layer.planes is None:
+        return ()
+    rng = np.random.default_rng(0)
+    at = rng.integers(-9, 10, (1, layer.outs, 1))
+    tables = tables_of(rng.random((layer.outs, layer.taps)) < 0.5, at, layer.planes, 64)
+    kept = tuple(t.astype(np.uint16) for t in tables)
+    library.use_tables(*(t.ctypes.data_as(ctypes.c_void_p) for t in kept))
+    return kept
 
 
-def _library(folder: Path, flags: tuple[str, ...]) -> ctypes.CDLL:
-    include = [f"-I{KERNELS}", f"-I{KERNELS / 'c99'}"]
-    command = ["gcc", "-O2", *flags, "-w", "-shared", "-fPIC", *include, str(SOURCE), "-o", str(folder / "kernels.so")]
+def _library(folder: Path, layer: Layer, flags: tuple[str, ...]) -> ctypes.CDLL:
+    band = 0 if layer.planes is None else layer.planes.band
+    sizes = {
+        "COLUMNS": layer.columns,
+        "N": layer.n,
+        "OUTS": layer.outs,
+        "DIGITS": plane_digits(layer.taps),
+        "BAND": band,
+    }
+    options = [*flags, *(f"-DLAYER_{k}={v}u" for k, v in sizes.items()), f"-I{KERNELS}", f"-I{KERNELS / 'c99'}"]
+    command = ["gcc", "-O2", *options, "-w", "-shared", "-fPIC", str(SOURCE), "-o", str(folder / "kernels.so")]
     subprocess.run(command, check=True)
     library = ctypes.CDLL(str(folder / "kernels.so"))
     library.measure.restype = ctypes.c_double

@@ -23,7 +23,7 @@
 #define BNN_OWN static
 #endif
 
-#if defined(__GNUC__) && !defined(__clang__)
+#if defined(__GNUC__) && __GNUC__ >= 8 && !defined(__clang__)
 #define BNN_UNROLL _Pragma("GCC unroll 8")
 #else
 #define BNN_UNROLL
