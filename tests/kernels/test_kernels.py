@@ -162,7 +162,7 @@ def row_tables(bits: Array, word_bits: int, tails: bool = True) -> tuple[Table, 
     return table(w, "bnn_word"), Typed(table(tail, f"{tail.dtype.name}_t"))
 
 
-def a_bias(rng: np.random.Generator, outs: int) -> object:
+def a_bias(rng: np.random.Generator, outs: int) -> Table | None:
     return table(integers(rng, "int32_t", outs), "int32_t") if rng.random() < 0.5 else None
 
 
@@ -322,7 +322,7 @@ def convolve_row_sliced(rng: np.random.Generator, n: int, word_bits: int, memory
 def dense_bipolar(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     x, outs = planes_of(rng, n, word_bits, memory), int(rng.integers(1, 20))
     w = row_tables(bits(rng, outs, n), word_bits, tails=rng.random() < 0.8)
-    return DenseBipolar(*ABOUT, *x, *w, a_bias(rng, outs), n, outs, Buffer("y", "int32_t", outs))  # type: ignore[arg-type]
+    return DenseBipolar(*ABOUT, *x, *w, a_bias(rng, outs), n, outs, Buffer("y", "int32_t", outs))
 
 
 def dense_ternary(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
@@ -331,13 +331,13 @@ def dense_ternary(rng: np.random.Generator, n: int, word_bits: int, memory: Memo
     tails = rng.random() < 0.8
     plus, minus = (row_tables(s, word_bits, tails) for s in (sign > 0, sign < 0))
     y = Buffer("y", "int32_t", outs)
-    return DenseTernary(*ABOUT, *x, *plus, *minus, a_bias(rng, outs), n, outs, y)  # type: ignore[arg-type]
+    return DenseTernary(*ABOUT, *x, *plus, *minus, a_bias(rng, outs), n, outs, y)
 
 
 def dense_select(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
     x, outs, ctype = planes_of(rng, n, word_bits, memory), int(rng.integers(1, 20)), any_type(rng)
     w = Typed(table(integers(rng, ctype, outs * n), ctype))
-    return DenseSelect(*ABOUT, *x, w, a_bias(rng, outs), n, outs, Buffer("y", "int32_t", outs))  # type: ignore[arg-type]
+    return DenseSelect(*ABOUT, *x, w, a_bias(rng, outs), n, outs, Buffer("y", "int32_t", outs))
 
 
 def dense_integer(rng: np.random.Generator, n: int, word_bits: int, memory: Memory) -> Call:
