@@ -3,8 +3,8 @@
 ``--target`` takes ``host`` (the default: 64-bit words), ``64``, ``32``, ``16`` and ``8``. Any of them is right on any
 machine; the one that is as wide as the machine's registers is the fastest. ``x86-64-v3`` and ``native`` are 64-bit
 words, too, with the kernels that are the fastest where the C compiler may use AVX2, and verified with its instructions.
-``x86-64-v4`` is for AVX-512; where this machine has none, it verifies the same C in vectors of 512 bits that the C
-compiler makes of its own, and the report says so. ``aarch64`` is verified in QEMU, which counts instructions.
+``x86-64-v4`` is for AVX-512, and verified in Bochs where this machine has none; ``aarch64`` is verified in QEMU. Both
+count instructions.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from bnncompiler.backends import c_writer, projects
 from bnncompiler.backends.base import About, Backend, Files, Target, pick_target
 from bnncompiler.backends.c99_costs import WIDE, WIDE_AVX512, WIDE_NEON, WIDE_VECTORS
 from bnncompiler.machines.base import Machine
+from bnncompiler.machines.bochs import x86_64_v4
 from bnncompiler.machines.host import Host
 from bnncompiler.machines.qemu_user import aarch64
 from bnncompiler.program import Program
@@ -33,9 +34,8 @@ TARGETS = (
 )
 
 # What the C compiler may use beyond what every machine of its kind has.
-FLAGS = {name: (f"-march={name}",) for name in ("x86-64-v3", "x86-64-v4", "native")}
-AVX512 = frozenset(f"__AVX512{part}__" for part in ("F", "BW", "CD", "DQ", "VL"))  # x86-64-v4 has these
-SAME_IN_PARTS = ("-march=native", "-DBNN_SLICE_WORDS=8", "-Wno-psabi")
+FLAGS = {name: (f"-march={name}",) for name in ("x86-64-v3", "native")}
+ELSEWHERE = {"aarch64": aarch64, "x86-64-v4": x86_64_v4}  # targets that this machine may not be
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,9 @@ class PortableBackend:
         return pick_target(self.name, TARGETS, name)
 
     def machine(self, target: Target) -> Machine:
-        """This machine, as portable C runs anywhere, but for ``aarch64``."""
-        if target.name == "aarch64":
-            return aarch64()
-        if target.name == "x86-64-v4":
-            return Host(FLAGS[target.name], AVX512, SAME_IN_PARTS)
+        """This machine, as portable C runs anywhere, but for the instructions of some targets."""
+        if target.name in ELSEWHERE:
+            return ELSEWHERE[target.name]()
         return Host(FLAGS.get(target.name, ()))
 
     def emit(self, program: Program, about: About) -> Files:

@@ -8,10 +8,9 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +50,7 @@ class HostBuilt:
     def _chunk(self, inputs: Mapping[str, Array], trace: bool) -> Run:
         count = len(next(iter(inputs.values())))
         (self.folder / "inputs.bin").write_bytes(records.encode(self.program, inputs))
-        names = ["inputs.bin", "outputs.bin", "trace.bin" if trace else ""]
-        command = [*self.emulator(trace), str(self._executable(trace)), *names]
-        selftest = int(execute(command, self.folder, self.timeout))
+        selftest = self.execute(trace)
         return Run(
             records.decode_outputs(self.program, (self.folder / "outputs.bin").read_bytes(), count),
             records.decode_trace(self.program, (self.folder / "trace.bin").read_bytes(), count) if trace else (),
@@ -61,18 +58,30 @@ class HostBuilt:
             self.measured(trace),
         )
 
-    def _executable(self, trace: bool) -> Path:
-        output = self.folder / ("traced" if trace else "plain")
+    def counted(self, counts: Iterable[int], size: str) -> Measured:
+        """These instructions, and the sizes of the model's code and tables, which the tool ``size`` says."""
+        (source,) = (p for p in self.folder.glob("*.c") if p.name != records.MAIN)
+        output = self.folder / "model.o"
         if not output.exists():
-            traced = ["-DBNN_HARNESS_TRACE"] if trace else []
-            self.compile([*traced, records.MAIN, "-o", output.name])
-        return output
+            self.compile(["-c", f"-D{source.stem.upper()}_NO_SELFTEST", source.name, "-o", output.name])
+        text, data, bss = sections(size, output)
+        ports = (*self.program.inputs, *self.program.outputs)
+        ram = self.program.arena_size + sum(p.buffer.bytes(self.program.word_bits) for p in ports)
+        return Measured("instructions", tuple(counts), None, text + data, ram + data + bss)
 
-    # What is different for programs that this machine does not run by itself (`machines.qemu_user`).
+    # What is different for programs that this machine does not run by itself (`machines.qemu_user`, `machines.bochs`).
 
     def compile(self, arguments: Sequence[str]) -> None:
         """Run the C compiler; raises ``ToolError`` where it does not accept the files."""
         compile_c(self.folder, [*self.flags, *arguments])
+
+    def execute(self, trace: bool) -> int:
+        """Run ``inputs.bin``, which leaves ``outputs.bin`` and ``trace.bin``; returns the self-test's result."""
+        output = self.folder / ("traced" if trace else "plain")
+        if not output.exists():
+            self.compile([*traced(trace), records.MAIN, "-o", output.name])
+        names = ["inputs.bin", "outputs.bin", "trace.bin" if trace else ""]
+        return int(execute([*self.emulator(trace), str(output), *names], self.folder, self.timeout))
 
     def emulator(self, trace: bool) -> list[str]:
         """What the command of the executable begins with."""
@@ -89,20 +98,11 @@ class Host:
 
     Attributes:
         flags: what the C compiler is given beyond strictness.
-        needs: macros that a C compiler defines for the instructions that ``flags`` allow.
-        instead: the flags where this machine does not have them: for the same code, made of others.
     """
 
     flags: tuple[str, ...] = ()
-    needs: frozenset[str] = frozenset()
-    instead: tuple[str, ...] = ()
+    name: str = "host"
     measures: bool = False
-
-    @property
-    def name(self) -> str:
-        """What it is called in reports, with what it lacks of the target."""
-        lacking = sorted(self.needs - _own())
-        return "host" if not lacking else f"host by its own instructions (no {lacking[0].strip('_')} here)"
 
     @contextmanager
     def build(self, program: Program, files: Mapping[str, str], *, timeout: float = TIMEOUT) -> Iterator[HostBuilt]:
@@ -112,16 +112,7 @@ class Host:
             folder = Path(name)
             for file, text in records.sources(program, files, records.read("host_io", records.IO)).items():
                 (folder / file).write_text(text, encoding="utf-8")
-            flags = self.flags if self.needs <= _own() else self.instead
-            yield HostBuilt(program, folder, (*FLAGS, *flags), timeout)
-
-
-@cache
-def _own() -> frozenset[str]:
-    """The macros that the C compiler defines for this very machine."""
-    command = [*find_compiler(), "-march=native", "-dM", "-E", "-x", "c", os.devnull]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return frozenset(line.split()[1] for line in done.stdout.splitlines() if line.startswith("#define "))
+            yield HostBuilt(program, folder, (*FLAGS, *self.flags), timeout)
 
 
 def first_error(messages: str) -> str:
@@ -157,6 +148,18 @@ def compile_c(folder: Path, arguments: Sequence[str], compiler: Sequence[str] = 
     done = subprocess.run([*compiler, *arguments], cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ToolError(f"{shlex.join(compiler)} does not compile the generated C: {first_error(done.stderr)}")
+
+
+def traced(trace: bool) -> list[str]:
+    """What the compiler is told of whether the program has a trace."""
+    return ["-DBNN_HARNESS_TRACE"] if trace else []
+
+
+def sections(size: str, file: Path) -> tuple[int, int, int]:
+    """Bytes of code and constants, of data, and of data that begins as zeros, as the tool ``size`` says."""
+    told = subprocess.run([size, file], capture_output=True, text=True, check=True).stdout
+    text, data, bss = (int(n) for n in told.splitlines()[-1].split()[:3])
+    return text, data, bss
 
 
 def execute(command: list[str], folder: Path, timeout: float) -> str:

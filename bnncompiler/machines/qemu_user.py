@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import platform
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -48,16 +47,8 @@ class QemuUserBuilt(HostBuilt):
         """What the last run without a trace counted, and the size of the model's code and tables."""
         if trace:
             return None
-        counts = tuple(int(n) - CALL for n in (self.folder / "counts.txt").read_text().split())
-        (source,) = (p for p in self.folder.glob("*.c") if p.name != records.MAIN)
-        output = self.folder / "model.o"
-        if not output.exists():
-            self.compile(["-c", f"-D{source.stem.upper()}_NO_SELFTEST", source.name, "-o", output.name])
-        told = subprocess.run([_need(SIZE), output], capture_output=True, text=True, check=True).stdout
-        text, data, bss = (int(n) for n in told.splitlines()[-1].split()[:3])
-        ports = (*self.program.inputs, *self.program.outputs)
-        ram = self.program.arena_size + sum(p.buffer.bytes(self.program.word_bits) for p in ports)
-        return Measured("instructions", counts, None, text + data, ram + data + bss)
+        counts = (int(n) - CALL for n in (self.folder / "counts.txt").read_text().split())
+        return self.counted(counts, _need(SIZE))
 
 
 @dataclass(frozen=True)

@@ -168,18 +168,3 @@ def test_a_missing_compiler_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch)
 def test_the_environment_chooses_the_compiler(compilation: Compilation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CC", f"{host.find_compiler()[0]} -DCHOSEN")
     run(compilation, sabotaged(compilation, "\n#ifndef CHOSEN\n#error\n#endif\n"))
-
-
-def test_instructions_that_this_machine_lacks_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same C is verified, and the report says with what."""
-    avx512 = bnncompiler.compile(mlp(), name="net", target="x86-64-v4")
-    machine = avx512.backend.machine(avx512.target)
-    assert isinstance(machine, host.Host)
-    monkeypatch.setattr(host, "_own", lambda: machine.needs | {"__AVX2__"})
-    assert machine.name == "host"
-    with machine.build(avx512.program, avx512.files) as built:
-        assert built.flags[-1] == "-march=x86-64-v4"
-    monkeypatch.setattr(host, "_own", lambda: machine.needs - {"__AVX512F__"})
-    assert machine.name == "host by its own instructions (no AVX512F here)"
-    result = bnncompiler.verify(avx512)
-    assert result.passed and result.ran_on == machine.name
