@@ -68,6 +68,17 @@ def need(tool: str) -> str:
     return tool
 
 
+def need_bochs() -> None:
+    """Skip the test where Bochs, or what builds programs for it, is missing."""
+    from bnncompiler.errors import ToolError
+    from bnncompiler.machines import bochs_pc
+
+    try:
+        bochs_pc.check_tools()
+    except ToolError:
+        missing("Bochs, or a compiler for it,")
+
+
 @dataclass(frozen=True)
 class Compiler:
     """A C compiler and a directory to work in."""

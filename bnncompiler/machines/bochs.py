@@ -12,11 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from bnncompiler.errors import VerificationError
+from bnncompiler.ir import Array
 from bnncompiler.machines import records
 from bnncompiler.machines.base import TIMEOUT, Machine, Measured
 from bnncompiler.machines.bochs_pc import FLAGS, SIZE, Pc, need
-from bnncompiler.machines.host import Host, HostBuilt, traced
+from bnncompiler.machines.host import Host, HostBuilt
 from bnncompiler.program import Program
 
 CPUINFO = Path("/proc/cpuinfo")
@@ -38,21 +41,36 @@ class BochsBuilt(HostBuilt):
 
     def execute(self, trace: bool) -> int:
         """Run the samples in ``inputs.bin`` on the PC."""
-        name = "traced" if trace else "plain"
-        if not (self.folder / f"{name}.bin").exists():
-            self.pc.link([*traced(trace), records.MAIN], name)
-        outputs, traces, said = self.pc.run(name, (self.folder / "inputs.bin").read_bytes(), self.timeout)
+        self._run("trace" if trace else "plain")
+        return int(self._said("selftest")[0])
+
+    def profile(self, inputs: Mapping[str, Array]) -> tuple[int, ...]:
+        """How many instructions each call of the program takes, in the median over the samples of one chunk."""
+        (self.folder / "inputs.bin").write_bytes(records.encode(self.program, inputs))
+        self._run("profile")
+        samples, calls = len(next(iter(inputs.values()))), len(self.program.calls)
+        counts = self._counts()[-samples * (calls + 1) :]  # what comes before is the self-test's
+        return tuple(int(n) for n in np.median(np.reshape(counts, (samples, -1))[:, :-1], axis=0))
+
+    def _run(self, kind: str) -> None:
+        """Run the main program: "plain", with the "trace", or with a count for each call ("profile")."""
+        if not (self.folder / f"{kind}.bin").exists():
+            self.pc.link([f"-DBNN_HARNESS_{kind.upper()}", records.MAIN], kind)
+        outputs, traces, said = self.pc.run(kind, (self.folder / "inputs.bin").read_bytes(), self.timeout)
         (self.folder / "outputs.bin").write_bytes(outputs)
         (self.folder / "trace.bin").write_bytes(traces)
         (self.folder / "said.txt").write_bytes(said)
         failed = self._said("failed")
         if failed:
             raise VerificationError(f"the generated program failed in Bochs: {failed[0]}")
-        return int(self._said("selftest")[0])
 
     def measured(self, trace: bool) -> Measured | None:
         """What the last run without a trace counted, and the size of the model's code and tables."""
-        return None if trace else self.counted(map(int, self._said("count")), need(SIZE))
+        return None if trace else self.counted(self._counts(), need(SIZE))
+
+    def _counts(self) -> list[int]:
+        """What the last run counted."""
+        return [int(text) for text in self._said("count")]
 
     def _said(self, about: str) -> list[str]:
         """What the program said on the last run, line by line."""

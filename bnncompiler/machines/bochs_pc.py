@@ -48,7 +48,6 @@ cpu: model=$model, ips=1000000, reset_on_triple_fault=0
 clock: sync=none
 memory: guest=$megabytes, host=$megabytes
 romimage: file=boot.bin
-optramimage1: file=$program.bin, address=0x400000
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
 ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15
 ata0-master: type=disk, mode=flat, path=disk0
@@ -80,8 +79,7 @@ class Pc:
         Raises:
             ToolError: a tool is missing.
         """
-        for tool in (BOCHS, OBJCOPY, SIZE):
-            need(tool)
+        check_tools()
         (self.folder / PARTS).mkdir()
         for name in SOURCES:
             (self.folder / PARTS / name).write_text(records.read("bare_pc", name), encoding="utf-8")
@@ -102,7 +100,7 @@ class Pc:
 
         Args:
             program: what it starts.
-            inputs: what its first disk has.
+            inputs: what its first disk has for it.
             timeout: seconds after which it counts as hanging.
 
         Returns:
@@ -112,9 +110,9 @@ class Pc:
             ToolError: Bochs does not run.
             VerificationError: the program does not come to its end.
         """
-        self._prepare_disks(inputs)
+        self._prepare_disks((self.folder / f"{program}.bin").read_bytes(), inputs)
         memory = (4 << 20) + sum(sections(need(SIZE), self.folder / f"{program}.elf"))  # above link.ld's first address
-        settings = _SETTINGS.substitute(model=self.model, program=program, megabytes=memory // (1 << 20) + 2)
+        settings = _SETTINGS.substitute(model=self.model, megabytes=memory // (1 << 20) + 2)
         (self.folder / "bochsrc").write_text(settings, encoding="utf-8")
         command, environment = [need(BOCHS), "-q", "-f", "bochsrc"], {**os.environ, "TERM": "xterm"}
         try:
@@ -132,8 +130,10 @@ class Pc:
     def _disk(self, number: int) -> Path:
         return self.folder / f"disk{number}"
 
-    def _prepare_disks(self, inputs: bytes) -> None:
-        self._disk(0).write_bytes(_padded(struct.pack("<Q", len(inputs))) + _padded(inputs))
+    def _prepare_disks(self, image: bytes, inputs: bytes) -> None:
+        """What is on a disk is said in ``bare_pc/ports.h``."""
+        first = struct.pack("<QQ", len(inputs), len(_padded(image)) // SECTOR)
+        self._disk(0).write_bytes(_padded(first) + _padded(image) + _padded(inputs))
         for number in range(1, DISKS):
             self._disk(number).write_bytes(b"")
             os.truncate(self._disk(number), DISK)
@@ -144,6 +144,13 @@ class Pc:
         """The bytes in memory of a linked program, as a file."""
         command = [need(OBJCOPY), "-O", "binary", f"{program}.elf", f"{program}.bin"]
         subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
+
+
+def check_tools() -> None:
+    """Raise ``ToolError`` if any tool is missing."""
+    compiler()
+    for tool in (BOCHS, OBJCOPY, SIZE):
+        need(tool)
 
 
 def compiler() -> list[str]:

@@ -79,7 +79,7 @@ class HostBuilt:
         """Run ``inputs.bin``, which leaves ``outputs.bin`` and ``trace.bin``; returns the self-test's result."""
         output = self.folder / ("traced" if trace else "plain")
         if not output.exists():
-            self.compile([*traced(trace), records.MAIN, "-o", output.name])
+            self.compile([*(["-DBNN_HARNESS_TRACE"] if trace else []), records.MAIN, "-o", output.name])
         names = ["inputs.bin", "outputs.bin", "trace.bin" if trace else ""]
         return int(execute([*self.emulator(trace), str(output), *names], self.folder, self.timeout))
 
@@ -148,11 +148,6 @@ def compile_c(folder: Path, arguments: Sequence[str], compiler: Sequence[str] = 
     done = subprocess.run([*compiler, *arguments], cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ToolError(f"{shlex.join(compiler)} does not compile the generated C: {first_error(done.stderr)}")
-
-
-def traced(trace: bool) -> list[str]:
-    """What the compiler is told of whether the program has a trace."""
-    return ["-DBNN_HARNESS_TRACE"] if trace else []
 
 
 def sections(size: str, file: Path) -> tuple[int, int, int]:

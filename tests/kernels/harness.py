@@ -1,5 +1,7 @@
 """Runs kernels on their own: a C program that reads calls from its input, and writes what each one leaves in ``y``.
 
+It runs on this machine, or on a bare PC in Bochs. Input and output are those of the machine's ``bnn_io.h``.
+
 The program is generated from the `Call` classes: its dispatch over kernels is the claim that a class's fields are the
 kernel's parameters. Every block of memory has exactly the size that the call is entitled to, so that the address
 sanitizer sees any access beyond it, reads included.
@@ -10,13 +12,15 @@ from __future__ import annotations
 import struct
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import KW_ONLY, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
 from bnncompiler import calls, column_calls, convolution_calls, map_calls, move_calls, overlap, row_calls
 from bnncompiler.ir import Array
+from bnncompiler.machines import records
+from bnncompiler.machines.bochs_pc import Pc
 from bnncompiler.program import Buffer, Call, Memory, Table, Typed, data_of
 
 KERNELS = Path(__file__).parents[2] / "backends" / "kernels"
@@ -35,15 +39,45 @@ KINDS = dict(zip(ENUMERATORS, ("BNN_U8", "BNN_S8", "BNN_U16", "BNN_S16", "BNN_S3
 
 _SOURCE = r"""
 #include "bnn_kernels.h"
-#include <stdio.h>
-#include <stdlib.h>
+#include "bnn_io.h"
 #include <string.h>
+
+#ifdef BNN_IO_BARE
+/* Memory where there is none to ask for: blocks that are aligned to no more than eight bytes, with
+ * guards behind them. It is given back all at once. */
+enum { GUARD = 64, GUARDED = 0xC3 };
+static unsigned char heap[1 << 24];
+static size_t used = 8, ends[32], blocks;
+
+static void *malloc(size_t bytes)
+{
+    unsigned char *const block = heap + used;
+    used += (bytes + GUARD + 15u) / 16u * 16u;
+    ends[blocks] = (size_t)(block + bytes - heap);
+    if (used > sizeof heap || blocks++ == 32)
+        bnn_io_fail("the calls need more memory");
+    memset(block + bytes, GUARDED, GUARD);
+    return block;
+}
+
+static void free(void *block)
+{
+    (void)block;
+    for (; blocks > 0; blocks--)
+        for (size_t i = 0; i < GUARD; i++)
+            if (heap[ends[blocks - 1] + i] != GUARDED)
+                bnn_io_fail("a call writes behind its memory");
+    used = 8;
+}
+#else
+#include <stdlib.h>
+#endif
 
 static int64_t number(void)
 {
-    int64_t value;
-    if (fread(&value, sizeof value, 1, stdin) != 1)
-        exit(9);
+    int64_t value = 0;
+    if (!bnn_io_read(&value, sizeof value))
+        bnn_io_fail("the calls are cut off");
     return value;
 }
 
@@ -53,13 +87,14 @@ static void *block(int64_t bytes)
     if (bytes < 0)
         return NULL;
     data = malloc((size_t)bytes);
-    if (fread(data, 1, (size_t)bytes, stdin) != (size_t)bytes)
-        exit(9);
+    if (!bnn_io_read(data, (size_t)bytes))
+        bnn_io_fail("the calls are cut off");
     return data;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    bnn_io_open(argc, argv);
     for (;;) {
         void *b[32] = {0};
         bnn_type t[32];
@@ -67,7 +102,7 @@ int main(void)
         const int64_t kernel = number(), in_place = number(), count = number(), x = number(), y = number();
         int64_t written = 0, i;
         if (kernel < 0)
-            return 0;
+            break;
         for (i = 0; i < count; i++) {
             const int64_t kind = number(), value = number();
             n[i] = value;
@@ -90,13 +125,15 @@ int main(void)
         switch (kernel) {
 DISPATCH
         default:
-            return 8;
+            bnn_io_fail("there is no such kernel");
         }
-        fwrite(b[y], 1, (size_t)written, stdout);
+        bnn_io_output(b[y], (size_t)written);
         for (i = 0; i < count; i++)
             if (!(in_place && i == x))
                 free(b[i]);
     }
+    bnn_io_close();
+    return 0;
 }
 """
 
@@ -117,29 +154,29 @@ def _dispatch() -> str:
     return "\n".join(cases)
 
 
-def build(folder: Path, command: str, word_bits: int, *flags: str, port: str = "c99") -> Harness:
-    """The harness with the kernels as ``port`` has them."""
-    source = folder / "harness.c"
-    source.write_text(_SOURCE.replace("DISPATCH", _dispatch()))
+def _sources(folder: Path, port: str, io: str) -> list[str]:
+    """Writes the program, with the kernels as ``port`` has them; what the compiler is given for it."""
+    (folder / "harness.c").write_text(_SOURCE.replace("DISPATCH", _dispatch()))
+    (folder / records.IO).write_text(records.read(io, records.IO))
     own = {path.name: path for path in (KERNELS / port).glob("*.c")}
     kernels = sorted(str(own.get(path.name, path)) for path in KERNELS.glob("*.c"))
-    output = folder / "harness"
-    subprocess.run(
-        [
-            command,
-            "-std=c99",
-            *flags,
-            f"-DBNN_WORD_BITS={word_bits}",
-            f"-I{KERNELS / port}",
-            f"-I{KERNELS}",
-            str(source),
-            *kernels,
-            "-o",
-            str(output),
-        ],
-        check=True,
-    )
-    return Harness(output, word_bits)
+    return [f"-I{KERNELS / port}", f"-I{KERNELS}", "harness.c", *kernels]
+
+
+def build(folder: Path, command: str, word_bits: int, *flags: str, port: str = "c99") -> Harness:
+    """The harness with the kernels as ``port`` has them."""
+    sources = _sources(folder, port, "host_io")
+    line = [command, "-std=c99", *flags, f"-DBNN_WORD_BITS={word_bits}", *sources, "-o", "harness"]
+    subprocess.run(line, cwd=folder, check=True)
+    return Harness(folder / "harness", word_bits)
+
+
+def build_bare(folder: Path, march: str, model: str) -> BareHarness:
+    """The harness for a PC with the processor ``march`` of gcc, which is ``model`` in Bochs."""
+    pc = Pc(folder, ("-std=c99", "-O2", f"-march={march}"), model)
+    pc.prepare()
+    pc.link(["-DBNN_IO_BARE", *_sources(folder, "c99", "bare_pc")], "harness")
+    return BareHarness(folder / "harness", 64, pc=pc)
 
 
 @dataclass(frozen=True)
@@ -150,6 +187,15 @@ class Harness:
     word_bits: int
     emulator: tuple[str, ...] = ()
 
+    def run(self, stream: bytes) -> bytes:
+        """What the program writes for these calls."""
+        folder = self.path.parent
+        (folder / "calls.bin").write_bytes(stream)
+        command = [*self.emulator, str(self.path), "calls.bin", "written.bin", ""]
+        done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode(errors="replace")[-3000:]
+        return (folder / "written.bin").read_bytes()
+
     def check(self, cases: Sequence[tuple[Call, Memory]], in_place: bool = False) -> None:
         """Run every call on its memory, in C and in numpy, and compare what they write.
 
@@ -158,18 +204,16 @@ class Harness:
         stream = b"".join(self._case(call, memory, in_place) for call, memory in cases) + struct.pack(
             "<5q", -1, 0, 0, 0, 0
         )
-        done = subprocess.run([*self.emulator, str(self.path)], input=stream, capture_output=True, check=False)
-        assert done.returncode == 0, done.stderr.decode(errors="replace")[-3000:]
-        at = 0
+        written, at = self.run(stream), 0
         for call, memory in cases:
             y = call.buffers["y"]
             dtype, size = y.dtype(self.word_bits), y.bytes(self.word_bits)
-            got = np.frombuffer(done.stdout[at : at + size], dtype)
+            got = np.frombuffer(written[at : at + size], dtype)
             at += size
             expected = {name: content.copy() for name, content in memory.items()}
             call.run(expected, self.word_bits)
             np.testing.assert_array_equal(got, expected[y.name], err_msg=_show(call))
-        assert at == len(done.stdout)
+        assert at == len(written)
 
     def _case(self, call: Call, memory: Memory, in_place: bool) -> bytes:
         arguments = list(call.arguments())
@@ -207,6 +251,20 @@ class Harness:
         content = np.ascontiguousarray(memory[data.name], data.dtype(self.word_bits)).tobytes()
         assert len(content) == size
         return content
+
+
+@dataclass(frozen=True)
+class BareHarness(Harness):
+    """A program for a PC."""
+
+    _: KW_ONLY
+    pc: Pc
+
+    def run(self, stream: bytes) -> bytes:
+        """What the program writes for these calls."""
+        written, _, said = self.pc.run(self.path.name, stream, 60)
+        assert said == b"done\n", said.decode()
+        return written
 
 
 def _is_empty(data: Buffer | Table) -> bool:
@@ -273,6 +331,7 @@ __all__ = [
     "TYPES",
     "Harness",
     "build",
+    "build_bare",
     "calls",
     "check_constant",
     "column_calls",

@@ -1,5 +1,5 @@
-/* The ROM of an emulated PC: from reset to 64-bit code with AVX-512, and on to the program, which
- * lies at 4 MB in memory (link.ld.in).
+/* The ROM of an emulated PC: from reset to 64-bit code with AVX-512, and on to the program, which is
+ * on the first disk (ports.h) and goes to 4 MB in memory (link.ld).
  *
  * Addresses are physical ones, up to 1 GB, but for the first 2 MB: they are not there, so that null
  * pointers are faults. The stack begins below the program and ends there, so that running over its
@@ -57,9 +57,48 @@ long_mode:
     xor %edx, %edx
     mov $0xe7, %eax
     xsetbv
+    mov $PROGRAM, %esp
+    mov $PROGRAM, %edi
+    xor %ebx, %ebx
+    call read_sector
+    mov PROGRAM + 8, %ebp       /* how many sectors the program has */
+    mov $PROGRAM, %edi
+next:
+    inc %ebx
+    call read_sector
+    cmp %ebp, %ebx
+    jb next
     mov $PROGRAM, %eax
-    mov %rax, %rsp
     call *%rax
+
+read_sector:                    /* number ebx, by the ports of the first ATA channel, to rdi */
+    mov $0x1f2, %edx            /* one sector */
+    mov $1, %al
+    out %al, %dx
+    inc %edx                    /* 24 bits of its number */
+    mov %bl, %al
+    out %al, %dx
+    inc %edx
+    mov %bh, %al
+    out %al, %dx
+    inc %edx
+    mov %ebx, %eax
+    shr $16, %eax
+    out %al, %dx
+    inc %edx                    /* the first disk */
+    mov $0xe0, %al
+    out %al, %dx
+    inc %edx                    /* read, and wait for data */
+    mov $0x20, %al
+    out %al, %dx
+wait:
+    in %dx, %al
+    test $8, %al
+    jz wait
+    mov $0x1f0, %edx
+    mov $128, %ecx
+    rep insl
+    ret
 
     .org 0x3ff0                 /* what a processor begins with, as 16-bit code */
     .code16

@@ -1,7 +1,8 @@
 /* What programs on the emulated PC (boot.S) do by ports: read and write disks, which are files, and
  * end the machine.
  *
- * A disk is a stream of bytes; how many there are is in its first sector. */
+ * A disk is a stream of bytes; how many there are is in its first sector. So is how many sectors come
+ * between the two: on the first disk they are the program (boot.S). */
 #ifndef BNN_PORTS_H
 #define BNN_PORTS_H
 
@@ -20,7 +21,7 @@ typedef struct bnn_disk {
     size_t at;     /* in the sector */
     union {
         uint8_t bytes[BNN_SECTOR];
-        uint64_t length;
+        uint64_t head[2]; /* of the first one: bytes of the stream, sectors in front of it */
     } sector;
 } bnn_disk;
 
@@ -84,8 +85,8 @@ static inline int bnn_disk_open(bnn_disk *disk)
 {
     const int read = bnn_transfer(disk, BNN_READ, 0);
 
-    disk->next = 1;
-    disk->left = disk->sector.length;
+    disk->left = disk->sector.head[0];
+    disk->next = 1 + (uint32_t)disk->sector.head[1];
     return read;
 }
 
@@ -143,7 +144,8 @@ static inline int bnn_disk_close(bnn_disk *disk)
 {
     if (disk->next > 0 && disk->at > 0 && !bnn_transfer(disk, BNN_WRITE, disk->next))
         return 0;
-    disk->sector.length = disk->left;
+    disk->sector.head[0] = disk->left;
+    disk->sector.head[1] = 0;
     return bnn_transfer(disk, BNN_WRITE, 0);
 }
 
