@@ -92,8 +92,9 @@ BNN_INLINE bnn_digit bnn_add_digits(bnn_digit *sum, bnn_digit a, bnn_digit b)
 {
 #if BNN_SLICE_WORDS == 8 && defined(__AVX512F__)
     const __m512i x = (__m512i)*sum, y = (__m512i)a, z = (__m512i)b;
-    *sum = (bnn_digit)_mm512_ternarylogic_epi64(x, y, z, 0x96);
-    return (bnn_digit)_mm512_ternarylogic_epi64(x, y, z, 0xE8);
+    const __m512i total = _mm512_ternarylogic_epi64(z, x, y, 0x96);
+    *sum = (bnn_digit)total;
+    return (bnn_digit)_mm512_ternarylogic_epi64(x, y, total, 0xD4);
 #else
     const bnn_digit differ = (bnn_digit)(a ^ b);
 #if BNN_SLICE_WORDS == 2 && defined(__ARM_NEON)
