@@ -1,7 +1,8 @@
 """Running the generated C for x86-64-v4, that is with AVX-512, on machines that have none: in Bochs.
 
 The main program is the common one on a bare PC (`bochs_pc`). A run without a trace is measured: instructions, exactly,
-by the time stamp counter. They are not cycles. Where this machine has AVX-512, it is the machine (`x86_64_v4`).
+by the time stamp counter, each repetition of a string instruction as one. They are not cycles. Where this machine has
+AVX-512, it is the machine (`x86_64_v4`).
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class BochsBuilt(HostBuilt):
 
     def _run(self, kind: str) -> None:
         """Run the main program: "plain", with the "trace", or with a count for each call ("profile")."""
-        if not (self.folder / f"{kind}.bin").exists():
+        if not (self.folder / f"{kind}.img").exists():
             self.pc.link([f"-DBNN_HARNESS_{kind.upper()}", records.MAIN], kind)
         outputs, traces, said = self.pc.run(kind, (self.folder / "inputs.bin").read_bytes(), self.timeout)
         (self.folder / "outputs.bin").write_bytes(outputs)

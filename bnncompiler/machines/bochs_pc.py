@@ -31,7 +31,7 @@ PACKAGES = {
 }
 SOURCES = ("boot.S", "start.c", "ports.h", "link.ld")
 PARTS = "pc"  # the folder that they are in
-FLAGS = (*host.FLAGS, "-march=x86-64-v4")
+FLAGS = (*host.FLAGS, "-O3", "-march=x86-64-v4")  # as users are told to compile
 ROM = "0xffffc000"  # where boot.S lies
 SECTOR = 512
 DISKS = 4
@@ -47,7 +47,7 @@ display_library: term
 cpu: model=$model, ips=1000000, reset_on_triple_fault=0
 clock: sync=none
 memory: guest=$megabytes, host=$megabytes
-romimage: file=boot.bin
+romimage: file=boot.img
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
 ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15
 ata0-master: type=disk, mode=flat, path=disk0
@@ -110,7 +110,7 @@ class Pc:
             ToolError: Bochs does not run.
             VerificationError: the program does not come to its end.
         """
-        self._prepare_disks((self.folder / f"{program}.bin").read_bytes(), inputs)
+        self._prepare_disks((self.folder / f"{program}.img").read_bytes(), inputs)
         memory = (4 << 20) + sum(sections(need(SIZE), self.folder / f"{program}.elf"))  # above link.ld's first address
         settings = _SETTINGS.substitute(model=self.model, megabytes=memory // (1 << 20) + 2)
         (self.folder / "bochsrc").write_text(settings, encoding="utf-8")
@@ -142,7 +142,7 @@ class Pc:
 
     def _image(self, program: str) -> None:
         """The bytes in memory of a linked program, as a file."""
-        command = [need(OBJCOPY), "-O", "binary", f"{program}.elf", f"{program}.bin"]
+        command = [need(OBJCOPY), "-O", "binary", f"{program}.elf", f"{program}.img"]
         subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
 
 
