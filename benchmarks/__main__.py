@@ -1,6 +1,7 @@
 """``python -m benchmarks [PART ...]``: measure, and write ``benchmarks/results/*.json`` and ``docs/benchmarks.md``.
 
-``python -m benchmarks profile MODEL`` writes nothing: it shows where a network's time goes.
+``python -m benchmarks profile MODEL`` writes nothing: it shows where a network's time goes. Nor does ``cycles``: it shows
+what a model of processors with AVX-512 makes of some layers.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import growth, kernels, networks, page, profile, targets, timing
+from benchmarks import cycles, growth, kernels, networks, page, profile, targets, timing
 
 RESULTS = Path(__file__).with_name("results")
 PARTS = {"networks": networks.run, "kernels": kernels.run, "targets": targets.run, "growth": growth.run}
@@ -19,6 +20,8 @@ def main(arguments: list[str]) -> int:
     """Run the named parts, or all; or the profile of a network."""
     if arguments[:1] == ["profile"]:
         return profile.main(arguments[1:])
+    if arguments == ["cycles"]:
+        return cycles.main()
     unknown = [a for a in arguments if a not in PARTS]
     if unknown:
         print(f"there is no part {unknown[0]!r}; there are {', '.join(PARTS)}", file=sys.stderr)

@@ -19,7 +19,7 @@ DEPTHS = (1, 2, 4, 8, 16, 32)
 SIZES = (8, 16, 32, 64, 128)
 
 
-class _Network:
+class Network:
     """Writes an ONNX graph of signs and bipolar layers."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -66,7 +66,7 @@ class _Network:
 
 def wide(width: int) -> bytes:
     """A dense network with two layers of ``width``."""
-    net = _Network((width,))
+    net = Network((width,))
     net.sign(-0.501)
     net.dense(width, width)
     net.sign()
@@ -76,7 +76,7 @@ def wide(width: int) -> bytes:
 
 def deep(depth: int) -> bytes:
     """A dense network with ``depth`` hidden layers of 256."""
-    net = _Network((256,))
+    net = Network((256,))
     net.sign(-0.501)
     for _ in range(depth):
         net.dense(256, 256)
@@ -87,7 +87,7 @@ def deep(depth: int) -> bytes:
 
 def large(size: int) -> bytes:
     """Two convolutions of 64 channels over an image of ``size`` by ``size``, and their means."""
-    net = _Network((1, size, size))
+    net = Network((1, size, size))
     net.sign(-0.501)
     net.conv(1, 64)
     net.sign()

@@ -30,6 +30,7 @@ PACKAGES = {
     CROSS: "apt install gcc-x86-64-linux-gnu",
 }
 SOURCES = ("boot.S", "start.c", "ports.h", "link.ld")
+COMMAND = (BOCHS, "-q", "-f", "bochsrc")
 PARTS = "pc"  # the folder that they are in
 FLAGS = (*host.FLAGS, "-O3", "-march=x86-64-v4")  # as users are told to compile
 ROM = "0xffffc000"  # where boot.S lies
@@ -110,15 +111,11 @@ class Pc:
             ToolError: Bochs does not run.
             VerificationError: the program does not come to its end.
         """
-        self._prepare_disks((self.folder / f"{program}.img").read_bytes(), inputs)
-        memory = (4 << 20) + sum(sections(need(SIZE), self.folder / f"{program}.elf"))  # above link.ld's first address
-        settings = _SETTINGS.substitute(model=self.model, megabytes=memory // (1 << 20) + 2)
-        (self.folder / "bochsrc").write_text(settings, encoding="utf-8")
-        command, environment = [need(BOCHS), "-q", "-f", "bochsrc"], {**os.environ, "TERM": "xterm"}
+        self.load(program, inputs)
         try:
             # Where Bochs has its debugger, that waits for a command: "c" is to continue.
             done = subprocess.run(
-                command, cwd=self.folder, env=environment, input="c\n", capture_output=True, text=True,
+                COMMAND, cwd=self.folder, env=environment(), input="c\n", capture_output=True, text=True,
                 errors="replace", timeout=timeout, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
@@ -126,6 +123,14 @@ class Pc:
         log = self.folder / "bochs.log"
         _check(log.read_text(encoding="utf-8", errors="replace") if log.exists() else done.stderr)
         return [_stream(self._disk(number)) for number in range(1, DISKS)]
+
+    def load(self, program: str, inputs: bytes) -> None:
+        """Make ready to start (see `run`): what is left to do is `COMMAND`, in the folder."""
+        need(BOCHS)
+        self._prepare_disks((self.folder / f"{program}.img").read_bytes(), inputs)
+        memory = (4 << 20) + sum(sections(need(SIZE), self.folder / f"{program}.elf"))  # above link.ld's first address
+        settings = _SETTINGS.substitute(model=self.model, megabytes=memory // (1 << 20) + 2)
+        (self.folder / "bochsrc").write_text(settings, encoding="utf-8")
 
     def _disk(self, number: int) -> Path:
         return self.folder / f"disk{number}"
@@ -144,6 +149,11 @@ class Pc:
         """The bytes in memory of a linked program, as a file."""
         command = [need(OBJCOPY), "-O", "binary", f"{program}.elf", f"{program}.img"]
         subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
+
+
+def environment() -> dict[str, str]:
+    """What `COMMAND` is run with: Bochs' screen is a terminal, which it does not write to."""
+    return {**os.environ, "TERM": "xterm"}
 
 
 def check_tools() -> None:
