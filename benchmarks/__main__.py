@@ -1,7 +1,7 @@
 """``python -m benchmarks [PART ...]``: measure, and write ``benchmarks/results/*.json`` and ``docs/benchmarks.md``.
 
-``python -m benchmarks profile MODEL`` writes nothing: it shows where a network's time goes. Nor does ``cycles``: it shows
-what a model of processors with AVX-512 makes of some layers.
+``python -m benchmarks profile MODEL`` writes nothing: it shows where a network's time goes. Nor does ``cycles``, which
+shows what a model of processors with AVX-512 makes of some layers.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How many cycles AVX-512 might take: by a model, not measured, as Bochs counts instructions and not time.
 
-The instructions that a layer executes in Bochs (whose debugger writes them down) go one after the other through llvm-mca, a
-model of a processor's execution units: every branch is predicted, every load hits the nearest cache, and nothing else
-is in the way. So this is how fast the code could be, and what it would wait for; a processor has the last word.
+The instructions that a layer executes in Bochs, whose debugger writes them down, go one after the other through
+llvm-mca, a model of a processor's execution units: every branch is predicted, every load hits the nearest cache, and
+nothing else is in the way. So this is how fast the code could be; a processor has the last word.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ import numpy as np
 
 import bnncompiler
 from benchmarks.growth import Network
+from bnncompiler.errors import ToolError
 from bnncompiler.machines import records
 from bnncompiler.machines.bochs import Bochs
 from bnncompiler.machines.bochs_pc import COMMAND, environment
 
-MODELS = ("llvm-mca", *(f"llvm-mca-{version}" for version in range(21, 14, -1)))
+MODELS = (*(f"llvm-mca-{version}" for version in range(25, 15, -1)), "llvm-mca")  # older ones do not know Zen 4
 PROCESSORS = {"znver4": "Zen 4", "icelake-server": "Ice Lake"}
 DENSE = ((784, 120), (1024, 1024))
 CONVOLUTIONS = ((64, 16), (256, 8), (128, 16), (64, 56))  # channels, pixels a side
@@ -55,7 +56,7 @@ def main() -> int:
     """Show what the model makes of each layer."""
     mca = next((tool for tool in MODELS if shutil.which(tool)), None)
     if mca is None:
-        print("llvm-mca is missing: apt install llvm, or your equivalent", file=sys.stderr)
+        print("llvm-mca is missing: apt install llvm-16 or newer, or your equivalent", file=sys.stderr)
         return 2
     print("A model, not a measurement: MAC / cycle at best.")
     for name, model in networks():
@@ -99,12 +100,14 @@ def traced(folder: Path) -> list[list[int]]:
                 calls += [[]] if readings % 2 else []
             elif readings % 2:
                 calls[-1].append(int(found[1], 16))
+    if not calls:
+        raise ToolError(f"{COMMAND[0]} writes no instructions down: it has no debugger")
     return calls
 
 
 def disassembled(program: Path) -> dict[int, str]:
     """The instruction at each address."""
-    command = ["objdump", "-d", "--no-show-raw-insn", program]
+    command = ["objdump", "-d", "--no-show-raw-insn", str(program)]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = filter(None, map(DISASSEMBLED.match, told.splitlines()))
     return {int(line[1], 16): line[2].strip() for line in found}

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 import bnncompiler
-from benchmarks import page, peers, profile
+from benchmarks import cycles, page, peers, profile
 from benchmarks.__main__ import main
+from benchmarks.growth import Network
 from benchmarks.profile import Step
+from bnncompiler.machines.bochs import Bochs
+from tests.conftest import need_bochs
 from tests.networks import mlp
 
 SPREAD = {"median": 2.0, "lower": 1.0, "upper": 3.0}
@@ -122,3 +125,43 @@ def test_profile_shows_the_slowest_and_all() -> None:
 
 def test_profile_by_kernels() -> None:
     assert profile.by_kernels(STEPS) == [Step("dense", "2 calls", 6.0, 6000), Step("add", "1 call", 2.0, 0)]
+
+
+# --- modelled cycles
+
+
+def test_what_is_modelled_is_what_was_counted() -> None:
+    """All of a call's instructions; the two that store where counting began are before it."""
+    need_bochs()
+    net = Network((200,))
+    net.dense(200, 130)
+    net.sign()
+    net.dense(130, 1)
+    macs, code = cycles.executed(net.model())
+    compilation = bnncompiler.compile(net.model(), name="net", target="x86-64-v4", input="bits")
+    x = compilation.program.inputs[0]
+    bits = np.random.default_rng(0).permutation(np.resize([-1, 1], 200)).reshape(1, *x.type.shape)
+    with Bochs().build(compilation.program, compilation.files) as built:
+        counted = built.profile({x.name: bits})
+    calls = [call.macs for call in compilation.program.calls]
+    assert macs == max(calls) == 200 * 130
+    assert len(code) - 2 == counted[calls.index(macs)]
+
+
+def test_code_for_the_model() -> None:
+    code = ["rep stos %rax,%es:(%rdi)"] * 3 + [
+        "vpternlogq $0x96,0x40(%rax,%rdx,1),%zmm1,%zmm2",
+        "vpternlogq $0xd4,%zmm3,%zmm1,%zmm2",
+        "jne    4003f0",
+        "call   4011a0",
+        "jmp    *%rax",
+    ]
+    assert list(cycles.readable(code)) == [
+        "rep stos %rax,%es:(%rdi)",
+        "vmovdqu64 0x40(%rax,%rdx,1),%zmm31",
+        "vpternlogq $0x96,%zmm31,%zmm1,%zmm2",
+        "vpternlogq $0xd4,%zmm3,%zmm1,%zmm2",
+        "jne 0x4003f0",
+        "nop",
+        "nop",
+    ]
