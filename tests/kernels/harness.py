@@ -175,7 +175,7 @@ def build(folder: Path, command: str, word_bits: int, *flags: str, port: str = "
 
 def build_bare(folder: Path, march: str, model: str, kinds: Collection[type[Call]]) -> BareHarness:
     """The harness with some kernels for a PC with the processor ``march`` of gcc, which is ``model`` in Bochs."""
-    pc = Pc(folder, ("-std=c99", "-O3", f"-march={march}"), model)
+    pc = Pc(folder, ("-std=c99", "-O2", f"-march={march}"), model)
     pc.prepare()
     pc.link(["-DBNN_IO_BARE", *_sources(folder, kinds, "c99", "bare_pc")], "harness")
     return BareHarness(folder / "harness", 64, pc=pc)
