@@ -22,7 +22,7 @@ from bnncompiler.errors import ToolError, VerificationError
 from bnncompiler.machines import host, records
 from bnncompiler.machines.host import compile_c, find_compiler, first_error, sections
 
-BOCHS, OBJCOPY, SIZE, CROSS = "bochs-bin", "objcopy", "size", "x86_64-linux-gnu-gcc"
+BOCHS, OBJCOPY, SIZE, CROSS = "bochs", "objcopy", "size", "x86_64-linux-gnu-gcc"
 PACKAGES = {
     BOCHS: "apt install bochs bochs-term",
     OBJCOPY: "apt install binutils",
@@ -42,6 +42,8 @@ RED_ZONE = 128  # bytes below the stack pointer that a function may use
 
 _LINK = ("-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none")
 _BARE = ("-fno-pie", "-fno-stack-protector", "-U_FORTIFY_SOURCE", f"-I{PARTS}")
+
+# There is no screen, so that its ROM is of no use; but Bochs wants one.
 _SETTINGS = Template(
     """\
 display_library: term
@@ -49,6 +51,7 @@ cpu: model=$model, ips=1000000, reset_on_triple_fault=0
 clock: sync=none
 memory: guest=$megabytes, host=$megabytes
 romimage: file=boot.img
+vgaromimage: file=boot.img
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
 ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15
 ata0-master: type=disk, mode=flat, path=disk0

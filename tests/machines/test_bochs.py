@@ -95,7 +95,7 @@ def test_c_that_does_not_compile_is_quoted(compilation: Compilation) -> None:
 def test_missing_tools_have_a_package(compilation: Compilation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda tool: None)
     with (
-        pytest.raises(ToolError, match=r"bochs-bin is missing.*: apt install bochs"),
+        pytest.raises(ToolError, match=r"bochs is missing.*: apt install bochs"),
         Bochs().build(compilation.program, compilation.files),
     ):
         pass
@@ -202,5 +202,5 @@ def test_what_goes_wrong_has_a_name(statement: str, tmp_path: Path) -> None:
 
 def test_what_bochs_says_is_quoted(tmp_path: Path) -> None:
     pc = linked(tmp_path, "int main(void)\n{\n    return 0;\n}\n")
-    with pytest.raises(ToolError, match="bochs-bin fails: bochsrc:2: cpu directive malformed"):
+    with pytest.raises(ToolError, match="bochs fails: bochsrc:2: cpu directive malformed"):
         replace(pc, model="no-such-processor").run("program", b"", 10)
