@@ -40,7 +40,7 @@ DISK = 1 << 30  # bytes of those that are written to, most of which the file doe
 STACK = 2 << 20  # bytes (boot.S), which begin at as many
 RED_ZONE = 128  # bytes below the stack pointer that a function may use
 
-_LINK = ("-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none")
+_LINK = ("-nostdlib", "-static", "-Wl,--build-id=none")
 _BARE = ("-fno-pie", "-fno-stack-protector", "-U_FORTIFY_SOURCE", f"-I{PARTS}")
 
 # There is no screen, so that its ROM is of no use; but Bochs wants one.

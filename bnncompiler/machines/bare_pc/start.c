@@ -100,3 +100,9 @@ int memcmp(const void *a, const void *b, size_t bytes)
     }
     return 0;
 }
+
+/* What clang calls where it does not matter which of the two is less. */
+int bcmp(const void *a, const void *b, size_t bytes)
+{
+    return memcmp(a, b, bytes);
+}
