@@ -22,7 +22,7 @@ from benchmarks.growth import Network
 from bnncompiler.errors import ToolError
 from bnncompiler.machines import records
 from bnncompiler.machines.bochs import Bochs
-from bnncompiler.machines.bochs_pc import COMMAND, environment
+from bnncompiler.machines.bochs_pc import COMMAND, PREFIX, environment
 
 MODELS = (*(f"llvm-mca-{version}" for version in range(25, 15, -1)), "llvm-mca")  # older ones do not know Zen 4
 PROCESSORS = {"znver4": "Zen 4", "icelake-server": "Ice Lake"}
@@ -107,7 +107,7 @@ def traced(folder: Path) -> list[list[int]]:
 
 def disassembled(program: Path) -> dict[int, str]:
     """The instruction at each address."""
-    command = ["objdump", "-d", "--no-show-raw-insn", str(program)]
+    command = [f"{PREFIX}objdump", "-d", "--no-show-raw-insn", str(program)]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = filter(None, map(DISASSEMBLED.match, told.splitlines()))
     return {int(line[1], 16): line[2].strip() for line in found}

@@ -56,6 +56,7 @@ for emulator in qemu-aarch64 qemu-arm qemu-riscv32 qemu-ppc; do
     need $emulator "runs what is compiled for other machines" qemu-user
 done
 need bochs "runs what is compiled for AVX-512" bochs bochs-term
+[ "$(uname -m)" = x86_64 ] || need x86_64-linux-gnu-gcc "compiles for AVX-512" gcc-x86-64-linux-gnu
 need avr-gcc "compiles for AVR, where int has 16 bits" gcc-avr avr-libc
 if command -v avr-gcc >/dev/null && ! echo '#include <simavr/sim_avr.h>' | ${CC:-cc} -E - >/dev/null 2>&1; then
     if can_install; then

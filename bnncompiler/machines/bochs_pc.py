@@ -22,11 +22,12 @@ from bnncompiler.errors import ToolError, VerificationError
 from bnncompiler.machines import host, records
 from bnncompiler.machines.host import compile_c, find_compiler, first_error, sections
 
-BOCHS, OBJCOPY, SIZE, CROSS = "bochs", "objcopy", "size", "x86_64-linux-gnu-gcc"
+PREFIX = "" if platform.machine() in ("x86_64", "AMD64") else "x86_64-linux-gnu-"  # of the tools for x86-64
+BOCHS, OBJCOPY, SIZE, CROSS = "bochs", f"{PREFIX}objcopy", f"{PREFIX}size", f"{PREFIX}gcc"
 PACKAGES = {
     BOCHS: "apt install bochs bochs-term",
-    OBJCOPY: "apt install binutils",
-    SIZE: "apt install binutils",
+    OBJCOPY: "apt install binutils" + "-x86-64-linux-gnu" * bool(PREFIX),
+    SIZE: "apt install binutils" + "-x86-64-linux-gnu" * bool(PREFIX),
     CROSS: "apt install gcc-x86-64-linux-gnu",
 }
 SOURCES = ("boot.S", "start.c", "ports.h", "link.ld")
@@ -172,7 +173,7 @@ def compiler() -> list[str]:
     Raises:
         ToolError: there is none.
     """
-    return find_compiler() if platform.machine() in ("x86_64", "AMD64") else [need(CROSS)]
+    return [need(CROSS)] if PREFIX else find_compiler()
 
 
 def need(tool: str) -> str:
