@@ -87,7 +87,8 @@ BNN_INLINE bnn_digit bnn_digit_of(unsigned bit)
 
 /* bnn_full_add in the fewest instructions: two for any function of three bits with AVX-512, and
  * three where bits can be selected. Where a and b differ, the carry is what the sum was. The sum is
- * the last to be needed, as it is what the next addition waits for. */
+ * the last to be needed, as it is what the next addition waits for. With AVX-512 the sum takes the
+ * place of b and the carry, from the new sum, that of the old one: nothing is copied. */
 BNN_INLINE bnn_digit bnn_add_digits(bnn_digit *sum, bnn_digit a, bnn_digit b)
 {
 #if BNN_SLICE_WORDS == 8 && defined(__AVX512F__)
