@@ -162,9 +162,9 @@ def environment() -> dict[str, str]:
 
 def check_tools() -> None:
     """Raise ``ToolError`` if any tool is missing."""
-    compiler()
     for tool in (BOCHS, OBJCOPY, SIZE):
         need(tool)
+    compiler()
 
 
 def compiler() -> list[str]:
