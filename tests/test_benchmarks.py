@@ -1,4 +1,7 @@
-"""The benchmark's other engines, its page, and its profiles; what it measures is not tested."""
+"""The benchmark's other engines, its page, and its profiles; what it measures is not tested.
+
+`test_benchmark_kernels` is about the part on kernels.
+"""
 
 from __future__ import annotations
 
