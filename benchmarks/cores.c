@@ -2,17 +2,18 @@
  *
  * An addition that needs the result of the one before takes a cycle on every core. Both operands are registers: of
  * small constants some cores add several at once. Additions that do not wait for each other take what adders there
- * are, unless another thread of the core, of this machine or of another on the same hardware, takes some of them. */
+ * are, unless another thread of the core, of this machine or of another on the same hardware, takes some of them.
+ * Looks are short, and by the clock on the wall: that of a thread stands still after a hypervisor took time. */
 #define _POSIX_C_SOURCE 199309L
 #include <time.h>
 
-#define THOUSAND "1:\n\t.rept 250\n\t"
-#define TIMES "\n\t.endr\n\tdec %[times]\n\tjnz 1b"
+#define ADD(digit) "add %[one], %[" #digit "]\n\t"
+#define REPEATED(count, additions) "1:\n\t.rept " #count "\n\t" additions ".endr\n\tdec %[times]\n\tjnz 1b"
 
 static double seconds(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -21,10 +22,7 @@ double waiting(long times)
 {
     const double begin = seconds();
     unsigned long a = 0;
-    __asm__ volatile(THOUSAND "add %[b], %[a]\n\tadd %[b], %[a]\n\tadd %[b], %[a]\n\tadd %[b], %[a]" TIMES
-                     : [a] "+r"(a), [times] "+r"(times)
-                     : [b] "r"(1ul)
-                     : "cc");
+    __asm__ volatile(REPEATED(1000, ADD(a)) : [a] "+r"(a), [times] "+r"(times) : [one] "r"(1ul) : "cc");
     return seconds() - begin;
 }
 
@@ -33,8 +31,7 @@ double independent(long times)
 {
     const double begin = seconds();
     unsigned long a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0;
-    __asm__ volatile("1:\n\t.rept 125\n\tadd %[one], %[a]\n\tadd %[one], %[b]\n\tadd %[one], %[c]\n\tadd %[one], %[d]"
-                     "\n\tadd %[one], %[e]\n\tadd %[one], %[f]\n\tadd %[one], %[g]\n\tadd %[one], %[h]" TIMES
+    __asm__ volatile(REPEATED(125, ADD(a) ADD(b) ADD(c) ADD(d) ADD(e) ADD(f) ADD(g) ADD(h))
                      : [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [e] "+r"(e), [f] "+r"(f), [g] "+r"(g),
                        [h] "+r"(h), [times] "+r"(times)
                      : [one] "r"(1ul)

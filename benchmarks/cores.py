@@ -5,7 +5,8 @@ While that one works, additions, table look-ups and caches are shared, and all c
 cycles, for milliseconds or for minutes; nothing tells so but the time of what is known. So before and after whatever is
 measured, additions are timed that wait for each other, which gives the cycle, and additions that do not, which are as
 many in a cycle as there are adders, unless they are shared (`benchmarks/cores.c`). What was measured beside somebody
-else is measured again. That decides when to measure, not which result to keep: it does not look at the result.
+else is measured again, as long as there is patience, and counts where there is nothing better. That decides when to
+measure, not which result to keep: it does not look at the result.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import platform
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ SOURCE = Path(__file__).with_name("cores.c")
 THOUSANDS = 100  # of additions that wait for each other in a look, which takes 0.15 ms
 LOOKS = 2000  # that it takes to learn how many adders there are
 ALONE = 0.96  # of the additions of a core that runs nothing else
+ENOUGH = 1 / 3  # of the turns, to leave out those that were disturbed
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,18 @@ class Timed:
         return self.seconds
 
 
+def undisturbed(*runs: Sequence[Timed]) -> list[tuple[Timed, ...]]:
+    """The rounds in which the core ran nothing else during any of these ``runs``; all where they are too few."""
+    every = list(zip(*runs, strict=True))
+    alone = [turns for turns in every if all(turn.alone for turn in turns)]
+    return alone if len(alone) >= ENOUGH * len(every) else every
+
+
+def without(runs: Sequence[Timed], others: Sequence[Timed]) -> list[Timed]:
+    """What ``runs`` took beyond ``others`` in the same round."""
+    return [Timed(a.seconds - b.seconds, alone=a.alone and b.alone) for a, b in zip(runs, others, strict=True)]
+
+
 class Core:
     """The core that this process is pinned to, if it is of x86-64.
 
@@ -63,7 +77,8 @@ class Core:
             subprocess.run(["gcc", "-O2", "-shared", "-fPIC", str(SOURCE), "-o", str(library)], check=True)
             functions = ctypes.CDLL(str(library))
         self._waiting, self._independent = functions.waiting, functions.independent
-        self._waiting.restype = self._independent.restype = ctypes.c_double
+        for function in (self._waiting, self._independent):
+            function.argtypes, function.restype = [ctypes.c_long], ctypes.c_double
         self.adders = round(float(np.quantile([self.look().additions for _ in range(LOOKS)], 0.95)))
 
     def look(self) -> Look:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import markdown
+from benchmarks import cores, markdown
 
 Record = Mapping[str, Any]
 ONNXRUNTIME = "onnxruntime"
@@ -29,8 +29,8 @@ quartiles, and ratios are those within rounds.
 
 A cycle is what an addition takes that waits for the one before, timed before and after each turn. Additions that do not
 wait are timed, too: where there are fewer in a cycle than the core has adders, another thread of the core is at work,
-often that of somebody else's virtual machine, and all code takes up to 1.5 times as many cycles; such a turn is
-repeated. That looks at additions, never at the kernel's own time, and no figure is a minimum.
+often that of somebody else's virtual machine, and all code takes up to 1.5 times as many cycles. Such a turn is
+repeated, or left out of the median in the end. That looks at additions, never at the kernel's own time.
 
 onnxruntime has the layer in float32 as a network of its own, without an activation, a convolution padded by zero (ours
 are padded by -1); its input and output stay in place, and what a call takes that negates one number is taken off.
@@ -100,12 +100,12 @@ GOALS = (
 def kernels(records: Sequence[Record]) -> str:
     """The whole part."""
     ours = [r for r in records if r["kernel"] != ONNXRUNTIME]
-    flags = [f"`{build}` is `{flags}`" for build, flags in dict((r["build"], r["flags"]) for r in ours).items()]
+    flags = {r["build"]: r["flags"] for r in ours}
     unit = "MAC / cycle" if all("macs_per_cycle" in r for r in ours) else "MAC / ns"
-    shared = [r for r in records if r["alone"] < 1]
-    note = f"Builds: {'; '.join(flags)}.\n"
+    shared = [r for r in records if r["alone"] < cores.ENOUGH]
+    note = markdown.table(["build", "flags of the C compiler"], [(b, f"`{f}`") for b, f in flags.items()])
     if shared:
-        note += f"Of {len(records)} medians {len(shared)} have turns that another thread of the core disturbed.\n"
+        note += f"\nOf {len(records)} medians {len(shared)} are of turns that another thread of the core disturbed.\n"
     parts = (
         HEAD + note,
         GOALS_TEXT + goals(records),

@@ -99,51 +99,41 @@ def measure(layer: Layer, builds: Sequence[Build], watch: Watch) -> Iterator[dic
     """The records of a layer, one for each kernel in each of ``builds``, and one for onnxruntime."""
     with _candidates(layer, builds) as candidates:
         taken = timing.rounds({c: watch.over(m) for c, m in candidates.items()}, ROUNDS, SECONDS)
-    seconds = {c: [t.seconds for t in runs] for c, runs in taken.items()}
     first = _kernels(layer)[0]
-    peers = {"first": min((s for c, s in seconds.items() if c.kernel == first), key=np.median)}
+    peers = {"first": min((runs for c, runs in taken.items() if c.kernel == first), key=_median)}
     if layer.bits:
-        calls = seconds[CALL]
-        peers["onnxruntime"] = [t - call for t, call in zip(seconds[ONNXRUNTIME], calls, strict=True)]
-        us = {"us": _microseconds(peers["onnxruntime"]), "call_us": _microseconds(calls)}
-        yield {**_about(layer, ONNXRUNTIME), **us, "alone": _alone(taken[ONNXRUNTIME])}
-    choices = {b.name: picked(layer, b.target) for b in builds} if layer.bits else {}
-    flags = {b.name: " ".join(b.flags) for b in builds}
-    for candidate in taken:
-        if candidate.build:
-            ours = seconds[candidate]
-            yield {
-                **_about(layer, candidate),
-                "flags": flags[candidate.build],
-                "picked": choices.get(candidate.build) == candidate.kernel,
-                "us": _microseconds(ours),
-                **_by_cycle(layer, taken[candidate]),
-                **{f"times_{peer}": _times_faster(ours, theirs) for peer, theirs in peers.items()},
-                "alone": _alone(taken[candidate]),
-            }
+        peers["onnxruntime"] = cores.without(taken[ONNXRUNTIME], taken[CALL])
+        yield {**_figures(layer, ONNXRUNTIME, peers["onnxruntime"], {}), "call_us": timing.spread(_us(taken[CALL]))}
+    for build in builds:
+        choice = picked(layer, build.target) if layer.bits else None
+        for kernel in _kernels(layer):
+            candidate = Candidate(build.name, kernel)
+            figures = _figures(layer, candidate, taken[candidate], peers)
+            yield {**figures, "flags": " ".join(build.flags), "picked": kernel == choice}
 
 
-def _about(layer: Layer, candidate: Candidate) -> dict[str, object]:
+def _figures(
+    layer: Layer, candidate: Candidate, runs: Sequence[Timed], peers: Mapping[str, Sequence[Timed]]
+) -> dict[str, object]:
+    """What a candidate's ``runs`` say, and how many times faster they are than those of each peer."""
     sizes = {"macs": layer.macs, "weights": layer.taps * layer.outs, "channels": layer.n if layer.columns else 0}
-    return {"layer": str(layer), "kind": layer.kind, **sizes, **candidate._asdict()}
+    times = {"us": timing.spread(_us(runs))}
+    by_cycle = [layer.macs / run.cycles for (run,) in cores.undisturbed(runs) if run.cycles is not None]
+    if by_cycle:
+        times["macs_per_cycle"] = timing.spread(by_cycle)
+    for peer, theirs in peers.items():
+        both = cores.undisturbed(runs, theirs)
+        times[f"times_{peer}"] = timing.spread([b.seconds / a.seconds for a, b in both])
+    alone = sum(run.alone for run in runs) / len(runs)
+    return {"layer": str(layer), "kind": layer.kind, **sizes, **candidate._asdict(), **times, "alone": alone}
 
 
-def _microseconds(seconds: Iterable[float]) -> timing.Spread:
-    return timing.spread([1e6 * t for t in seconds])
+def _us(runs: Sequence[Timed]) -> list[float]:
+    return [1e6 * run.seconds for (run,) in cores.undisturbed(runs)]
 
 
-def _by_cycle(layer: Layer, runs: Sequence[Timed]) -> dict[str, timing.Spread]:
-    cycles = [r.cycles for r in runs if r.cycles is not None]
-    return {"macs_per_cycle": timing.spread([layer.macs / c for c in cycles])} if cycles else {}
-
-
-def _times_faster(ours: Sequence[float], theirs: Sequence[float]) -> timing.Spread:
-    return timing.spread([b / a for a, b in zip(ours, theirs, strict=True)])
-
-
-def _alone(runs: Sequence[Timed]) -> float:
-    """The share of ``runs`` during which the core ran nothing else."""
-    return sum(r.alone for r in runs) / len(runs)
+def _median(runs: Sequence[Timed]) -> float:
+    return float(np.median(_us(runs)))
 
 
 def _kernels(layer: Layer) -> tuple[str, ...]:

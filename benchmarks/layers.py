@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import onnxruntime
@@ -89,6 +90,7 @@ def in_bits(layer: Layer) -> ModelProto:
     return _model(layer, nodes, constants)
 
 
+@cache
 def picked(layer: Layer, target: str) -> str:
     """The kernel that the compiler takes for a layer of bits on a target of backend c99."""
     (decision,) = bnncompiler.compile(in_bits(layer), target=target, input="bits").lowered.decisions
