@@ -93,8 +93,16 @@ def test_cycles_are_not_known_everywhere() -> None:
     assert Watch(None, 1).over(turns([0.5]))(1) == Timed(0.5, None, alone=True)
 
 
+def test_adders_are_those_of_a_core_that_is_alone() -> None:
+    shared, interrupted = np.random.default_rng(0).uniform(2, 3.8, 900), [4.9, 5.05, 34.0]
+    assert cores.adders([*shared, *interrupted, *[3.98] * 40]) == 4
+    assert cores.adders([*shared, *interrupted, *[3.98] * 40, *[5.96] * 40]) == 6
+    assert cores.adders([2.5]) == 2
+
+
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the additions are in assembly of x86-64")
-def test_core_of_this_machine(cc: None) -> None:
+def test_core_of_this_machine(cc: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "LEARNING", 0.01)
     core = cores.here()
     assert core is not None
     look = core.look()
