@@ -24,7 +24,7 @@ enum { WORDS = 1 << 18, OUTS = 4096 };
 static bnn_word x[WORDS], w[WORDS], y[OUTS], part[OUTS];
 static int16_t at[OUTS];
 static int32_t sums[1 << 16];
-static uint16_t scratch[1 << 16];
+static uint16_t scratch[1 << 18];
 
 static void naive(const bnn_word *bits, bnn_size n, bnn_size outs, bnn_word *signs)
 {

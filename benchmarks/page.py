@@ -17,7 +17,7 @@ Made by `make bench` (`python -m benchmarks`), which writes this page and `bench
 Method: one thread, pinned to one processor; onnxruntime and the generated C in one process, turn by turn, after a
 warm-up, and other engines, where they are installed (`scripts/setup_peers.sh`), in processes of theirs; medians over
 rounds, and medians of the ratios within rounds, in brackets the quartiles. So a ratio holds on a machine that is busy
-with other things, too; absolute times do so less. Cycles and instructions are exact counts of simulators.
+with other things, too; absolute times do so less. Cycles and instructions of chips are exact counts of simulators.
 """
 
 PEERS = (("tflite", "TensorFlow Lite"), ("larq", "LCE"))

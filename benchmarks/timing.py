@@ -163,5 +163,5 @@ def machine() -> dict[str, str]:
 
 
 def plain(value: object) -> object:
-    """``value`` as JSON has it."""
-    return asdict(value) if isinstance(value, Spread) else value
+    """``value`` as JSON has it, times and ratios with six digits."""
+    return {k: float(f"{v:.6g}") for k, v in asdict(value).items()} if isinstance(value, Spread) else value
