@@ -43,8 +43,8 @@ LAYERS = (
     *(Layer(columns, channels, channels) for columns, channels in MAPS),
     *(Layer(0, n, outs, bits=False) for n, outs in FIRST),
 )
-ROUNDS = 21
-SECONDS = 0.003  # of a kernel in a round
+ROUNDS = 25
+SECONDS = 0.001  # of a kernel in a round
 PATIENCE = 20.0  # seconds for which the runs of a layer may be waited for, or repeated
 
 
