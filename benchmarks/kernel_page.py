@@ -24,8 +24,8 @@ NAMES = {CONVOLUTION: "convolutions", DENSE: "dense layers"}
 HEAD = """## Kernels
 
 Whole layers, batch 1: dense layers of bits, and 3x3 convolutions that keep the number of channels, with thresholds. All
-kernels and onnxruntime take turns in rounds of a few milliseconds; figures are medians over the rounds, in brackets the
-quartiles, and ratios are those within rounds.
+kernels and onnxruntime take turns of about a millisecond, or of one run, after a run that is not timed, so that caches
+hold the layer; figures are medians over the rounds, in brackets the quartiles, and ratios are those within rounds.
 
 A cycle is what an addition takes that waits for the one before, timed before and after each turn. Additions that do not
 wait are timed, too: where there are fewer in a cycle than the core has adders, another thread of the core is at work,
@@ -102,17 +102,24 @@ def kernels(records: Sequence[Record]) -> str:
     ours = [r for r in records if r["kernel"] != ONNXRUNTIME]
     flags = {r["build"]: r["flags"] for r in ours}
     unit = "MAC / cycle" if all("macs_per_cycle" in r for r in ours) else "MAC / ns"
-    shared = [r for r in records if r["alone"] < cores.ENOUGH]
-    note = markdown.table(["build", "flags of the C compiler"], [(b, f"`{f}`") for b, f in flags.items()])
-    if shared:
-        note += f"\nOf {len(records)} medians {len(shared)} are of turns that another thread of the core disturbed.\n"
+    builds = markdown.table(["build", "flags of the C compiler"], [(b, f"`{f}`") for b, f in flags.items()])
     parts = (
-        HEAD + note,
+        HEAD + _turns(records) + "\n" + builds,
         GOALS_TEXT + goals(records),
         LAYERS_TEXT.format(unit=unit) + taken(records),
         ALL_TEXT.format(unit=unit) + every(ours),
     )
     return "\n".join(parts)
+
+
+def _turns(records: Sequence[Record]) -> str:
+    """What the medians are of."""
+    if not any("macs_per_cycle" in r for r in records):
+        return "Whether turns were disturbed is not known of this machine.\n"
+    turns, alone = (sum(r[key] for r in records) for key in ("turns", "alone"))
+    shared = [r for r in records if r["alone"] < cores.ENOUGH * r["turns"]]
+    text = f"In the end {alone:,} of {turns:,} turns, {max(r['turns'] for r in records)} for a figure, were undisturbed"
+    return f"{text};\n{len(shared)} of {len(records)} figures are of disturbed ones, for want of others.\n"
 
 
 def goals(records: Sequence[Record]) -> str:

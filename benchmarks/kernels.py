@@ -127,8 +127,8 @@ def _figures(
     for peer, theirs in peers.items():
         both = cores.undisturbed(runs, theirs)
         times[f"times_{peer}"] = timing.spread([b.seconds / a.seconds for a, b in both])
-    alone = sum(run.alone for run in runs) / len(runs)
-    return {"layer": str(layer), "kind": layer.kind, **sizes, **candidate._asdict(), **times, "alone": alone}
+    turns = {"turns": len(runs), "alone": sum(run.alone for run in runs)}
+    return {"layer": str(layer), "kind": layer.kind, **sizes, **candidate._asdict(), **times, **turns}
 
 
 def _us(runs: Sequence[Timed]) -> list[float]:

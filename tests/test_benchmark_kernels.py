@@ -58,6 +58,7 @@ class MadeUp(cores.Core):
 
 
 def turns(seconds: list[float]) -> timing.Measure:
+    """Made-up times: of the run before each turn, and of the turn."""
     following: Iterator[float] = iter(seconds)
     return lambda times: next(following) * times
 
@@ -65,13 +66,13 @@ def turns(seconds: list[float]) -> timing.Measure:
 def test_what_was_measured_beside_others_is_measured_again() -> None:
     # somebody is there before a turn, which is then not taken; after one; and not at all
     watch = Watch(MadeUp([3.0, 4.0, 3.0, 4.0, 3.9]), patience=60)
-    assert watch.over(turns([0.5, 0.25]))(2) == Timed(0.5, 0.5e9, alone=True)
+    assert watch.over(turns([9, 0.5, 9, 0.25]))(2) == Timed(0.5, 0.5e9, alone=True)
     assert watch.patience < 60
 
 
 def test_patience_has_an_end() -> None:
     watch = Watch(MadeUp([3.0, 3.0, 4.0, 3.0]), patience=0)
-    run = watch.over(turns([0.5, 0.25]))
+    run = watch.over(turns([9, 0.5, 9, 0.25]))
     assert [run(1), run(1)] == [Timed(0.5, 0.5e9, alone=False), Timed(0.25, 0.25e9, alone=False)]
 
 
@@ -90,7 +91,7 @@ def test_what_a_call_takes_is_taken_off() -> None:
 
 
 def test_cycles_are_not_known_everywhere() -> None:
-    assert Watch(None, 1).over(turns([0.5]))(1) == Timed(0.5, None, alone=True)
+    assert Watch(None, 1).over(turns([9, 0.5]))(1) == Timed(0.5, None, alone=True)
 
 
 def test_adders_are_those_of_a_core_that_is_alone() -> None:
@@ -169,7 +170,8 @@ def record(kernel: str, build: str, median: float, **more: Any) -> dict[str, Any
         "macs_per_cycle": figures,
         "times_first": figures,
         "times_onnxruntime": figures,
-        "alone": 1.0,
+        "turns": 6,
+        "alone": 6,
         **more,
     }
 
@@ -224,15 +226,16 @@ def test_page_says_which_kernel_is_taken_and_which_is_best() -> None:
 def test_table_of_all_kernels_has_builds_as_columns() -> None:
     by_time = record("a", "v", 2.0)
     del by_time["macs_per_cycle"]
-    text = kernel_page.every([record("a", "u", 5), by_time, record("b", "v", 7, alone=0.5)])
+    text = kernel_page.every([record("a", "u", 5), by_time, record("b", "v", 7)])
     assert cells(text) == [
         {"layer": "layer", "kernel": "a", "u": "5.00", "v": "0.50"},
         {"layer": "layer", "kernel": "b", "u": "", "v": "7.00"},
     ]
 
 
-def test_page_says_where_turns_were_disturbed() -> None:
-    quiet, disturbed = record("a", "u", 5, alone=0.5), record("b", "u", 7, alone=0.2)
-    assert "disturbed" not in kernel_page.kernels([quiet])
-    text = kernel_page.kernels([quiet, disturbed])
-    assert "Of 2 medians 1 are of turns that another thread of the core disturbed" in text
+def test_page_says_which_turns_were_disturbed() -> None:
+    text = kernel_page.kernels([record("a", "u", 5, alone=3), record("b", "u", 7, alone=1)])
+    assert "In the end 4 of 12 turns, 6 for a figure, were undisturbed;\n1 of 2 figures are of disturbed ones" in text
+    by_time = record("a", "u", 5)
+    del by_time["macs_per_cycle"]
+    assert "not known of this machine" in kernel_page.kernels([by_time])
