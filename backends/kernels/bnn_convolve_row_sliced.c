@@ -74,8 +74,8 @@ BNN_KERNEL void bnn_convolve_row_sliced(
             for (bnn_size j = 0; j < kernel_w; ++j) {
                 const bnn_u16 *const list =
                     (const bnn_u16 *)scratch + (first + j) % kernel_w * stride;
-                const bnn_listed rows = {list + 1, list[0], words / step};
-                bnn_add_block(rows, w + j * (ins + 1u) * words, words, o, 0, digits, &block);
+                bnn_add_block(list + 1, list[0], words / step, w + j * (ins + 1u) * words, words, o,
+                              0, digits, &block);
             }
             bnn_join_block(&block, words, o, digits);
             for (bnn_size b = o; b < words && b < o + BNN_SLICES * BNN_SLICE_WORDS;

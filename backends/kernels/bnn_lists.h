@@ -7,8 +7,6 @@
 
 #include "bnn_popcount.h"
 
-#define BNN_LIST_SLACK 64u /* numbers that are written behind a list */
-
 #if defined(__AVX2__) && BNN_WORD_BITS == 64
 #include <immintrin.h>
 
@@ -34,8 +32,8 @@ static const uint64_t bnn_ones_of[256] = {
     BNN_PLACES_OF_LOW(0x7060504)};
 
 /* Appends to a list of `count` numbers those of the first n bits that are 1, of which the lowest
- * has the number `first`, times `step`; returns how many there are then. All numbers are below 2^16
- * behind the multiplication, too. */
+ * has the number `first`, times `step`; returns how many there are then. All numbers are below 2^16,
+ * products too, and up to eight are written behind them. */
 BNN_INLINE bnn_size bnn_list_bits(bnn_word bits, bnn_size n, bnn_size first, bnn_size step,
                                   bnn_u16 *list, bnn_size count)
 {
@@ -62,8 +60,8 @@ static const uint16_t bnn_ones_of[16][4] = {
 static const uint8_t bnn_count_of[16] = {0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4};
 
 /* Appends to a list of `count` numbers those of the first n bits that are 1, of which the lowest
- * has the number `first`, times `step`; returns how many there are then. All numbers are below 2^16
- * behind the multiplication, too. */
+ * has the number `first`, times `step`; returns how many there are then. All numbers are below 2^16,
+ * products too, and up to eight are written behind them. */
 BNN_INLINE bnn_size bnn_list_bits(bnn_word bits, bnn_size n, bnn_size first, bnn_size step,
                                   bnn_u16 *list, bnn_size count)
 {
@@ -79,13 +77,5 @@ BNN_INLINE bnn_size bnn_list_bits(bnn_word bits, bnn_size n, bnn_size first, bnn
     return count;
 }
 #endif
-
-/* Fills a list up. */
-BNN_INLINE void bnn_end_list(bnn_u16 *list, bnn_size count, bnn_size number)
-{
-    for (bnn_size i = 0; i < BNN_LIST_SLACK; ++i) {
-        list[count + i] = (bnn_u16)number;
-    }
-}
 
 #endif

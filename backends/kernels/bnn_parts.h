@@ -5,14 +5,35 @@
 
 #include "bnn_adders.h"
 
-#define BNN_PARTS 4u /* at most */
-
-/* A word of a digit. */
-#if BNN_SLICE_WORDS > 1
-#define BNN_WORD_OF(digit, i) (digit)[i]
+/* The most parts that there can be. */
+#if BNN_SLICE_WORDS < 4
+#define BNN_PARTS BNN_SLICE_WORDS
 #else
-#define BNN_WORD_OF(digit, i) (digit)
+#define BNN_PARTS 4
 #endif
+
+BNN_INLINE bnn_word bnn_get_word(bnn_digit digit, bnn_size i)
+{
+#if BNN_SLICE_WORDS > 1
+    return digit[i];
+#else
+    (void)i;
+    return digit;
+#endif
+}
+
+/* The digit with another word i. */
+BNN_INLINE bnn_digit bnn_with_word(bnn_digit digit, bnn_size i, bnn_word word)
+{
+#if BNN_SLICE_WORDS > 1
+    digit[i] = word;
+    return digit;
+#else
+    (void)digit;
+    (void)i;
+    return word;
+#endif
+}
 
 /* How many parts a digit has where rows have `words` words: a power of two. */
 BNN_INLINE bnn_size bnn_parts(bnn_size words)
@@ -47,7 +68,7 @@ BNN_INLINE bnn_digit bnn_load_rows(const bnn_word BNN_ROM *w, const bnn_u16 *lis
         const bnn_word BNN_ROM *const row = w + list[k] * unit;
         BNN_UNROLL
         for (bnn_size i = 0; i < words; ++i) {
-            BNN_WORD_OF(rows, k * bnn_part_words(words) + i) = bnn_rom_word(row + i);
+            rows = bnn_with_word(rows, k * bnn_part_words(words) + i, bnn_rom_word(row + i));
         }
     }
     return rows;
@@ -58,28 +79,35 @@ BNN_INLINE void bnn_begin_parts(bnn_digit *v, bnn_size words, unsigned digits, b
 {
     bnn_digit first = bnn_digit_of(1);
     for (bnn_size i = bnn_part_words(words); i < BNN_SLICE_WORDS; ++i) {
-        BNN_WORD_OF(first, i) = 0;
+        first = bnn_with_word(first, i, 0);
     }
     for (unsigned d = 0; d < digits; ++d) {
         v[d] = (bnn_digit)(bnn_digit_of((unsigned)(number >> d & 1u)) & first);
     }
 }
 
-/* Leaves the sum of the parts' counters in the first part: half of them are added to the others,
- * until there is one. */
+/* Adds the counters in the words from `half` on to those in the words before. */
+BNN_INLINE void bnn_join_halves(bnn_digit *v, bnn_size half, unsigned digits)
+{
+    bnn_digit carry = bnn_digit_of(0);
+    for (unsigned d = 0; d < digits; ++d) {
+        bnn_digit other = bnn_digit_of(0);
+        BNN_UNROLL
+        for (bnn_size i = 0; i < half; ++i) {
+            other = bnn_with_word(other, i, bnn_get_word(v[d], half + i));
+        }
+        carry = bnn_add_digits(&v[d], other, carry);
+    }
+}
+
+/* Leaves the sum of the parts' counters in the first part. */
 BNN_INLINE void bnn_join_parts(bnn_digit *v, bnn_size words, unsigned digits)
 {
-    BNN_UNROLL
-    for (bnn_size half = BNN_SLICE_WORDS / 2u; half >= bnn_part_words(words); half /= 2u) {
-        bnn_digit carry = bnn_digit_of(0);
-        for (unsigned d = 0; d < digits; ++d) {
-            bnn_digit other = bnn_digit_of(0);
-            BNN_UNROLL
-            for (bnn_size i = 0; i < half; ++i) {
-                BNN_WORD_OF(other, i) = BNN_WORD_OF(v[d], half + i);
-            }
-            carry = bnn_add_digits(&v[d], other, carry);
-        }
+    if (bnn_parts(words) > 1u) {
+        bnn_join_halves(v, BNN_SLICE_WORDS / 2u, digits);
+    }
+    if (bnn_parts(words) > 2u) {
+        bnn_join_halves(v, BNN_SLICE_WORDS / 4u, digits);
     }
 }
 

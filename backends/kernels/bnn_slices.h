@@ -11,14 +11,18 @@
 #include "bnn_lists.h"
 #include "bnn_parts.h"
 
-#define BNN_SLICES 4u    /* slices of outputs that share a list */
-#define BNN_LISTED 1024u /* inputs that are listed at a time */
+#define BNN_SLICES 4u                   /* slices of outputs that share a list */
+#define BNN_LISTED 1024u                /* inputs that are listed at a time */
+#define BNN_LIST_SLACK (16u * BNN_PARTS) /* numbers that are written behind a list */
 
-/* Slices that are added to at once, as there are registers. */
+/* Slices that are added to at once, as there are registers; and whether lists better have offsets
+ * than numbers, which is so if few slices share one. */
 #if defined(__aarch64__)
 #define BNN_ABREAST 4u
+#define BNN_OFFSETS 0
 #else
 #define BNN_ABREAST 2u
+#define BNN_OFFSETS 1
 #endif
 
 /* Keeps compilers from adding up the parts of an address anew for each row. */
@@ -37,51 +41,61 @@ typedef bnn_digit bnn_counters[BNN_DIGITS + 1u + BNN_ABOVE];
 /* Carries of eight times sixteen rows. */
 typedef bnn_digit bnn_carries[8];
 
-/* Rows of weights that are to be added: `count` of them, which begin at[i] * unit words behind the
- * first row; the row of zeros follows them in the list. */
-typedef struct bnn_listed {
-    const bnn_u16 *at;
-    bnn_size count, unit;
-} bnn_listed;
-
-/* What the numbers of inputs are multiplied by in a list: by the words of a row, so that adding
- * them up need not, if the largest of 16 bits allows. */
+/* What the numbers of inputs are multiplied by in a list: by the words of a row, if 16 bits hold
+ * that, so that it need not be done for each slice. A number stands for `unit` words, the rest. */
 BNN_INLINE bnn_size bnn_list_step(bnn_size n, bnn_size columns)
 {
-    return (n + 1u) * columns < 65536u ? columns : 1u;
+    return BNN_OFFSETS && (n + 1u) * columns < 65536u ? columns : 1u;
 }
 
-/* Adds eight listed rows, for each part of a slice, to the digits of ones and twos; returns the
- * pair of carries. */
-BNN_INLINE bnn_pair bnn_add_listed_eight(bnn_digit *low, const bnn_u16 *at, bnn_size unit,
-                                         const bnn_word BNN_ROM *w, bnn_size words)
+/* Lets a list end with the row of zeros, so that its rows can be taken sixteen at a time. */
+BNN_INLINE void bnn_end_list(bnn_u16 *list, bnn_size count, bnn_size row)
 {
-    bnn_digit rows[8];
-    BNN_UNROLL
-    for (unsigned i = 0; i < 8u; ++i) {
-        rows[i] = bnn_load_rows(w, at + i * bnn_parts(words), unit, words);
+    for (bnn_size i = 0; i < BNN_LIST_SLACK; ++i) {
+        list[count + i] = (bnn_u16)row;
     }
-    return bnn_add_eight(low, rows);
+}
+
+/* Adds four listed rows, for each part of a slice, to the digit of ones; returns the pair of
+ * carries. */
+BNN_INLINE bnn_pair bnn_add_listed_four(bnn_digit *one, const bnn_u16 *list, bnn_size unit,
+                                        const bnn_word BNN_ROM *w, bnn_size words)
+{
+    const bnn_size next = bnn_parts(words);
+    const bnn_digit a = bnn_load_rows(w, list, unit, words);
+    const bnn_digit b = bnn_load_rows(w, list + next, unit, words);
+    const bnn_digit c = bnn_load_rows(w, list + 2u * next, unit, words);
+    const bnn_digit d = bnn_load_rows(w, list + 3u * next, unit, words);
+    return bnn_add_pairs(one, bnn_pair_of(a, b), bnn_pair_of(c, d));
+}
+
+/* Adds eight of them to the digits of ones, twos and fours; returns the carry. */
+BNN_INLINE bnn_digit bnn_add_listed_eight(bnn_digit *low, const bnn_u16 *list, bnn_size unit,
+                                          const bnn_word BNN_ROM *w, bnn_size words)
+{
+    const bnn_u16 *const behind = list + 4u * bnn_parts(words);
+    const bnn_pair two = bnn_add_listed_four(&low[0], list, unit, w, words);
+    const bnn_pair other = bnn_add_listed_four(&low[0], behind, unit, w, words);
+    return bnn_add_pair(&low[2], bnn_add_pairs(&low[1], two, other));
 }
 
 /* Adds sixteen of them to the digits of ones to eights of `slices` slices; each one's carry is the
- * one with the number i of its carries. */
-BNN_INLINE void bnn_add_sixteen(const bnn_u16 *at, bnn_size unit, const bnn_word BNN_ROM *w,
+ * one with the number `at` of its carries. */
+BNN_INLINE void bnn_add_sixteen(const bnn_u16 *list, bnn_size unit, const bnn_word BNN_ROM *w,
                                 bnn_size slices, bnn_size words, bnn_digit (*low)[4],
-                                bnn_carries *carries, bnn_size i)
+                                bnn_carries *carries, bnn_size at)
 {
-    const bnn_size behind = 8u * bnn_parts(words);
-    bnn_pair eight[BNN_ABREAST];
+    const bnn_u16 *const behind = list + 8u * bnn_parts(words);
+    bnn_digit eight[BNN_ABREAST];
     BNN_UNROLL
     for (bnn_size s = 0; s < slices; ++s) {
-        eight[s] = bnn_add_listed_eight(low[s], at, unit, w + s * BNN_SLICE_WORDS, words);
+        eight[s] = bnn_add_listed_eight(low[s], list, unit, w + s * BNN_SLICE_WORDS, words);
     }
     BNN_UNROLL
     for (bnn_size s = 0; s < slices; ++s) {
-        const bnn_pair other =
-            bnn_add_listed_eight(low[s], at + behind, unit, w + s * BNN_SLICE_WORDS, words);
-        const bnn_pair sixteen = bnn_add_pairs(&low[s][2], eight[s], other);
-        carries[s][i] = bnn_add_pair(&low[s][3], sixteen);
+        const bnn_digit other =
+            bnn_add_listed_eight(low[s], behind, unit, w + s * BNN_SLICE_WORDS, words);
+        carries[s][at] = bnn_add_digits(&low[s][3], eight[s], other);
     }
 }
 
@@ -104,13 +118,15 @@ BNN_INLINE void bnn_add_carries(const bnn_digit *carries, unsigned digits, bnn_d
     bnn_carry_slices(v, 3, digits, bnn_add_pair(&v[2], fours));
 }
 
-/* Adds listed rows to the counters v of `slices` slices side by side, from digit `from` on, which
- * no input changes itself: `words` words of each slice, from w on. */
-BNN_INLINE void bnn_add_listed(bnn_listed list, const bnn_word BNN_ROM *w, bnn_size slices,
-                               bnn_size words, unsigned from, unsigned digits, bnn_counters *v)
+/* Adds the rows of `ones` listed inputs to the counters v of `slices` slices side by side, from
+ * digit `from` on, which no input changes itself: `words` words of each slice, from w on. The
+ * list has an end. */
+BNN_INLINE void bnn_add_listed(const bnn_u16 *list, bnn_size ones, bnn_size unit,
+                               const bnn_word BNN_ROM *w, bnn_size slices, bnn_size words,
+                               unsigned from, unsigned digits, bnn_counters *v)
 {
     const bnn_size each = 16u * bnn_parts(words);
-    bnn_size sixteens = (list.count + each - 1u) / each;
+    const bnn_size sixteens = (ones + each - 1u) / each;
     bnn_digit low[BNN_ABREAST][4]; /* ones, twos, fours and eights */
     BNN_ONE_ADDRESS(w);
     BNN_UNROLL
@@ -120,17 +136,15 @@ BNN_INLINE void bnn_add_listed(bnn_listed list, const bnn_word BNN_ROM *w, bnn_s
             low[s][d] = v[s][from + 1u + d];
         }
     }
-    while (sixteens > 0) {
-        const bnn_size count = sixteens < 8u ? sixteens : 8u;
+    for (bnn_size i = 0; i < sixteens; i += 8u) {
+        const bnn_size count = sixteens - i < 8u ? sixteens - i : 8u;
         bnn_carries carries[BNN_ABREAST];
         if (count < 8u) {
             bnn_clear_carries(carries, slices);
         }
-        for (bnn_size i = 0; i < count; ++i) {
-            bnn_add_sixteen(list.at, list.unit, w, slices, words, low, carries, i);
-            list.at += each;
+        for (bnn_size j = 0; j < count; ++j) {
+            bnn_add_sixteen(list + (i + j) * each, unit, w, slices, words, low, carries, j);
         }
-        sixteens -= count;
         BNN_UNROLL
         for (bnn_size s = 0; s < slices; ++s) {
             bnn_add_carries(carries[s], digits < 5u ? 0 : digits - 5u, &v[s][from + 5u]);
@@ -153,25 +167,29 @@ BNN_INLINE bnn_size bnn_slice_words(bnn_size columns, bnn_size column)
 
 /* bnn_add_listed for the slice of outputs that begins in column `column` of the rows w. A whole one
  * is a case of its own, so that it is known to be whole. */
-BNN_INLINE void bnn_add_column(bnn_listed list, const bnn_word BNN_ROM *w, bnn_size columns,
-                               bnn_size column, unsigned from, unsigned digits, bnn_counters *v)
+BNN_INLINE void bnn_add_column(const bnn_u16 *list, bnn_size ones, bnn_size unit,
+                               const bnn_word BNN_ROM *w, bnn_size columns, bnn_size column,
+                               unsigned from, unsigned digits, bnn_counters *v)
 {
     if (columns - column >= BNN_SLICE_WORDS) {
-        bnn_add_listed(list, w + column, 1u, BNN_SLICE_WORDS, from, digits, v);
+        bnn_add_listed(list, ones, unit, w + column, 1u, BNN_SLICE_WORDS, from, digits, v);
     } else {
-        bnn_add_listed(list, w + column, 1u, columns % BNN_SLICE_WORDS, from, digits, v);
+        bnn_add_listed(list, ones, unit, w + column, 1u, columns % BNN_SLICE_WORDS, from, digits,
+                       v);
     }
 }
 
 /* The same for BNN_ABREAST slices, as many of them as there are. */
-BNN_INLINE void bnn_add_columns(bnn_listed list, const bnn_word BNN_ROM *w, bnn_size columns,
-                                bnn_size column, unsigned from, unsigned digits, bnn_counters *v)
+BNN_INLINE void bnn_add_columns(const bnn_u16 *list, bnn_size ones, bnn_size unit,
+                                const bnn_word BNN_ROM *w, bnn_size columns, bnn_size column,
+                                unsigned from, unsigned digits, bnn_counters *v)
 {
     if (columns - column >= BNN_ABREAST * BNN_SLICE_WORDS) {
-        bnn_add_listed(list, w + column, BNN_ABREAST, BNN_SLICE_WORDS, from, digits, v);
+        bnn_add_listed(list, ones, unit, w + column, BNN_ABREAST, BNN_SLICE_WORDS, from, digits, v);
     } else {
         for (bnn_size s = 0; s < BNN_ABREAST && column + s * BNN_SLICE_WORDS < columns; ++s) {
-            bnn_add_column(list, w, columns, column + s * BNN_SLICE_WORDS, from, digits, v + s);
+            bnn_add_column(list, ones, unit, w, columns, column + s * BNN_SLICE_WORDS, from, digits,
+                           v + s);
         }
     }
 }
@@ -193,13 +211,14 @@ BNN_INLINE void bnn_begin_block(bnn_block *block, bnn_size columns, bnn_size col
 
 /* Adds listed rows to the counters of a block, from digit `from` on, for the outputs from column
  * `column` on. */
-BNN_INLINE void bnn_add_block(bnn_listed list, const bnn_word BNN_ROM *w, bnn_size columns,
-                              bnn_size column, unsigned from, unsigned digits, bnn_block *block)
+BNN_INLINE void bnn_add_block(const bnn_u16 *list, bnn_size ones, bnn_size unit,
+                              const bnn_word BNN_ROM *w, bnn_size columns, bnn_size column,
+                              unsigned from, unsigned digits, bnn_block *block)
 {
     for (bnn_size s = 0; s < BNN_SLICES; s += BNN_ABREAST) {
         if (column + s * BNN_SLICE_WORDS < columns) {
-            bnn_add_columns(list, w, columns, column + s * BNN_SLICE_WORDS, from, digits,
-                            block->v + s);
+            bnn_add_columns(list, ones, unit, w, columns, column + s * BNN_SLICE_WORDS, from,
+                            digits, block->v + s);
         }
     }
 }
@@ -212,13 +231,13 @@ BNN_INLINE void bnn_add_inputs(const bnn_word *x, const bnn_word BNN_ROM *w, bnn
 {
     const bnn_size step = bnn_list_step(n, columns);
     for (bnn_size first = 0; first < n; first += BNN_LISTED) {
-        bnn_u16 at[BNN_LISTED + BNN_LIST_SLACK];
-        bnn_listed list = {at, 0, columns / step};
+        bnn_u16 list[BNN_LISTED + BNN_LIST_SLACK];
+        bnn_size ones = 0;
         for (bnn_size i = first; i < n && i < first + BNN_LISTED; i += BNN_WORD_BITS) {
-            list.count = bnn_list_bits(x[i / BNN_WORD_BITS], bnn_lanes(n, i), i, step, at, list.count);
+            ones = bnn_list_bits(x[i / BNN_WORD_BITS], bnn_lanes(n, i), i, step, list, ones);
         }
-        bnn_end_list(at, list.count, n * step);
-        bnn_add_block(list, w, columns, column, from, digits, block);
+        bnn_end_list(list, ones, n * step);
+        bnn_add_block(list, ones, columns / step, w, columns, column, from, digits, block);
     }
 }
 
