@@ -142,8 +142,8 @@ class Lanes:
     lanes: int
     listed: float = 0.285
     filled: float = 9.3
-    plane: float = 1.9
-    output: float = 70.0
+    plane: float = 1.8
+    output: float = 58.0
     compared: float = 2.0
     channel: float = 20.0
     word: float = 1250.0

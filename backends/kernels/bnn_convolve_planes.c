@@ -112,11 +112,13 @@ BNN_INLINE void bnn_fill_planes(const bnn_word *x, bnn_size height, bnn_size wid
     uint8_t *plane = to->planes + c * kernel_w * to->bytes;
     for (bnn_size b = 0; b < to->bytes; b += sizeof(bnn_digit)) {
         bnn_digit squares[BNN_WORD_BITS] = {0};
-        for (bnn_size i = 0; i < BNN_SLICE_WORDS && 8u * b + i * BNN_WORD_BITS < lanes; ++i) {
+        for (bnn_size i = 0; i < BNN_SLICE_WORDS; ++i) {
             const bnn_size lane = 8u * b + i * BNN_WORD_BITS;
-            bnn_take_square(x, height, width, channels, c, n, top, before_h, filled, lane,
-                            bnn_least(lane + BNN_WORD_BITS, lanes), to->pitch,
-                            (bnn_word *)squares + i);
+            if (lane < lanes) {
+                bnn_take_square(x, height, width, channels, c, n, top, before_h, filled, lane,
+                                bnn_least(lane + BNN_WORD_BITS, lanes), to->pitch,
+                                (bnn_word *)squares + i);
+            }
         }
         bnn_transpose(squares);
         for (bnn_size i = 0; i < n; ++i) {
@@ -312,7 +314,7 @@ BNN_KERNEL void bnn_convolve_planes(
         if (row_class != NULL) {
             bnn_fill_borders(row_class, top, here, borders, classes, &to);
         }
-        for (bnn_size b = 0; 8u * b < lanes; b += sizeof(bnn_digit)) {
+        for (bnn_size b = 0; b < here * pitch; b += sizeof(bnn_digit)) {
             const uint16_t BNN_ROM *list = taps + 1u + 8u * eights;
             const uint16_t BNN_ROM *codes = at;
             bnn_digit begin[BNN_DIGITS + 1u];
