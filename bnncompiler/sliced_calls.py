@@ -147,9 +147,11 @@ class ConvolveRowSliced(ConvolveRow):
 
         The kernels for Cortex-M need this much (``arm_bnn_windows_size``): for each column a list of 16-bit numbers,
         room for 32 more of them, and a carry of 32 bits for every 8; words of 32 bits for each of the counters' digits.
+        Others need nothing but lists, with room for 64 more numbers (``BNN_LIST_SLACK``).
         """
         lists = 2 * kernel_w * (ins // 2 * 2 + 10 + 32) + 64
-        return lists + 4 * (kernel_w * 4 * (ins // 32 + 1) + 12) + 32 * max(digits, 8)
+        on_cortex_m = lists + 4 * (kernel_w * 4 * (ins // 32 + 1) + 12) + 32 * max(digits, 8)
+        return max(on_cortex_m, 4 * kernel_w * (ins // 2 + 33))
 
     @property
     def by_column(self) -> int:

@@ -15,7 +15,7 @@
 BNN_INLINE void bnn_list_column(const bnn_word *x, bnn_size height, bnn_size width,
                                 bnn_size channels, bnn_size kernel_h, bnn_size stride_h,
                                 bnn_size dilation_h, bnn_size before_h, bnn_size row,
-                                bnn_size column, bnn_u16 *list)
+                                bnn_size column, bnn_size step, bnn_u16 *list)
 {
     bnn_size ones = 0;
     for (bnn_size i = 0; i < kernel_h && column < width; ++i) {
@@ -24,11 +24,11 @@ BNN_INLINE void bnn_list_column(const bnn_word *x, bnn_size height, bnn_size wid
         for (bnn_size c = 0; c < channels && h < height; c += BNN_WORD_BITS) {
             const bnn_size lanes = bnn_lanes(channels, c);
             const bnn_word bits = bnn_take(x, first + c, lanes);
-            ones = bnn_list_bits(bits, lanes, i * channels + c, list + 1, ones);
+            ones = bnn_list_bits(bits, lanes, i * channels + c, step, list + 1, ones);
         }
     }
     list[0] = (bnn_u16)ones;
-    bnn_end_list(list + 1, ones, kernel_h * channels);
+    bnn_end_list(list + 1, ones, kernel_h * channels * step);
 }
 
 /* Appends the bits of `lanes` outputs to y at bit `at`. */
@@ -49,6 +49,7 @@ BNN_KERNEL void bnn_convolve_row_sliced(
 {
     const bnn_size ins = kernel_h * channels;
     const bnn_size words = bnn_words(outs);
+    const bnn_size step = bnn_list_step(ins, words);
     const bnn_size stride = 1u + ins + BNN_LIST_SLACK; /* from list to list */
     bnn_size listed = 0; /* columns, counted from that under the first window's left */
     (void)dilation_w;
@@ -62,26 +63,32 @@ BNN_KERNEL void bnn_convolve_row_sliced(
             bnn_u16 *const list = (bnn_u16 *)scratch + listed % kernel_w * stride;
             const bnn_size here = listed < before_w ? width : listed - before_w;
             bnn_list_column(x, height, width, channels, kernel_h, stride_h, dilation_h, before_h,
-                            row, here, list);
+                            row, here, step, list);
         }
         for (bnn_size j = 0; j < kernel_w; ++j) {
             zeros -= ((const bnn_u16 *)scratch)[j * stride];
         }
-        for (bnn_size o = 0; o < words; o += BNN_SLICE_WORDS) {
-            const bnn_size left = outs - o * BNN_WORD_BITS;
-            const bnn_size most = BNN_SLICE_WORDS * BNN_WORD_BITS;
-            bnn_counters v;
-            bnn_word bits[BNN_SLICE_WORDS];
-            bnn_begin_slices(v, digits + BNN_ABOVE, zeros);
+        for (bnn_size o = 0; o < words; o += BNN_SLICES * BNN_SLICE_WORDS) {
+            bnn_block block;
+            bnn_begin_block(&block, words, o, digits, zeros);
             for (bnn_size j = 0; j < kernel_w; ++j) {
                 const bnn_u16 *const list =
                     (const bnn_u16 *)scratch + (first + j) % kernel_w * stride;
-                bnn_add_column(list + 1, list[0], w + j * (ins + 1u) * words, words, o, 0, digits,
-                               &v);
+                bnn_add_block(list + 1, list[0], words / step, w + j * (ins + 1u) * words, words, o,
+                              0, digits, &block);
             }
-            bnn_reached_column(v, at + border * count * digits * words, count, digits, words, o,
-                               bits);
-            bnn_append_slice(y, column * outs + o * BNN_WORD_BITS, bits, left < most ? left : most);
+            bnn_join_block(&block, words, o, digits);
+            for (bnn_size b = o; b < words && b < o + BNN_SLICES * BNN_SLICE_WORDS;
+                 b += BNN_SLICE_WORDS) {
+                const bnn_size left = outs - b * BNN_WORD_BITS;
+                const bnn_size most = BNN_SLICE_WORDS * BNN_WORD_BITS;
+                bnn_word bits[BNN_SLICE_WORDS];
+                bnn_reached_column(block.v[(b - o) / BNN_SLICE_WORDS],
+                                   at + border * count * digits * words, count, digits, words, b,
+                                   bits);
+                bnn_append_slice(y, column * outs + b * BNN_WORD_BITS, bits,
+                                 left < most ? left : most);
+            }
         }
     }
 }

@@ -12,10 +12,9 @@ BNN_KERNEL void bnn_dense_sliced(const bnn_word *x, const bnn_word BNN_ROM *w,
     (void)scratch;
     for (bnn_size first = 0; first < columns; first += BNN_SLICES * BNN_SLICE_WORDS) {
         bnn_block block;
-        for (bnn_size b = 0; b < BNN_SLICES; ++b) {
-            bnn_begin_slices(block.v[b], digits + BNN_ABOVE, zeros);
-        }
+        bnn_begin_block(&block, columns, first, digits, zeros);
         bnn_add_inputs(x, w, n, columns, first, 0, digits, &block);
+        bnn_join_block(&block, columns, first, digits);
         for (bnn_size j = 0; j < BNN_SLICES_OUTS && first * BNN_WORD_BITS + j < outs; ++j) {
             const bnn_size o = first * BNN_WORD_BITS + j;
             const int32_t value = (int32_t)bnn_block_lane(&block, j, 0, digits);

@@ -20,12 +20,11 @@ BNN_KERNEL void bnn_dense_sliced_planes(const bnn_word *x, unsigned planes,
     }
     for (bnn_size first = 0; first < columns; first += BNN_SLICES * BNN_SLICE_WORDS) {
         bnn_block c; /* digit d is in c[d + 1]: a row is added behind the first */
-        for (bnn_size b = 0; b < BNN_SLICES; ++b) {
-            bnn_begin_slices(c.v[b], digits + 1u + BNN_ABOVE, 0);
-        }
+        bnn_begin_block(&c, columns, first, digits + 1u, 0);
         for (unsigned p = 0; p < planes; ++p) {
             bnn_add_inputs(x + p * x_words, w, n, columns, first, p, digits + 1u - p, &c);
         }
+        bnn_join_block(&c, columns, first, digits + 1u);
         for (bnn_size j = 0; j < BNN_SLICES_OUTS && first * BNN_WORD_BITS + j < outs; ++j) {
             const uint32_t value = bnn_block_lane(&c, j, 1, digits);
             y[first * BNN_WORD_BITS + j] = bnn_signed(2u * value - all);

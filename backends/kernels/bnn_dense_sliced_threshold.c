@@ -16,10 +16,9 @@ BNN_KERNEL void bnn_dense_sliced_threshold(const bnn_word *x, const bnn_word BNN
     (void)scratch;
     for (bnn_size first = 0; first < columns; first += BNN_SLICES * BNN_SLICE_WORDS) {
         bnn_block block;
-        for (bnn_size b = 0; b < BNN_SLICES; ++b) {
-            bnn_begin_slices(block.v[b], digits + BNN_ABOVE, zeros);
-        }
+        bnn_begin_block(&block, columns, first, digits, zeros);
         bnn_add_inputs(x, w, n, columns, first, 0, digits, &block);
+        bnn_join_block(&block, columns, first, digits);
         for (bnn_size b = 0; b < BNN_SLICES && first + b * BNN_SLICE_WORDS < columns; ++b) {
             const bnn_size column = first + b * BNN_SLICE_WORDS;
             bnn_word bits[BNN_SLICE_WORDS];

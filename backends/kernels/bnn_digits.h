@@ -82,7 +82,7 @@ BNN_INLINE bnn_digit bnn_load_digit(const bnn_word BNN_ROM *w, bnn_size words)
 BNN_INLINE bnn_digit bnn_digit_of(unsigned bit)
 {
     const bnn_digit zero = {0};
-    return bit != 0 ? (bnn_digit)~zero : zero;
+    return (bnn_digit)(zero - (bnn_word)bit);
 }
 
 /* bnn_full_add in the fewest instructions: two for any function of three bits with AVX-512, and

@@ -7,10 +7,10 @@
 
 #include "bnn_popcount.h"
 
-#define BNN_LIST_SLACK 16u /* numbers that are written behind a list */
-
 #if defined(__AVX2__) && BNN_WORD_BITS == 64
 #include <immintrin.h>
+
+#define BNN_LIST_BITS 32u /* that are listed without asking for the end */
 
 /* The places of the ones of eight bits, a byte for each: those of the lower four, of which there
  * are `count`, and then of the higher four. */
@@ -32,18 +32,23 @@ static const uint64_t bnn_ones_of[256] = {
     BNN_PLACES_OF_LOW(0x7060504)};
 
 /* Appends to a list of `count` numbers those of the first n bits that are 1, of which the lowest
- * has the number `first`; returns how many there are then. All numbers are below 2^16. */
-BNN_INLINE bnn_size bnn_list_bits(bnn_word bits, bnn_size n, bnn_size first, bnn_u16 *list,
-                                  bnn_size count)
+ * has the number `first`, times `step`; returns how many there are then. All numbers are below 2^16,
+ * products too, and up to eight are written behind them. */
+BNN_INLINE bnn_size bnn_list_bits(bnn_word bits, bnn_size n, bnn_size first, bnn_size step,
+                                  bnn_u16 *list, bnn_size count)
 {
-    __m128i lowest = _mm_set1_epi16((short)first);
-    for (bnn_size i = 0; i < n; i += 8u) {
-        const bnn_word eight = bits >> i & 255u;
-        const __m128i places = _mm_cvtsi64_si128((long long)bnn_ones_of[eight]);
-        const __m128i numbers = _mm_add_epi16(_mm_cvtepu8_epi16(places), lowest);
-        memcpy(list + count, &numbers, sizeof numbers);
-        lowest = _mm_add_epi16(lowest, _mm_set1_epi16(8));
-        count += bnn_popcount(eight);
+    const __m128i steps = _mm_set1_epi16((short)step), eights = _mm_set1_epi16((short)(8u * step));
+    __m128i lowest = _mm_set1_epi16((short)(first * step));
+    for (bnn_size i = 0; i < n; i += BNN_LIST_BITS) {
+        BNN_UNROLL
+        for (bnn_size j = i; j < i + BNN_LIST_BITS; j += 8u) {
+            const bnn_word eight = bits >> j & 255u;
+            const __m128i places = _mm_cvtepu8_epi16(_mm_cvtsi64_si128((long long)bnn_ones_of[eight]));
+            const __m128i numbers = _mm_add_epi16(_mm_mullo_epi16(places, steps), lowest);
+            memcpy(list + count, &numbers, sizeof numbers);
+            lowest = _mm_add_epi16(lowest, eights);
+            count += bnn_popcount(eight);
+        }
     }
     return count;
 }
@@ -55,28 +60,22 @@ static const uint16_t bnn_ones_of[16][4] = {
 static const uint8_t bnn_count_of[16] = {0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4};
 
 /* Appends to a list of `count` numbers those of the first n bits that are 1, of which the lowest
- * has the number `first`; returns how many there are then. All numbers are below 2^16. */
-BNN_INLINE bnn_size bnn_list_bits(bnn_word bits, bnn_size n, bnn_size first, bnn_u16 *list,
-                                  bnn_size count)
+ * has the number `first`, times `step`; returns how many there are then. All numbers are below 2^16,
+ * products too, and up to eight are written behind them. */
+BNN_INLINE bnn_size bnn_list_bits(bnn_word bits, bnn_size n, bnn_size first, bnn_size step,
+                                  bnn_u16 *list, bnn_size count)
 {
     for (bnn_size i = 0; i < n; i += 4u) {
         const unsigned four = (unsigned)(bits >> i) & 15u;
         uint64_t numbers; /* four of 16 bits, to each of which the same is added */
         memcpy(&numbers, bnn_ones_of[four], sizeof numbers);
         numbers += (uint64_t)(first + i) * 0x0001000100010001u;
+        numbers *= step;
         memcpy(list + count, &numbers, sizeof numbers);
         count += bnn_count_of[four];
     }
     return count;
 }
 #endif
-
-/* Fills a list up to a multiple of sixteen. */
-BNN_INLINE void bnn_end_list(bnn_u16 *list, bnn_size count, bnn_size number)
-{
-    for (bnn_size i = 0; i < BNN_LIST_SLACK; ++i) {
-        list[count + i] = (bnn_u16)number;
-    }
-}
 
 #endif
