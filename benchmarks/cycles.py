@@ -32,7 +32,7 @@ CONVOLUTIONS = ((64, 16), (256, 8), (128, 16), (64, 56))  # channels, pixels a s
 EXECUTED = re.compile(r"\(0\)\.\[\d+\] \[0x([0-9a-f]+)\].*?: (\w+)")
 DISASSEMBLED = re.compile(r"\s*([0-9a-f]+):\s+([^#<]*)")
 PASSED = ("call", "ret", "leave", "rdtsc", "notrack")  # what llvm-mca cannot follow
-REGISTERS_AND_MEMORY = re.compile(r"(vpternlog[dq]\s+\$\w+),([^%,]*\([^)]*\)|0x\w+),(%zmm\d+,%zmm\d+)$")
+REGISTERS_AND_MEMORY = re.compile(r"(vpternlog[dq]\s+\$\w+),([^%,]*\([^)]*\)|0x\w+),(%([xyz]mm)\d+,%\w+)$")
 
 
 def networks() -> Iterator[tuple[str, bytes]]:
@@ -135,7 +135,7 @@ def readable(code: Iterable[str]) -> Iterator[str]:
         elif line.startswith("j"):
             yield re.sub(r"\s+(\w+)$", r" 0x\1", line)
         elif found := REGISTERS_AND_MEMORY.match(line):
-            yield f"vmovdqu64 {found[2]},%zmm31"
-            yield f"{found[1]},%zmm31,{found[3]}"
+            yield f"vmovdqu64 {found[2]},%{found[4]}31"
+            yield f"{found[1]},%{found[4]}31,{found[3]}"
         else:
             yield line
