@@ -47,7 +47,8 @@ BNN_INLINE bnn_size bnn_part_words(bnn_size words)
     return BNN_SLICE_WORDS / bnn_parts(words);
 }
 
-/* A row for each part: `words` words that begin list[0], list[1], ... times `unit` words behind w. */
+/* A row for each part: `words` words that begin list[0], list[1], ... times `unit` words behind
+ * w. */
 BNN_INLINE bnn_digit bnn_load_rows(const bnn_word BNN_ROM *w, const bnn_u16 *list, bnn_size unit,
                                    bnn_size words)
 {
