@@ -95,17 +95,21 @@ BNN_INLINE void bnn_add_sixteen(const bnn_u16 *list, bnn_size unit, const bnn_wo
 {
     const bnn_u16 *const behind = list + 8u * bnn_parts(words);
     bnn_digit eight[BNN_ABREAST];
-    BNN_UNROLL
-    for (unsigned i = 0; i < 8u && slices > 1u; ++i) {
-        BNN_PREFETCH(w + list[16u + i] * unit);
+    if (slices > 1u) {
+        BNN_UNROLL
+        for (unsigned i = 0; i < 8u; ++i) {
+            BNN_PREFETCH(w + list[16u + i] * unit);
+        }
     }
     BNN_UNROLL
     for (bnn_size s = 0; s < slices; ++s) {
         eight[s] = bnn_add_listed_eight(low[s], list, unit, w + s * BNN_SLICE_WORDS, words);
     }
-    BNN_UNROLL
-    for (unsigned i = 0; i < 8u && slices > 1u; ++i) {
-        BNN_PREFETCH(w + behind[16u + i] * unit);
+    if (slices > 1u) {
+        BNN_UNROLL
+        for (unsigned i = 0; i < 8u; ++i) {
+            BNN_PREFETCH(w + behind[16u + i] * unit);
+        }
     }
     BNN_UNROLL
     for (bnn_size s = 0; s < slices; ++s) {
