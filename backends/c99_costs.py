@@ -145,7 +145,8 @@ class Lanes:
     Attributes:
         lanes: pixels that are computed at a time.
         listed: how many taps of an output are listed, on random weights.
-        plane: cycles for adding the plane of a tap.
+        filled: and how often the plane of zeros, which fills up lists.
+        plane: cycles for adding a plane.
         output: for an output beside that.
         compared: for a digit and a threshold.
         channel: for what is done once for all outputs, for each channel.
@@ -154,9 +155,10 @@ class Lanes:
     """
 
     lanes: int
-    listed: float = 0.37
+    listed: float = 0.285
+    filled: float = 9.3
     plane: float = 1.8
-    output: float = 35.0
+    output: float = 58.0
     compared: float = 2.0
     channel: float = 20.0
     word: float = 1250.0
@@ -168,12 +170,13 @@ class Lanes:
         planes = Planes.of(span, rows)
         if planes is None:
             return None
-        added = self.listed * work.ins * self.plane * (self.uncached if planes.zeros > CACHE else 1)
+        listed = self.listed * work.ins + self.filled
+        added = listed * self.plane * (self.uncached if planes.zeros > CACHE else 1)
         block = work.outs * (added + self.output + digits * work.thresholds * self.compared)
         block += self.channel * span.channels
         block += self.word * (words(work.outs, word_bits) + words(span.channels, word_bits))
         cycles = planes.blocks(rows, self.lanes) * block / work.times
-        numbers = work.outs * (self.listed * work.ins + digits * work.thresholds + 15) + span.channels * 3
+        numbers = work.outs * (listed + digits * work.thresholds + 4) + span.channels * 3
         scratch = planes.scratch_bytes(word_bits, digits, span.classes, span.classes)
         return Cost(cycles, 2 * round(numbers), scratch, scratch=scratch)
 
@@ -182,7 +185,7 @@ CACHE = 32 * 2**10  # bytes
 LANES, LANES_VECTORS = Lanes(128), Lanes(256)
 LANES_AVX512 = Lanes(512)  # not measured: no more instructions than with AVX2
 LANES_NEON = Lanes(
-    128, plane=6, output=115, compared=7, channel=65, word=4100
+    128, plane=6, output=230, compared=7, channel=65, word=4100
 )  # not measured: as SLICES_NEON to SLICES
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import growth, kernels, networks, page, profile, targets, timing
@@ -31,10 +32,15 @@ def main(arguments: list[str]) -> int:
             shown = {k: timing.plain(v) for k, v in record.items()}
             print(part, json.dumps(shown), flush=True)
             records.append(shown)
-        text = json.dumps({"machine": timing.machine(), "records": records}, indent=1)
-        (RESULTS / f"{part}.json").write_text(text + "\n", encoding="utf-8")
+        (RESULTS / f"{part}.json").write_text(text(records), encoding="utf-8")
     page.write(RESULTS)
     return 0
+
+
+def text(records: Sequence[Mapping[str, object]]) -> str:
+    """A file of results: the machine, and a record a line."""
+    lines = ",\n".join(json.dumps(record) for record in records)
+    return f'{{"machine": {json.dumps(timing.machine())},\n"records": [\n{lines}\n]}}\n'
 
 
 if __name__ == "__main__":

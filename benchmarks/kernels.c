@@ -1,6 +1,7 @@
-/* Kernels of a dense layer, or of a row of a convolution and of a whole one, on made-up bits, and the loop that everyone
- * writes first, side by side. As in generated code the layer's sizes are constants: LAYER_COLUMNS (0: dense), LAYER_N
- * inputs or channels, LAYER_OUTS, the LAYER_DIGITS of its counters, and the rows of a LAYER_BAND. */
+/* Kernels of a dense layer, or of a 3x3 convolution of a square map that is padded by -1, on made-up bits, and the loop
+ * that everyone writes first, side by side: whole layers, with the loops over pixels or rows that generated code has.
+ * As there, the layer's sizes are constants: LAYER_COLUMNS (0: dense), LAYER_N inputs (LAYER_BITS or integers) or
+ * channels, LAYER_OUTS, the LAYER_DIGITS of its counters, and the rows of a LAYER_BAND. */
 #define _POSIX_C_SOURCE 199309L
 #define BNN_KERNEL static
 #include <stdlib.h>
@@ -15,16 +16,17 @@
 #include "bnn_dense_threshold.c"
 #include "bnn_dense_tiled_threshold.c"
 #include "bnn_gather_bits.c"
+#include "bnn_put_bits.c"
 #include "bnn_sum_nibbles.c"
 
 enum { WORDS = 1 << 18, OUTS = 4096 };
 
-static bnn_word x[WORDS], w[WORDS], y[OUTS];
+static bnn_word x[WORDS], w[WORDS], y[OUTS], part[OUTS];
 static int16_t at[OUTS];
 static int32_t sums[1 << 16];
-static uint16_t scratch[1 << 16];
+static uint16_t scratch[1 << 18];
 
-static void naive(const bnn_word *bits, bnn_size n, bnn_size outs)
+static void naive(const bnn_word *bits, bnn_size n, bnn_size outs, bnn_word *signs)
 {
     const bnn_size words = bnn_words(n);
     for (bnn_size o = 0; o < outs; ++o) {
@@ -32,17 +34,17 @@ static void naive(const bnn_word *bits, bnn_size n, bnn_size outs)
         for (bnn_size i = 0; i < words; ++i) {
             differing += (int32_t)__builtin_popcountll(bits[i] ^ w[o * words + i]);
         }
-        y[o / 64] = (y[o / 64] & ~((bnn_word)1 << o % 64)) |
-                    (bnn_word)((int32_t)n - 2 * differing >= at[o]) << o % 64;
+        signs[o / 64] = (signs[o / 64] & ~((bnn_word)1 << o % 64)) |
+                        (bnn_word)((int32_t)n - 2 * differing >= at[o]) << o % 64;
     }
 }
 
-/* Kernel `which` on n inputs and `outs` outputs. */
-static void once(int which, bnn_size n, bnn_size outs)
+/* Kernel `which` of a dense layer. */
+static void dense(int which, bnn_size n, bnn_size outs)
 {
     switch (which) {
     case 0:
-        naive(x, n, outs);
+        naive(x, n, outs, y);
         break;
     case 1:
         bnn_dense_threshold(x, w, NULL, BNN_U8, at, BNN_S16, 1, n, outs, y);
@@ -62,39 +64,42 @@ static void once(int which, bnn_size n, bnn_size outs)
     }
 }
 
-/* A row of `columns` pixels of a 3x3 convolution that is padded by -1. */
-static void row(int which, bnn_size columns, bnn_size channels, bnn_size outs)
+/* A pixel of a map of `size` rows and columns, from its patch. */
+static void pixel(int which, bnn_size size, bnn_size channels, bnn_size outs, bnn_size r,
+                  bnn_size c)
 {
     static bnn_word patch[OUTS];
-    switch (which) {
-    case 0:
-    case 1:
-        for (bnn_size column = 0; column < columns; ++column) {
-            bnn_gather_bits(x, 1, 3, columns, channels, 0, channels, 3, 3, 1, 1, 1, 1, 1, 1, 0, 1,
-                            column, patch);
-            if (which == 0) {
-                naive(patch, 9 * channels, outs);
-            } else {
-                bnn_dense_tiled_threshold(patch, w, at, BNN_S16, 1, 9 * channels, outs, y);
-            }
-        }
-        break;
-    case 2:
-        bnn_convolve_nibbles(x, 3, columns, channels, 3, 3, 1, 1, 1, 1, 1, 1, 1, columns, outs,
-                             NULL, NULL, 1, 0, w, (const uint16_t *)at, 1, scratch, y);
-        break;
-    case 3:
-        bnn_convolve_row_sliced(x, 3, columns, channels, 3, 3, 1, 1, 1, 1, 1, 1, 1, columns, outs,
-                                NULL, NULL, 1, w, w, 1, LAYER_DIGITS, scratch, y);
-        break;
-    default:
-        bnn_sum_nibbles(x, 3, columns, channels, 3, 3, 1, 1, 1, 1, 1, 1, 1, columns, outs, NULL,
-                        NULL, 1, 0, w, NULL, BNN_U8, scratch, sums);
-        break;
+    bnn_gather_bits(x, 1, size, size, channels, 0, channels, 3, 3, 1, 1, 1, 1, 1, 1, 0, r, c,
+                    patch);
+    if (which == 0) {
+        naive(patch, 9 * channels, outs, part);
+    } else {
+        bnn_dense_tiled_threshold(patch, w, at, BNN_S16, 1, 9 * channels, outs, part);
     }
+    bnn_put_bits(part, 1, outs, size * size * outs, size, r, c, y);
 }
 
-/* The tables of a whole 3x3 convolution, which are made elsewhere. */
+/* A row of the map; sums stay where they are. */
+static void row(int which, bnn_size size, bnn_size channels, bnn_size outs, bnn_size r)
+{
+    switch (which) {
+    case 2:
+        bnn_convolve_nibbles(x, size, size, channels, 3, 3, 1, 1, 1, 1, 1, 1, r, size, outs, NULL,
+                             NULL, 1, 0, w, (const uint16_t *)at, 1, scratch, part);
+        break;
+    case 3:
+        bnn_convolve_row_sliced(x, size, size, channels, 3, 3, 1, 1, 1, 1, 1, 1, r, size, outs,
+                                NULL, NULL, 1, w, w, 1, LAYER_DIGITS, scratch, part);
+        break;
+    default:
+        bnn_sum_nibbles(x, size, size, channels, 3, 3, 1, 1, 1, 1, 1, 1, r, size, outs, NULL, NULL,
+                        1, 0, w, NULL, BNN_U8, scratch, sums);
+        return;
+    }
+    bnn_put_bits(part, 1, size * outs, size * size * outs, 1, r, 0, y);
+}
+
+/* The tables of a whole convolution, which are made elsewhere. */
 static const uint16_t *taps, *codes;
 
 void use_tables(const uint16_t *listed, const uint16_t *thresholds)
@@ -103,26 +108,26 @@ void use_tables(const uint16_t *listed, const uint16_t *thresholds)
     codes = thresholds;
 }
 
-/* A 3x3 convolution of a square map that is padded by -1. */
-static void map(bnn_size size, bnn_size channels, bnn_size outs)
+/* Kernel `which` of a convolution. */
+static void convolve(int which, bnn_size size, bnn_size channels, bnn_size outs)
 {
-    bnn_convolve_planes(x, size, size, channels, 3, 3, 1, 1, 1, 1, size, size, outs, 1, 1, NULL,
-                        NULL, 1, 1, 0, LAYER_BAND, taps, codes, 1, LAYER_DIGITS,
-                        (uint8_t *)scratch, y);
+    if (which == 5) {
+        bnn_convolve_planes(x, size, size, channels, 3, 3, 1, 1, 1, 1, size, size, outs, 1, 1, NULL,
+                            NULL, 1, 1, 0, LAYER_BAND, taps, codes, 1, LAYER_DIGITS,
+                            (uint8_t *)scratch, y);
+        return;
+    }
+    for (bnn_size r = 0; r < size; ++r) {
+        for (bnn_size c = 0; which < 2 && c < size; ++c) {
+            pixel(which, size, channels, outs, r, c);
+        }
+        if (which >= 2) {
+            row(which, size, channels, outs, r);
+        }
+    }
 }
 
-/* A thousand cycles, where the machine is known: additions that wait for each other, also for those
- * of the call before. */
-static void thousand_cycles(void)
-{
-#if defined(__x86_64__)
-    static unsigned long chain;
-    __asm__ volatile(".rept 1000\n\tadd $1, %0\n\t.endr" : "+r"(chain));
-#endif
-}
-
-/* Seconds of one call, from so many: of the clock where `which` is -2, of a whole convolution where
- * it is -1, and else of a dense layer or of a row. */
+/* Seconds that a call takes, from so many: of kernel `which` of a dense layer or of a convolution. */
 double measure(int which, int times)
 {
     static int filled;
@@ -131,20 +136,17 @@ double measure(int which, int times)
         w[filled] = (bnn_word)rand() << 33 ^ (bnn_word)rand() << 11 ^ (bnn_word)rand();
         x[filled] = (bnn_word)rand() << 33 ^ (bnn_word)rand() << 11 ^ (bnn_word)rand();
     }
-    if (LAYER_N % 64 != 0) {
+    if (LAYER_BITS && LAYER_N % 64 != 0) {
         x[LAYER_N / 64] &= ((bnn_word)1 << LAYER_N % 64) - 1u;
     }
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
     for (int i = 0; i < times; ++i) {
-        x[i % 2] ^= 1u; /* no call is the same, so that none is left out */
-        if (which == -2) {
-            thousand_cycles();
-        } else if (LAYER_COLUMNS == 0) {
-            once(which, LAYER_N, LAYER_OUTS);
-        } else if (which == -1) {
-            map(LAYER_COLUMNS, LAYER_N, LAYER_OUTS);
+        /* Inputs may be others, and outputs looked at: so no call is left out. */
+        __asm__ volatile("" : : "g"(x), "g"(y), "g"(sums) : "memory");
+        if (LAYER_COLUMNS == 0) {
+            dense(which, LAYER_N, LAYER_OUTS);
         } else {
-            row(which, LAYER_COLUMNS, LAYER_N, LAYER_OUTS);
+            convolve(which, LAYER_COLUMNS, LAYER_N, LAYER_OUTS);
         }
     }
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import kernel_page, markdown
+
 DOCS = Path(__file__).parents[1] / "docs"
 HEAD = """# Benchmarks
 
@@ -15,7 +17,7 @@ Made by `make bench` (`python -m benchmarks`), which writes this page and `bench
 Method: one thread, pinned to one processor; onnxruntime and the generated C in one process, turn by turn, after a
 warm-up, and other engines, where they are installed (`scripts/setup_peers.sh`), in processes of theirs; medians over
 rounds, and medians of the ratios within rounds, in brackets the quartiles. So a ratio holds on a machine that is busy
-with other things, too; absolute times do so less. Cycles and instructions are exact counts of simulators.
+with other things, too; absolute times do so less. Cycles and instructions of chips are exact counts of simulators.
 """
 
 PEERS = (("tflite", "TensorFlow Lite"), ("larq", "LCE"))
@@ -33,9 +35,11 @@ def write(results: Path) -> None:
     parts = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))}
     DOCS.mkdir(exist_ok=True)
     sections = [HEAD]
-    for name, section in (("networks", networks), ("targets", targets), ("kernels", kernels), ("growth", growth)):
+    shown = {"networks": networks, "targets": targets, "kernels": kernel_page.kernels, "growth": growth}
+    for name, section in shown.items():
         if name in parts:
-            sections.append(section(parts[name]["records"]) + "\n" + _machine(parts[name]["machine"]))
+            flags = name != "kernels"  # which has some of its own
+            sections.append(section(parts[name]["records"]) + "\n" + _machine(parts[name]["machine"], flags))
     (DOCS / "benchmarks.md").write_text("\n".join(sections), encoding="utf-8")
 
 
@@ -45,11 +49,11 @@ def networks(records: Sequence[dict[str, Any]]) -> str:
     rows = [
         (
             r["name"],
-            _time(r["onnxruntime_us"]["median"]),
-            *(_time(r[f"{p}_us"]["median"]) if f"{p}_us" in r else "" for p, _ in peers),
-            _time(r["bnncompiler_us"]["median"]),
-            _spread(r["ratio"]),
-            *(_spread(r[f"{p}_ratio"]) if f"{p}_ratio" in r else "" for p, _ in peers),
+            markdown.time(r["onnxruntime_us"]["median"]),
+            *(markdown.time(r[f"{p}_us"]["median"]) if f"{p}_us" in r else "" for p, _ in peers),
+            markdown.time(r["bnncompiler_us"]["median"]),
+            markdown.spread(r["ratio"]),
+            *(markdown.spread(r[f"{p}_ratio"]) if f"{p}_ratio" in r else "" for p, _ in peers),
             "" if r["larq_known"] is None else f"{r['larq_known']:.2f}",
             f"{r['tables_bytes']:,}",
             f"{r['arena_bytes']:,}",
@@ -74,7 +78,7 @@ def networks(records: Sequence[dict[str, Any]]) -> str:
     return (
         "## Whole networks, one image at a time\n\n"
         "Images of 224x224 are uint8, as cameras give them; onnxruntime takes float32, as the files have it.\n\n"
-        + _table(columns, rows)
+        + markdown.table(columns, rows)
         + "\n"
         + (PEERS_NOTE if peers else "")
         + NOTE
@@ -100,24 +104,7 @@ def targets(records: Sequence[dict[str, Any]]) -> str:
             )
         )
     columns = ("backend", "target", "an image", "time", "flash B", "RAM B", "stack B")
-    return "## The 784-120-10 network of examples/mnist_mlp on chips\n\n" + _table(columns, rows)
-
-
-def kernels(records: Sequence[dict[str, Any]]) -> str:
-    """Kernels alone."""
-    rows = [
-        (
-            r["flags"],
-            r["kernel"],
-            r["layer"],
-            _spread(r["macs_per_ns"]),
-            _spread(r["macs_per_cycle"]) if "macs_per_cycle" in r else "",
-            _spread(r["ratio"]),
-        )
-        for r in records
-    ]
-    columns = ("flags", "kernel", "layer", "MAC / ns", "MAC / cycle", "times the first")
-    return "## Kernels\n\nThe first of each layer is what the others are compared with.\n\n" + _table(columns, rows)
+    return "## The 784-120-10 network of examples/mnist_mlp on chips\n\n" + markdown.table(columns, rows)
 
 
 def growth(records: Sequence[dict[str, Any]]) -> str:
@@ -127,7 +114,7 @@ def growth(records: Sequence[dict[str, Any]]) -> str:
             r["series"],
             str(r["value"]),
             f"{r['macs']:,}",
-            _time(r["us"]["median"]),
+            markdown.time(r["us"]["median"]),
             f"{r['us']['median'] / r['macs'] * 1e6:.1f}",
             f"{r['tables_bytes']:,}",
             f"{r['arena_bytes']:,}",
@@ -137,7 +124,7 @@ def growth(records: Sequence[dict[str, Any]]) -> str:
     ]
     columns = ("series", "value", "MACs", "time", "ps / MAC", "tables B", "arena B", "compile s")
     picture = "\n![time, tables and compile time over size](growth.svg)\n" if _plot(records) else ""
-    return "## How cost grows\n\n" + _table(columns, rows) + picture
+    return "## How cost grows\n\n" + markdown.table(columns, rows) + picture
 
 
 def _plot(records: Sequence[dict[str, Any]]) -> bool:
@@ -166,21 +153,8 @@ def _plot(records: Sequence[dict[str, Any]]) -> bool:
     return True
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
-def _time(us: float) -> str:
-    return f"{us / 1e3:.2f} ms" if us >= 1e3 else f"{us:.1f} us"
-
-
-def _spread(value: dict[str, float]) -> str:
-    return f"{value['median']:.2f} ({value['lower']:.2f} to {value['upper']:.2f})"
-
-
-def _machine(facts: dict[str, str]) -> str:
+def _machine(facts: dict[str, str], flags: bool) -> str:
+    compiler = f"{facts['compiler']} {facts['flags']}" if flags else facts["compiler"]
     return (
-        f"Measured on {facts['processor']} ({facts['architecture']}), {facts['compiler']} {facts['flags']}, "
-        f"onnxruntime {facts['onnxruntime']}.\n"
+        f"Measured on {facts['processor']} ({facts['architecture']}), {compiler}, onnxruntime {facts['onnxruntime']}.\n"
     )

@@ -12,9 +12,10 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import SupportsFloat, TypeVar
 
 import numpy as np
 import onnxruntime
@@ -51,6 +52,8 @@ double measure(int times, const unsigned char *sample)
 """
 
 Measure = Callable[[int], float]  # seconds of one run, from so many
+Name = TypeVar("Name", bound=Hashable)
+Took = TypeVar("Took", bound=SupportsFloat)  # seconds, and maybe more
 
 
 @dataclass(frozen=True)
@@ -74,11 +77,13 @@ def pin() -> None:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
-def rounds(candidates: Mapping[str, Measure], count: int = 15) -> dict[str, list[float]]:
-    """Seconds of one run of each candidate, ``count`` times, turn by turn after a warm-up."""
-    times = {name: max(1, int(ROUND / measure(1))) for name, measure in candidates.items()}
-    times = {name: max(1, int(ROUND / measure(min(times[name], 10)))) for name, measure in candidates.items()}
-    taken: dict[str, list[float]] = {name: [] for name in candidates}
+def rounds(
+    candidates: Mapping[Name, Callable[[int], Took]], count: int = 15, seconds: float = ROUND
+) -> dict[Name, list[Took]]:
+    """What one run of each candidate took, ``count`` times, turn by turn after a warm-up, ``seconds`` for a turn."""
+    times = {name: max(1, int(seconds / float(measure(1)))) for name, measure in candidates.items()}
+    times = {n: max(1, int(seconds / float(measure(min(times[n], 10))))) for n, measure in candidates.items()}
+    taken: dict[Name, list[Took]] = {name: [] for name in candidates}
     for _ in range(count):
         for name, measure in candidates.items():
             taken[name].append(measure(times[name]))
@@ -114,12 +119,17 @@ def _any(rng: np.random.Generator, compilation: Compilation, name: str) -> np.nd
     return np.asarray(lo + node.domain.step * rng.integers(0, (hi - lo) // node.domain.step + 1, (1, *node.type.shape)))
 
 
-def onnxruntime_session(model: bytes) -> Measure:
-    """Onnxruntime with its usual optimisations, on one thread and one made-up sample."""
+def one_thread(model: bytes) -> onnxruntime.InferenceSession:
+    """A session with the usual optimisations, on one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def onnxruntime_session(model: bytes) -> Measure:
+    """Onnxruntime on one thread and one made-up sample."""
+    session = one_thread(model)
     rng = np.random.default_rng(0)
     feeds = {
         i.name: rng.random([d if isinstance(d, int) else 1 for d in i.shape]).astype(np.float32)
@@ -153,5 +163,5 @@ def machine() -> dict[str, str]:
 
 
 def plain(value: object) -> object:
-    """``value`` as JSON has it."""
-    return asdict(value) if isinstance(value, Spread) else value
+    """``value`` as JSON has it, times and ratios with six digits."""
+    return {k: float(f"{v:.6g}") for k, v in asdict(value).items()} if isinstance(value, Spread) else value

@@ -3,8 +3,9 @@
 As weights are the same for all pixels, it is known beforehand which taps are added to an output's counter: the table
 `taps` lists where their planes begin, which takes 16 bits for each of them. The inputs that are 1 in all planes
 together are counted once for all outputs; so it is enough to list the taps whose weights are 1, or those whose weights
-are 0, and two outputs share the list of those that both have. On random weights that is three adders for eight taps of
-an output, where one of them alone would take four. (`backends/kernels/bnn_convolve_planes.c` has the layout in full.)
+are 0, and three outputs share the lists of those that all have, or two of them. On random weights that is seven adders
+for 24 taps of an output, where one of them alone would take twelve. (`backends/kernels/bnn_convolve_planes.c` has the
+layout in full.)
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from bnncompiler.program import Buffer, Call, Memory, Table
 from bnncompiler.sliced_calls import DIGITS, sliced_digits
 from bnncompiler.window import Window
 
+GROUP = 3  # outputs that share lists
+SHARED = (7, 3, 5, 6, 1, 2, 4)  # their lists: bit i is 1 where output i of the group adds what is listed
 EIGHT = 8  # planes of a list are added so many at a time: lists are as long as a multiple of it
 CLASSES = 9  # of pixels, at most: a threshold's digit is chosen from 2^classes
 REACH = 128  # columns beside a pixel that its window may see: bits of BNN_MARGIN, less a word of 64 and the next one
@@ -204,25 +207,26 @@ def _decoded(call: ConvolvePlanes, word_bits: int) -> tuple[Array, Array, Array,
     Returns:
         ``[outs]``, ``[outs, taps]``, ``[borders, outs, count]``, ``[borders, outs]``
     """
-    pairs = list(_pairs(call, word_bits))
-    there = [o < call.outs for pair, _ in pairs for o in pair]
-    order = np.array([o for pair, _ in pairs for o in pair])[there]
-    listed = np.concatenate([lists for _, lists in pairs])[there]
+    groups = list(_groups(call, word_bits))
+    order = np.concatenate([outs for outs, _ in groups])
+    there = order < call.outs
+    listed = np.concatenate([lists for _, lists in groups])[there]
     codes = call.at.values.astype(np.int64).reshape(-1, 1 + call.count * call.digits)[there]
     bits = (codes >> np.arange(call.borders)[:, None, None]) & 1
-    digits = bits[..., 1:].reshape(call.borders, len(order), call.count, call.digits)
-    return order, listed, (digits << np.arange(call.digits)).sum(axis=-1), bits[..., 0]
+    digits = bits[..., 1:].reshape(call.borders, len(listed), call.count, call.digits)
+    return order[there], listed, (digits << np.arange(call.digits)).sum(axis=-1), bits[..., 0]
 
 
-def _pairs(call: ConvolvePlanes, word_bits: int) -> Iterator[tuple[tuple[int, int], Array]]:
-    """The numbers of two outputs (not below ``outs`` where one is missing), and their listed taps ``[2, taps]``."""
+def _groups(call: ConvolvePlanes, word_bits: int) -> Iterator[tuple[Array, Array]]:
+    """The numbers of grouped outputs (``outs`` where one is missing), and their listed taps ``[GROUP, taps]``."""
     table, begins = call.taps.values.astype(np.int64), call.planes.begins().reshape(-1)
     at = 1 + EIGHT * int(table[0])
     for word in range(0, call.outs, word_bits):
-        for _ in range(0, min(word_bits, call.outs - word), 2):
-            first, second, *eights = table[at : at + 5].tolist()
-            ends = at + 5 + EIGHT * np.cumsum(eights)
-            both, *own = (np.isin(begins, part) for part in np.split(table[at + 5 : ends[-1]], ends[:-1] - at - 5))
+        for _ in range(0, min(word_bits, call.outs - word), GROUP):
+            outs, eights = np.split(table[at : at + GROUP + len(SHARED)], [GROUP])
+            at += GROUP + len(SHARED)
+            ends = at + EIGHT * np.cumsum(eights)
+            listed = np.array([np.isin(begins, part) for part in np.split(table[at : ends[-1]], ends[:-1] - at)])
             at = int(ends[-1])
-            numbers = word + first, word + second if second < word_bits else call.outs
-            yield numbers, np.array([both | o for o in own])
+            adds = [listed[[who >> i & 1 == 1 for who in SHARED]].any(axis=0) for i in range(GROUP)]
+            yield np.where(outs < word_bits, word + outs, call.outs), np.array(adds)

@@ -1,7 +1,11 @@
-"""The benchmark's other engines, its page, and its profiles; what it measures is not tested."""
+"""The benchmark's other engines, its page, and its profiles; what it measures is not tested.
+
+`test_benchmark_kernels` is about the part on kernels.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,8 +14,8 @@ import numpy as np
 import pytest
 
 import bnncompiler
-from benchmarks import page, peers, profile
-from benchmarks.__main__ import main
+from benchmarks import page, peers, profile, timing
+from benchmarks.__main__ import main, text
 from benchmarks.profile import Step
 from tests.networks import mlp
 
@@ -87,6 +91,17 @@ def test_page_has_columns_for_what_was_measured(measured: tuple[str, ...]) -> No
         column = head.index(f"than {dict(page.PEERS)[peer]}")
         assert (first[column], second[column]) == ("", "2.00 (1.00 to 3.00)")
     assert ("indirect BGEMM" in text) == bool(measured)
+
+
+def test_results_are_a_record_a_line(cc: None) -> None:
+    records: list[dict[str, object]] = [{"us": timing.plain(timing.Spread(1 / 3, 0.25, 2.0))}, {"us": 4}]
+    written = text(records)
+    assert (
+        json.loads(written)["records"]
+        == records
+        == [{"us": {"median": 0.333333, "lower": 0.25, "upper": 2}}, {"us": 4}]
+    )
+    assert written.count("\n{") == 2
 
 
 # --- profiles

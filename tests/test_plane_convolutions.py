@@ -18,7 +18,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "zero padding": {"channels": [3, 32, 70], "size": (14, 14)},
     "padding by +1": {"channels": [3, 64, 33], "size": (20, 17), "pad_value": 1.0},
     "padding by -1, 5x5": {"channels": [4, 40, 65], "size": (18, 20), "kernel": 5, "pad_value": -1.0},
-    "pool after sign": {"channels": [3, 64, 48], "size": (17, 16), "pool": "after_sign"},
+    "pool after sign": {"channels": [3, 64, 48], "size": (35, 33), "pool": "after_sign"},
 }
 
 

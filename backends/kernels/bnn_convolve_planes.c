@@ -5,21 +5,26 @@
  * With ones(x) of the taps of a pixel being 1, and `common` of those taps whose weights are 1,
  *     v = n - ones(x) + 2 common,
  * as in bnn_sliced.h; but a lane is a pixel here, so that weights are the same in all lanes, and
- * which planes are added is known beforehand. Two outputs share the list of those that both of
- * them add; where fewer taps are listed so, an output has the opposite weights, and is 1 where v
- * does not reach.
+ * which planes are added is known beforehand. Three outputs share what they have in common: for each
+ * choice of them there is a list of those taps that just these add. Where fewer taps are listed so,
+ * an output has the opposite weights, and is 1 where v does not reach.
  *
  * Rows of pixels are computed in bands. For each band there is a plane (bnn_planes.h) for each
  * channel and each column of the window: what the window at a pixel sees there in its first row.
- * Table `taps` has a list of all of them, behind the number of its eights; then, for each pair of
- * outputs in a word of outputs: the numbers of both in the word, where the second is BNN_WORD_BITS
- * if it is missing; how many eights they add together, the first alone, and the second alone; and
- * these lists. Table `at` is, output by output in this order, what bnn_lane_counts.h says. */
+ * Table `taps` has a list of all of them, behind the number of its eights; then, for each group of
+ * three outputs in a word of outputs: their numbers in the word, BNN_WORD_BITS where one is missing;
+ * how many eights each of seven lists has; and these lists. Bit i of the number of a list, 1 to 7,
+ * says that output i of the group adds it; in the table 7 comes first, then 3, 5, 6, 1, 2, 4. Table
+ * `at` is, output by output in this order, what bnn_lane_counts.h says; it has one for missing
+ * outputs, too. */
 #include "bnn_kernels.h"
 #include "bnn_lane_counts.h"
 
 #define BNN_UNIT 64u   /* bytes that scratch is divided into: no digit has more */
 #define BNN_MARGIN 32u /* bytes in front of a plane that is shifted */
+#define BNN_GROUP 3u   /* outputs that share lists */
+#define BNN_SHARED 7u  /* lists of a group */
+#define BNN_ZEROS 8u   /* a list of none */
 
 typedef struct bnn_plane_layout {
     bnn_size pitch;    /* bytes of a row */
@@ -69,14 +74,14 @@ BNN_INLINE bnn_plane_layout bnn_lay_out(bnn_size pitch, bnn_size rows, bnn_size 
     return at;
 }
 
-/* The words of n channels from c on of the map's pixels that the lanes from `lane` on are in a band
- * whose rows begin `top - before_h` rows down the map. */
-BNN_INLINE void bnn_take_squares(const bnn_word *x, bnn_size height, bnn_size width,
-                                 bnn_size channels, bnn_size c, bnn_size n, bnn_size top,
-                                 bnn_size before_h, bnn_word fill, bnn_size lane, bnn_size pitch,
-                                 bnn_word *squares)
+/* The words of n channels from c on of the map's pixels that the lanes `lane` to `end` - 1 are in a
+ * band whose rows begin `top - before_h` rows down the map; they are a word of a digit. */
+BNN_INLINE void bnn_take_square(const bnn_word *x, bnn_size height, bnn_size width,
+                                bnn_size channels, bnn_size c, bnn_size n, bnn_size top,
+                                bnn_size before_h, bnn_word fill, bnn_size lane, bnn_size end,
+                                bnn_size pitch, bnn_word *square)
 {
-    const bnn_size bits = 8u * pitch, end = lane + BNN_LANES;
+    const bnn_size bits = 8u * pitch;
     for (bnn_size row = lane / bits; row < (end - 1u) / bits + 1u; ++row) {
         const bnn_size from = bnn_tap(top + row, 1, 0, 1, before_h, height);
         const bnn_size first = bnn_most(row * bits, lane);
@@ -84,11 +89,13 @@ BNN_INLINE void bnn_take_squares(const bnn_word *x, bnn_size height, bnn_size wi
         const bnn_size inside = bnn_least(row * bits + (from < height ? width : 0), behind);
         bnn_size at = (from * width + first - row * bits) * channels + c;
         for (bnn_size i = first; i < inside; ++i) {
-            squares[bnn_in_squares(i - lane)] = bnn_take(x, at, n);
+            *square = bnn_take(x, at, n);
+            square += BNN_SLICE_WORDS;
             at += channels;
         }
         for (bnn_size i = bnn_most(first, inside); i < behind; ++i) {
-            squares[bnn_in_squares(i - lane)] = fill;
+            *square = fill;
+            square += BNN_SLICE_WORDS;
         }
     }
 }
@@ -101,11 +108,18 @@ BNN_INLINE void bnn_fill_planes(const bnn_word *x, bnn_size height, bnn_size wid
                                 bnn_size before_w, uint32_t fill, const bnn_plane_layout *to)
 {
     const bnn_word filled = fill != 0 ? (bnn_word)~(bnn_word)0 : 0;
+    const bnn_size lanes = 8u * to->bytes;
     uint8_t *plane = to->planes + c * kernel_w * to->bytes;
     for (bnn_size b = 0; b < to->bytes; b += sizeof(bnn_digit)) {
-        bnn_digit squares[BNN_WORD_BITS];
-        bnn_take_squares(x, height, width, channels, c, n, top, before_h, filled, 8u * b,
-                         to->pitch, (bnn_word *)squares);
+        bnn_digit squares[BNN_WORD_BITS] = {0};
+        for (bnn_size i = 0; i < BNN_SLICE_WORDS; ++i) {
+            const bnn_size lane = 8u * b + i * BNN_WORD_BITS;
+            if (lane < lanes) {
+                bnn_take_square(x, height, width, channels, c, n, top, before_h, filled, lane,
+                                bnn_least(lane + BNN_WORD_BITS, lanes), to->pitch,
+                                (bnn_word *)squares + i);
+            }
+        }
         bnn_transpose(squares);
         for (bnn_size i = 0; i < n; ++i) {
             bnn_store_lanes(to->flat + i * to->apart + BNN_MARGIN + b, squares[i]);
@@ -149,6 +163,17 @@ BNN_INLINE void bnn_fill_borders(const uint8_t BNN_ROM *row_class, bnn_size top,
     }
 }
 
+/* v += counts. The carry is what waits for the digit below. */
+BNN_INLINE void bnn_add_counts(bnn_digit *v, const bnn_digit *counts, unsigned digits)
+{
+    bnn_digit carry = bnn_digit_of(0);
+    for (unsigned d = 0; d < digits; ++d) {
+        bnn_digit sum = carry;
+        carry = bnn_add_digits(&sum, v[d], counts[d]);
+        v[d] = sum;
+    }
+}
+
 /* v where nothing is common, for the lanes from byte b on: n less the ones of all taps, that is
  * what is left to 2^digits - 1 when as much is added to 2^digits - 1 - n. */
 BNN_INLINE void bnn_begin_lanes(bnn_size b, bnn_size n, bnn_size kernel_h, bnn_size row,
@@ -156,38 +181,60 @@ BNN_INLINE void bnn_begin_lanes(bnn_size b, bnn_size n, bnn_size kernel_h, bnn_s
 {
     bnn_begin_slices(v, digits, ((bnn_size)1 << digits) - 1u - n);
     for (bnn_size i = 0; i < kernel_h; ++i) {
-        bnn_digit carry = bnn_digit_of(0);
+        bnn_digit counts[BNN_DIGITS];
         for (unsigned d = 0; d < digits; ++d) {
-            const uint8_t *const count = from->counts + d * from->apart + b + i * row;
-            carry = bnn_add_digits(&v[d], bnn_load_lanes(count), carry);
+            counts[d] = bnn_load_lanes(from->counts + d * from->apart + b + i * row);
         }
+        bnn_add_counts(v, counts, digits);
     }
     for (unsigned d = 0; d < digits; ++d) {
         v[d] = (bnn_digit)~v[d];
     }
 }
 
-/* The bits of a pair of outputs, as squares have them; returns the end of the pair's lists. */
-BNN_INLINE const uint16_t BNN_ROM *bnn_output_pair(const uint16_t BNN_ROM *pair,
-                                                   const uint16_t BNN_ROM *at, bnn_size count,
-                                                   unsigned digits, const uint8_t *planes,
-                                                   const uint8_t *codes, const bnn_digit *begin,
-                                                   bnn_digit *squares)
+/* The lists of a group in the order of the table, and to what each is added: 0 is where counters
+ * begin, and BNN_ZEROS is nothing, for what is added to others. */
+static const uint8_t bnn_sharing[BNN_SHARED] = {7, 3, 5, 6, 1, 2, 4};
+static const uint8_t bnn_added_to[BNN_SHARED] = {0, 7, BNN_ZEROS, BNN_ZEROS, 3, 3, 7};
+
+/* Counters without the digit of ones, as what is listed adds 2: where they begin, the sums of the
+ * lists of a group by their numbers, and zeros. */
+typedef bnn_digit bnn_group_sums[BNN_ZEROS + 1u][BNN_DIGITS + 1u];
+
+/* The bit of output i of a group, as squares have it, from the sums of its lists. */
+BNN_INLINE bnn_digit bnn_output_bit(unsigned i, bnn_group_sums sums, bnn_digit ones,
+                                    const uint16_t BNN_ROM *at, bnn_size count, unsigned digits,
+                                    const uint8_t *codes)
 {
-    const bnn_size numbers = 1u + count * digits; /* of an output */
-    const bnn_size both = bnn_rom_u16(pair + 2);
-    const bnn_size first = bnn_rom_u16(pair + 3);
-    const bnn_size second = bnn_rom_u16(pair + 4);
-    const uint16_t BNN_ROM *list = pair + 5;
-    bnn_digit common[BNN_DIGITS + 1u];
     bnn_digit v[BNN_DIGITS + 1u];
-    v[0] = begin[0]; /* to which nothing is added */
-    list = bnn_count_planes(list, both, planes, digits - 1u, begin + 1, common + 1);
-    list = bnn_count_planes(list, first, planes, digits - 1u, common + 1, v + 1);
-    squares[bnn_rom_u16(pair)] = bnn_by_bytes(bnn_reached_codes(v, at, count, digits, codes));
-    list = bnn_count_planes(list, second, planes, digits - 1u, common + 1, v + 1);
-    squares[bnn_rom_u16(pair + 1)] =
-        bnn_by_bytes(bnn_reached_codes(v, at + numbers, count, digits, codes));
+    v[0] = ones;
+    for (unsigned d = 1; d < digits; ++d) {
+        v[d] = sums[1u << i][d - 1u];
+    }
+    if (i != 1u) {
+        bnn_add_counts(v + 1, sums[5], digits - 1u);
+    }
+    if (i != 0u) {
+        bnn_add_counts(v + 1, sums[6], digits - 1u);
+    }
+    return bnn_by_bytes(bnn_reached_codes(v, at, count, digits, codes));
+}
+
+/* The bits of a group of outputs, as squares have them; returns the end of the group's lists. */
+BNN_INLINE const uint16_t BNN_ROM *
+bnn_output_group(const uint16_t BNN_ROM *group, const uint16_t BNN_ROM *at, bnn_size count,
+                 unsigned digits, const uint8_t *planes, const uint8_t *codes, bnn_digit ones,
+                 bnn_group_sums sums, bnn_digit *squares)
+{
+    const uint16_t BNN_ROM *list = group + BNN_GROUP + BNN_SHARED;
+    for (unsigned k = 0; k < BNN_SHARED; ++k) {
+        list = bnn_count_planes(list, bnn_rom_u16(group + BNN_GROUP + k), planes, digits - 1u,
+                                sums[bnn_added_to[k]], sums[bnn_sharing[k]]);
+    }
+    for (unsigned i = 0; i < BNN_GROUP; ++i) {
+        squares[bnn_rom_u16(group + i)] =
+            bnn_output_bit(i, sums, ones, at + i * (1u + count * digits), count, digits, codes);
+    }
     return list;
 }
 
@@ -202,22 +249,24 @@ BNN_INLINE void bnn_or_bits(bnn_word *y, bnn_size at, bnn_word bits, bnn_size n)
     }
 }
 
-/* ORs the n outputs from o on of the pixels that the lanes from `lane` on are into their pools. */
-BNN_INLINE void bnn_put_squares(const bnn_word *squares, bnn_size lane, bnn_size pitch,
-                                bnn_size top, bnn_size rows, bnn_size columns, bnn_size pool_h,
-                                bnn_size pool_w, bnn_size outs, bnn_size o, bnn_size n,
-                                bnn_word *y)
+/* ORs the n outputs from o on of the pixels that the lanes `lane` to `end` - 1 are, a word of a
+ * digit, into their pools. */
+BNN_INLINE void bnn_put_square(const bnn_word *square, bnn_size lane, bnn_size end, bnn_size pitch,
+                               bnn_size top, bnn_size columns, bnn_size pool_h, bnn_size pool_w,
+                               bnn_size outs, bnn_size o, bnn_size n, bnn_word *y)
 {
     const bnn_size pools = (columns + pool_w - 1u) / pool_w;
-    const bnn_size bits = 8u * pitch, end = lane + BNN_LANES;
-    for (bnn_size row = lane / bits; row < bnn_least(rows, (end - 1u) / bits + 1u); ++row) {
+    const bnn_size bits = 8u * pitch;
+    for (bnn_size row = lane / bits; row < (end - 1u) / bits + 1u; ++row) {
         const bnn_size first = bnn_most(row * bits, lane);
         const bnn_size behind = bnn_least(row * bits + columns, end);
         const bnn_size column = first - row * bits;
+        const bnn_word *from = square + (first - lane) * BNN_SLICE_WORDS;
         bnn_size at = ((top + row) / pool_h * pools + column / pool_w) * outs + o;
         bnn_size within = column % pool_w;
         for (bnn_size i = first; i < behind; ++i) {
-            bnn_or_bits(y, at, squares[bnn_in_squares(i - lane)], n);
+            bnn_or_bits(y, at, *from, n);
+            from += BNN_SLICE_WORDS;
             if (++within == pool_w) {
                 within = 0;
                 at += outs;
@@ -254,6 +303,7 @@ BNN_KERNEL void bnn_convolve_planes(
     }
     for (bnn_size top = 0; top < rows; top += band) {
         const bnn_size here = bnn_least(rows - top, band);
+        const bnn_size lanes = 8u * here * pitch;
         const bnn_size eights = bnn_rom_u16(taps);
         for (bnn_size c = 0; c < channels; c += BNN_WORD_BITS) {
             bnn_fill_planes(x, height, width, channels, c, bnn_lanes(channels, c), kernel_w,
@@ -268,20 +318,29 @@ BNN_KERNEL void bnn_convolve_planes(
             const uint16_t BNN_ROM *list = taps + 1u + 8u * eights;
             const uint16_t BNN_ROM *codes = at;
             bnn_digit begin[BNN_DIGITS + 1u];
+            bnn_group_sums sums;
             bnn_begin_lanes(b, n, kernel_h, dilation_h * pitch, digits, &to, begin);
+            memcpy(sums[0], begin + 1, (digits - 1u) * sizeof *begin);
+            bnn_begin_slices(sums[BNN_ZEROS], digits - 1u, 0);
             bnn_digits_of_codes(row_class == NULL ? NULL : to.borders + b, to.apart, borders,
                                 to.codes);
             for (bnn_size o = 0; o < outs; o += BNN_WORD_BITS) {
                 bnn_digit squares[BNN_WORD_BITS + 1u];
                 memset(squares, 0, sizeof squares);
-                for (bnn_size pair = 0; pair < bnn_lanes(outs, o); pair += 2u) {
-                    list = bnn_output_pair(list, codes, count, digits, to.planes + b, to.codes,
-                                           begin, squares);
-                    codes += 2u * (1u + count * digits);
+                for (bnn_size i = 0; i < bnn_lanes(outs, o); i += BNN_GROUP) {
+                    list = bnn_output_group(list, codes, count, digits, to.planes + b, to.codes,
+                                            begin[0], sums, squares);
+                    codes += BNN_GROUP * (1u + count * digits);
                 }
                 bnn_transpose(squares);
-                bnn_put_squares((const bnn_word *)squares, 8u * b, pitch, top, here, columns,
-                                pool_h, pool_w, outs, o, bnn_lanes(outs, o), y);
+                for (bnn_size i = 0; i < BNN_SLICE_WORDS; ++i) {
+                    const bnn_size lane = 8u * b + i * BNN_WORD_BITS;
+                    if (lane < lanes) {
+                        bnn_put_square((const bnn_word *)squares + i, lane,
+                                       bnn_least(lane + BNN_WORD_BITS, lanes), pitch, top, columns,
+                                       pool_h, pool_w, outs, o, bnn_lanes(outs, o), y);
+                    }
+                }
             }
         }
     }

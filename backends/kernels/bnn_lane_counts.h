@@ -8,36 +8,35 @@
 #ifndef BNN_LANE_COUNTS_H
 #define BNN_LANE_COUNTS_H
 
+#include "bnn_adders.h"
 #include "bnn_planes.h"
 
-/* Adds two listed planes to the digit of ones; returns the carry. */
-BNN_INLINE bnn_digit bnn_count_two(bnn_digit *one, const uint16_t BNN_ROM *list,
+/* Adds eight listed planes to the digits of ones and twos; returns the pair of carries. */
+BNN_INLINE bnn_pair bnn_count_eight(bnn_digit *low, const uint16_t BNN_ROM *list,
+                                    const uint8_t *planes)
+{
+    bnn_digit rows[8];
+    BNN_UNROLL
+    for (unsigned i = 0; i < 8u; ++i) {
+        rows[i] = bnn_load_lanes(planes + bnn_rom_u16(list + i));
+    }
+    return bnn_add_eight(low, rows);
+}
+
+/* Adds sixteen of them to the digits of ones, twos and fours. */
+BNN_INLINE bnn_pair bnn_count_sixteen(bnn_digit *low, const uint16_t BNN_ROM *list,
+                                      const uint8_t *planes)
+{
+    const bnn_pair four = bnn_count_eight(low, list, planes);
+    return bnn_add_pairs(&low[2], four, bnn_count_eight(low, list + 8, planes));
+}
+
+/* Adds 32 of them to the digits of ones to eights. */
+BNN_INLINE bnn_pair bnn_count_more(bnn_digit *low, const uint16_t BNN_ROM *list,
                                    const uint8_t *planes)
 {
-    return bnn_add_digits(one, bnn_load_lanes(planes + bnn_rom_u16(list)),
-                          bnn_load_lanes(planes + bnn_rom_u16(list + 1)));
-}
-
-/* Adds eight of them to the digits of ones, twos and fours. */
-BNN_INLINE bnn_digit bnn_count_eight(bnn_digit *low, const uint16_t BNN_ROM *list,
-                                     const uint8_t *planes)
-{
-    const bnn_digit two_a = bnn_count_two(&low[0], list, planes);
-    const bnn_digit two_b = bnn_count_two(&low[0], list + 2, planes);
-    const bnn_digit four_a = bnn_add_digits(&low[1], two_a, two_b);
-    const bnn_digit two_c = bnn_count_two(&low[0], list + 4, planes);
-    const bnn_digit two_d = bnn_count_two(&low[0], list + 6, planes);
-    const bnn_digit four_b = bnn_add_digits(&low[1], two_c, two_d);
-    return bnn_add_digits(&low[2], four_a, four_b);
-}
-
-/* Adds sixteen of them to four digits. */
-BNN_INLINE bnn_digit bnn_count_sixteen(bnn_digit *low, const uint16_t BNN_ROM *list,
-                                       const uint8_t *planes)
-{
-    const bnn_digit eight_a = bnn_count_eight(low, list, planes);
-    const bnn_digit eight_b = bnn_count_eight(low, list + 8, planes);
-    return bnn_add_digits(&low[3], eight_a, eight_b);
+    const bnn_pair eight = bnn_count_sixteen(low, list, planes);
+    return bnn_add_pairs(&low[3], eight, bnn_count_sixteen(low, list + 16, planes));
 }
 
 /* v = begin and the planes of a list, of which there are `eights` times eight; v may be begin.
@@ -51,19 +50,20 @@ BNN_INLINE const uint16_t BNN_ROM *bnn_count_planes(const uint16_t BNN_ROM *list
         v[d] = begin[d];
     }
     for (bnn_size i = eights / 4u; i > 0; --i) {
-        const bnn_digit sixteen_a = bnn_count_sixteen(low, list, planes);
-        const bnn_digit sixteen_b = bnn_count_sixteen(low, list + 16, planes);
-        bnn_carry_slices(v, 5, digits, bnn_add_digits(&low[4], sixteen_a, sixteen_b));
+        const bnn_pair sixteen = bnn_count_more(low, list, planes);
+        bnn_carry_slices(v, 5, digits, bnn_add_pair(&low[4], sixteen));
         list += 32;
     }
     v[4] = low[4];
     if (eights / 2u % 2u != 0) {
-        bnn_carry_slices(v, 4, digits, bnn_count_sixteen(low, list, planes));
+        const bnn_pair eight = bnn_count_sixteen(low, list, planes);
+        bnn_carry_slices(v, 4, digits, bnn_add_pair(&low[3], eight));
         list += 16;
     }
     v[3] = low[3];
     if (eights % 2u != 0) {
-        bnn_carry_slices(v, 3, digits, bnn_count_eight(low, list, planes));
+        const bnn_pair four = bnn_count_eight(low, list, planes);
+        bnn_carry_slices(v, 3, digits, bnn_add_pair(&low[2], four));
         list += 8;
     }
     v[2] = low[2];
@@ -99,7 +99,7 @@ BNN_INLINE bnn_digit bnn_reached_codes(const bnn_digit *v, const uint16_t BNN_RO
         bnn_digit reached = bnn_digit_of(1);
         for (unsigned d = 0; d < digits; ++d) {
             const bnn_digit t = bnn_load_lanes(codes + bnn_rom_u16(at++) * sizeof odd);
-            reached = (bnn_digit)(v[d] ^ ((v[d] ^ reached) & ~(v[d] ^ t)));
+            reached = (bnn_digit)((v[d] & ~t) | (reached & ~(v[d] ^ t)));
         }
         odd = (bnn_digit)(odd ^ reached);
     }

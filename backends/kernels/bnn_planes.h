@@ -43,12 +43,6 @@ BNN_INLINE bnn_digit bnn_by_bytes(bnn_digit lanes)
     return lanes;
 }
 
-/* Where the word of lane i is in squares: a digit has a word of each of them. */
-BNN_INLINE bnn_size bnn_in_squares(bnn_size i)
-{
-    return i % BNN_WORD_BITS * BNN_SLICE_WORDS + i / BNN_WORD_BITS;
-}
-
 /* Exchanges the blocks of j by j bits on the other diagonal of each block of 2 j by 2 j. */
 BNN_INLINE void bnn_swap_blocks(bnn_digit *squares, unsigned j)
 {
@@ -65,7 +59,8 @@ BNN_INLINE void bnn_swap_blocks(bnn_digit *squares, unsigned j)
     }
 }
 
-/* Bit i of word k becomes bit k of word i, in each of BNN_SLICE_WORDS squares side by side. */
+/* Bit i of word k becomes bit k of word i, in each of BNN_SLICE_WORDS squares side by side: a digit
+ * has a word of each. */
 BNN_INLINE void bnn_transpose(bnn_digit *squares)
 {
     if (BNN_WORD_BITS > 32) {

@@ -1,8 +1,9 @@
-"""Tables of the kernel on planes (`bnncompiler.plane_calls`): lists of taps for pairs of outputs, and thresholds.
+"""Tables of the kernel on planes (`bnncompiler.plane_calls`): lists of taps for groups of outputs, and thresholds.
 
-An output may have its weights inverted, as ``sum >= t`` of some is ``-sum < 1 - t`` of the others. For a pair of
-outputs that leaves a choice of which taps are not listed at all: those that both have at 1, or at 0, or one at 1 and
-the other at 0. Of all pairs in a word those are taken first where most taps are spared.
+An output may have its weights inverted, as ``sum >= t`` of some is ``-sum < 1 - t`` of the others. For a group of
+outputs that leaves a choice of which taps are not listed at all: those that all have at 1, or at 0, or some at 1 and
+the others at 0. Of all pairs in a word those are taken first where most taps are spared, and then the third output
+with which most are.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from bnncompiler.ir import Array
 from bnncompiler.lower.storage import Lowering
 from bnncompiler.lower.windows import Convolution
-from bnncompiler.plane_calls import EIGHT, ConvolvePlanes, Planes, plane_digits
+from bnncompiler.plane_calls import EIGHT, GROUP, SHARED, ConvolvePlanes, Planes, plane_digits
 from bnncompiler.program import Buffer
 
 
@@ -48,48 +49,53 @@ def tables_of(weights: Array, at: Array, planes: Planes, word_bits: int) -> tupl
     begins = planes.begins().reshape(-1)
     every = np.arange(planes.kernel[1] * planes.channels) * planes.bytes
     taps: list[Array] = [np.array([-(-len(every) // EIGHT)]), _filled(every, planes.zeros)]
-    order: list[int] = []
-    inverted: list[bool] = []
+    codes: list[Array] = []
     for first in range(0, len(weights), word_bits):
-        group = weights[first : first + word_bits]
-        for pair in _pairs(group):
-            lists = [_filled(begins[chosen], planes.zeros) for chosen in pair.lists(group)]
-            numbers = pair.outs[0], pair.outs[1] if len(pair.outs) == 2 else word_bits
-            taps += [np.array([*numbers, *(len(x) // EIGHT for x in lists)]), *lists]
-            order += [first + o for o in pair.outs]
-            inverted += pair.inverted
-    codes = _codes(weights[order], at[:, order], np.array(inverted))
-    return np.concatenate(taps), np.pad(codes, ((0, len(codes) % 2), (0, 0)))
+        word = weights[first : first + word_bits]
+        for group in _groups(word):
+            lists = [_filled(begins[listed], planes.zeros) for listed in group.lists(word)]
+            missing = GROUP - len(group.outs)
+            taps += [np.array([*group.outs, *missing * (word_bits,), *(len(x) // EIGHT for x in lists)]), *lists]
+            chosen = [first + o for o in group.outs]
+            numbers = _codes(weights[chosen], at[:, chosen], np.array(group.inverted))
+            codes.append(np.pad(numbers, ((0, missing), (0, 0))))
+    return np.concatenate(taps), np.concatenate(codes)
 
 
 @dataclass(frozen=True)
-class _Pair:
-    """Two outputs of a word (or one), and which of them have their weights inverted."""
+class _Group:
+    """Up to `GROUP` outputs of a word, and which of them have their weights inverted."""
 
     outs: tuple[int, ...]
     inverted: tuple[bool, ...]
 
-    def lists(self, weights: Array) -> tuple[Array, Array, Array]:
-        """The taps that both add, that the first does alone, and the second, as masks."""
-        rows = [weights[o] ^ inverted for o, inverted in zip(self.outs, self.inverted, strict=True)]
-        a, b = rows if len(rows) == 2 else (rows[0], np.zeros_like(rows[0]))
-        return a & b, a & ~b, b & ~a
+    def lists(self, weights: Array) -> list[Array]:
+        """The taps of each list, as masks: those that just the outputs of `SHARED` add."""
+        adds = sum((weights[o] ^ self.inverted[i]).astype(np.int64) << i for i, o in enumerate(self.outs))
+        return [adds == who for who in SHARED]
 
 
-def _pairs(weights: Array) -> Iterator[_Pair]:
-    """The outputs of a word in pairs, ``weights [outs, taps]``: again and again those that spare most."""
-    ones = np.stack([weights, ~weights], axis=1).astype(np.float32)  # [outs, as they are or inverted, taps]
-    spared = np.einsum("afn,bgn->abfg", 1 - ones, 1 - ones, optimize=True)
+def _groups(weights: Array) -> Iterator[_Group]:
+    """The outputs of a word in groups, ``weights [outs, taps]``: again and again those that spare most."""
+    zeros = np.stack([~weights, weights], axis=1).astype(np.float32)  # [outs, as they are or inverted, taps]
+    spared = np.einsum("afn,bgn->abfg", zeros, zeros, optimize=True)
     left = list(range(len(weights)))
     while len(left) > 1:
         best = spared[np.ix_(left, left)].max(axis=(2, 3))
         np.fill_diagonal(best, -1)
         a, b = (left[i] for i in divmod(int(best.argmax()), len(left)))
-        first, second = divmod(int(spared[a, b].argmax()), 2)
-        yield _Pair((a, b), (bool(first), bool(second)))
-        left = [o for o in left if o not in (a, b)]
+        others = [o for o in left if o not in (a, b)]
+        if len(others) in (0, 2):  # and not one without any other
+            first, second = divmod(int(spared[a, b].argmax()), 2)
+            yield _Group((a, b), (bool(first), bool(second)))
+        else:
+            both = (zeros[a][:, None] * zeros[b][None]).reshape(4, -1)
+            with_third = np.einsum("pn,cfn->pcf", both, zeros[others], optimize=True)
+            signs, c, third = np.unravel_index(int(with_third.argmax()), with_third.shape)
+            yield _Group((a, b, others.pop(c)), (bool(signs // 2), bool(signs % 2), bool(third)))
+        left = others
     for last in left:
-        yield _Pair((last,), (2 * int(weights[last].sum()) > weights.shape[1],))
+        yield _Group((last,), (2 * int(weights[last].sum()) > weights.shape[1],))
 
 
 def _filled(begins: Array, zeros: int) -> Array:
