@@ -53,7 +53,7 @@ typedef bnn_digit bnn_carries[8];
  * that, so that it need not be done for each slice. A number stands for `unit` words, the rest. */
 BNN_INLINE bnn_size bnn_list_step(bnn_size n, bnn_size columns)
 {
-    return BNN_OFFSETS && (n + 1u) * columns < 65536u ? columns : 1u;
+    return BNN_OFFSETS && n < 65535u / columns ? columns : 1u;
 }
 
 /* Lets a list end with the row of zeros, so that its rows can be taken sixteen at a time. */
@@ -74,7 +74,7 @@ BNN_INLINE bnn_pair bnn_add_listed_four(bnn_digit *one, const bnn_u16 *list, bnn
     const bnn_digit b = bnn_load_rows(w, list + next, unit, words);
     const bnn_digit c = bnn_load_rows(w, list + 2u * next, unit, words);
     const bnn_digit d = bnn_load_rows(w, list + 3u * next, unit, words);
-    return bnn_add_pairs(one, bnn_pair_of(a, b), bnn_pair_of(c, d));
+    return bnn_add_two_pairs(one, bnn_pair_of(a, b), bnn_pair_of(c, d));
 }
 
 /* Adds eight of them to the digits of ones, twos and fours; returns the carry. */
@@ -84,7 +84,7 @@ BNN_INLINE bnn_digit bnn_add_listed_eight(bnn_digit *low, const bnn_u16 *list, b
     const bnn_u16 *const behind = list + 4u * bnn_parts(words);
     const bnn_pair two = bnn_add_listed_four(&low[0], list, unit, w, words);
     const bnn_pair other = bnn_add_listed_four(&low[0], behind, unit, w, words);
-    return bnn_add_pair(&low[2], bnn_add_pairs(&low[1], two, other));
+    return bnn_add_pair(&low[2], bnn_add_two_pairs(&low[1], two, other));
 }
 
 /* Adds sixteen of them to the digits of ones to eights of `slices` slices; each one's carry is the
