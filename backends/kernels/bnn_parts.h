@@ -47,7 +47,8 @@ BNN_INLINE bnn_size bnn_part_words(bnn_size words)
     return BNN_SLICE_WORDS / bnn_parts(words);
 }
 
-/* A row for each part: `words` words that begin list[0], list[1], ... times `unit` words behind w. */
+/* A row for each part: `words` words that begin list[0], list[1], ... times `unit` words behind
+ * w. */
 BNN_INLINE bnn_digit bnn_load_rows(const bnn_word BNN_ROM *w, const bnn_u16 *list, bnn_size unit,
                                    bnn_size words)
 {
@@ -64,11 +65,11 @@ BNN_INLINE bnn_digit bnn_load_rows(const bnn_word BNN_ROM *w, const bnn_u16 *lis
     }
 #endif
     BNN_UNROLL
-    for (bnn_size k = 0; k < bnn_parts(words); ++k) {
-        const bnn_word BNN_ROM *const row = w + list[k] * unit;
-        BNN_UNROLL
-        for (bnn_size i = 0; i < words; ++i) {
-            rows = bnn_with_word(rows, k * bnn_part_words(words) + i, bnn_rom_word(row + i));
+    for (bnn_size i = 0; i < BNN_SLICE_WORDS; ++i) {
+        const bnn_size word = i % bnn_part_words(words);
+        if (word < words) {
+            const bnn_word BNN_ROM *const row = w + list[i / bnn_part_words(words)] * unit;
+            rows = bnn_with_word(rows, i, bnn_rom_word(row + word));
         }
     }
     return rows;
