@@ -21,7 +21,8 @@
 
 enum { WORDS = 1 << 18, OUTS = 4096 };
 
-static bnn_word x[WORDS], w[WORDS], y[OUTS], part[OUTS];
+static bnn_word BNN_TABLE w[WORDS]; /* as generated code has tables */
+static bnn_word x[WORDS], y[OUTS], part[OUTS];
 static int16_t at[OUTS];
 static int32_t sums[1 << 16];
 static uint16_t scratch[1 << 18];

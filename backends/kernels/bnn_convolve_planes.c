@@ -5,26 +5,26 @@
  * With ones(x) of the taps of a pixel being 1, and `common` of those taps whose weights are 1,
  *     v = n - ones(x) + 2 common,
  * as in bnn_sliced.h; but a lane is a pixel here, so that weights are the same in all lanes, and
- * which planes are added is known beforehand. Three outputs share what they have in common: for each
- * choice of them there is a list of those taps that just these add. Where fewer taps are listed so,
- * an output has the opposite weights, and is 1 where v does not reach.
+ * which planes are added is known beforehand. Three outputs share what they have in common: for
+ * each choice of them there is a list of those taps that just these add. Where fewer taps are
+ * listed so, an output has the opposite weights, and is 1 where v does not reach.
  *
  * Rows of pixels are computed in bands. For each band there is a plane (bnn_planes.h) for each
  * channel and each column of the window: what the window at a pixel sees there in its first row.
  * Table `taps` has a list of all of them, behind the number of its eights; then, for each group of
- * three outputs in a word of outputs: their numbers in the word, BNN_WORD_BITS where one is missing;
- * how many eights each of seven lists has; and these lists. Bit i of the number of a list, 1 to 7,
- * says that output i of the group adds it; in the table 7 comes first, then 3, 5, 6, 1, 2, 4. Table
- * `at` is, output by output in this order, what bnn_lane_counts.h says; it has one for missing
- * outputs, too. */
+ * three outputs in a word of outputs: their numbers in the word, BNN_WORD_BITS where one is
+ * missing; how many eights each of seven lists has; and these lists. Bit i of the number of a list,
+ * 1 to 7, says that output i of the group adds it; in the table 7 comes first, then 3, 5, 6, 1, 2,
+ * 4. Table `at` is, output by output in this order, what bnn_lane_counts.h says; it has one for
+ * missing outputs, too. */
 #include "bnn_kernels.h"
 #include "bnn_lane_counts.h"
 
-#define BNN_UNIT 64u   /* bytes that scratch is divided into: no digit has more */
-#define BNN_MARGIN 32u /* bytes in front of a plane that is shifted */
-#define BNN_GROUP 3u   /* outputs that share lists */
-#define BNN_SHARED 7u  /* lists of a group */
-#define BNN_ZEROS 8u   /* a list of none */
+#define BNN_UNIT 64u    /* bytes that scratch is divided into: no digit has more */
+#define BNN_MARGIN 32u  /* bytes in front of a plane that is shifted */
+#define BNN_TOGETHER 3u /* outputs that share lists */
+#define BNN_SHARED 7u   /* lists of a group */
+#define BNN_ZEROS 8u    /* a list of none */
 
 typedef struct bnn_plane_layout {
     bnn_size pitch;    /* bytes of a row */
@@ -226,12 +226,12 @@ bnn_output_group(const uint16_t BNN_ROM *group, const uint16_t BNN_ROM *at, bnn_
                  unsigned digits, const uint8_t *planes, const uint8_t *codes, bnn_digit ones,
                  bnn_group_sums sums, bnn_digit *squares)
 {
-    const uint16_t BNN_ROM *list = group + BNN_GROUP + BNN_SHARED;
+    const uint16_t BNN_ROM *list = group + BNN_TOGETHER + BNN_SHARED;
     for (unsigned k = 0; k < BNN_SHARED; ++k) {
-        list = bnn_count_planes(list, bnn_rom_u16(group + BNN_GROUP + k), planes, digits - 1u,
+        list = bnn_count_planes(list, bnn_rom_u16(group + BNN_TOGETHER + k), planes, digits - 1u,
                                 sums[bnn_added_to[k]], sums[bnn_sharing[k]]);
     }
-    for (unsigned i = 0; i < BNN_GROUP; ++i) {
+    for (unsigned i = 0; i < BNN_TOGETHER; ++i) {
         squares[bnn_rom_u16(group + i)] =
             bnn_output_bit(i, sums, ones, at + i * (1u + count * digits), count, digits, codes);
     }
@@ -327,10 +327,10 @@ BNN_KERNEL void bnn_convolve_planes(
             for (bnn_size o = 0; o < outs; o += BNN_WORD_BITS) {
                 bnn_digit squares[BNN_WORD_BITS + 1u];
                 memset(squares, 0, sizeof squares);
-                for (bnn_size i = 0; i < bnn_lanes(outs, o); i += BNN_GROUP) {
+                for (bnn_size i = 0; i < bnn_lanes(outs, o); i += BNN_TOGETHER) {
                     list = bnn_output_group(list, codes, count, digits, to.planes + b, to.codes,
                                             begin[0], sums, squares);
-                    codes += BNN_GROUP * (1u + count * digits);
+                    codes += BNN_TOGETHER * (1u + count * digits);
                 }
                 bnn_transpose(squares);
                 for (bnn_size i = 0; i < BNN_SLICE_WORDS; ++i) {
