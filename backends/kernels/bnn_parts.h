@@ -66,10 +66,18 @@ BNN_INLINE bnn_digit bnn_load_rows(const bnn_word BNN_ROM *w, const bnn_u16 *lis
     BNN_UNROLL
     for (bnn_size k = 0; k < bnn_parts(words); ++k) {
         const bnn_word BNN_ROM *const row = w + list[k] * unit;
+        const bnn_size from = k * bnn_part_words(words);
+#if BNN_SLICE_WORDS == 8 && defined(__AVX512F__)
+        /* Nothing is read of what lies in front of the row, as it is masked. */
+        const void *const part = (const void *)((uintptr_t)row - from * sizeof *row);
+        const __mmask8 mask = (__mmask8)(((1u << words) - 1u) << from);
+        rows = (bnn_digit)_mm512_mask_loadu_epi64((__m512i)rows, mask, part);
+#else
         BNN_UNROLL
         for (bnn_size i = 0; i < words; ++i) {
-            rows = bnn_with_word(rows, k * bnn_part_words(words) + i, bnn_rom_word(row + i));
+            rows = bnn_with_word(rows, from + i, bnn_rom_word(row + i));
         }
+#endif
     }
     return rows;
 }
