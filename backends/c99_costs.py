@@ -84,6 +84,8 @@ class Slices:
     Attributes:
         words: words of outputs in a digit, a register.
         row: cycles for adding the row of an input that is 1 to such counters.
+        split: how much longer it takes to add several rows of few outputs, side by side in a register.
+        joined: cycles for adding up half of the counters that come of it.
         listed: for an input that is to be listed.
         filled: rows of zeros that fill up a list, on average.
         compared: cycles for a digit and a threshold.
@@ -92,6 +94,8 @@ class Slices:
 
     words: int
     row: float
+    split: float = 1.4
+    joined: float = 50.0
     listed: float = 0.6
     filled: float = 8.0
     compared: float = 2.0
@@ -105,21 +109,32 @@ class Slices:
         if kernel is ConvolveRowSliced and work.span is not None:
             lists = work.span.window.kernel[1]
             by_column = work.ins // lists * min(lists, work.span.window.stride[1])
-            scratch = ConvolveRowSliced.scratch_bytes(work.ins // lists, lists, digits)
+            scratch = ConvolveRowSliced.scratch_bytes(work.ins, work.span.window, word_bits)
         elif work.span is not None:
             patch = GATHERED * work.ins / work.span.channels
-        rows = work.ins / 2 + self.filled * lists
-        cycles = self.listed * by_column + slices * (rows * self.row + digits * work.thresholds * self.compared) + patch
+        cycles = self.listed * by_column + slices * digits * work.thresholds * self.compared + patch
+        cycles += out_words // self.words * self._added(work.ins, lists, 1)
+        if out_words % self.words:
+            cycles += self._added(work.ins, lists, self._parts(out_words % self.words))
         cycles += 0 if work.thresholds else work.outs * digits * self.taken
         classes = 1 if work.span is None else work.span.classes
         numbers = work.thresholds * digits * classes
         flash = (work.ins + lists + numbers) * out_words * word_bits // 8
         return Cost(cycles, flash, scratch, constant_time=False, scratch=scratch)
 
+    def _parts(self, out_words: int) -> int:
+        """How many rows of ``out_words`` words are side by side in a register: ``bnn_parts``."""
+        return next(parts for parts in (4, 2, 1) if parts == 1 or parts * out_words <= self.words)
+
+    def _added(self, ins: int, lists: int, parts: int) -> float:
+        """Cycles for adding the rows of a slice."""
+        rows = ins / 2 / parts + self.filled * lists
+        return rows * self.row * (self.split if parts > 1 else 1) + self.joined * (parts.bit_length() - 1)
+
 
 SLICED = (DenseSliced, DenseSlicedBorder, DenseSlicedThreshold, ConvolveRowSliced)
-SLICES, SLICES_VECTORS = Slices(words=2, row=2.5), Slices(words=4, row=2.0, listed=0.3)
-SLICES_AVX512 = Slices(words=8, row=2.0, listed=0.3)  # not measured: instructions are as many as with AVX2
+SLICES, SLICES_VECTORS = Slices(words=2, row=2.5), Slices(words=4, row=1.7, listed=0.25)
+SLICES_AVX512 = Slices(words=8, row=1.7, listed=0.25)  # not measured: instructions are as many as with AVX2
 SLICES_NEON = Slices(words=2, row=2.4, listed=0.8, compared=1.3)
 
 

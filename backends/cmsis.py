@@ -23,7 +23,6 @@ from bnncompiler.sliced_calls import (
     DenseSlicedBorder,
     DenseSlicedPlanes,
     DenseSlicedThreshold,
-    sliced_digits,
 )
 from bnncompiler.widths import COMPACT
 
@@ -101,7 +100,7 @@ class CortexMCosts:
             return None
         listed = self.kept * inputs / 2 * min(columns, span.window.stride[1])
         added = words * (self.row * work.ins / 2 + self.column * columns + self.compared * work.thresholds)
-        scratch = ConvolveRowSliced.scratch_bytes(inputs, columns, sliced_digits(work.ins))
+        scratch = ConvolveRowSliced.scratch_bytes(work.ins, span.window, 32)
         return Cost(listed + added + self.window, table, scratch, constant_time=False, scratch=scratch)
 
 

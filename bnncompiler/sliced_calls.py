@@ -17,9 +17,11 @@ from bnncompiler.ir import Array
 from bnncompiler.map_calls import Index
 from bnncompiler.packing import pack_bits, unpack_bits, unpack_planes, words
 from bnncompiler.program import Buffer, Call, Memory, Table, Typed, values_of
+from bnncompiler.window import Window
 
 DIGITS = 20  # of a bit-sliced counter: BNN_DIGITS of bnn_sliced.h
 PLANES = 8  # bit planes that are added to one counter
+TILE = 4  # pixels that bnn_convolve_row_sliced.c computes at a time on 64-bit machines: BNN_TILE
 
 
 def sliced_digits(n: int) -> int:
@@ -141,17 +143,28 @@ class ConvolveRowSliced(ConvolveRow):
             and work.ins // span.window.kernel[1] < 2**16
         )
 
-    @staticmethod
-    def scratch_bytes(ins: int, kernel_w: int, digits: int) -> int:
-        """How large ``scratch`` is, for a window of ``kernel_w`` columns of ``ins`` inputs each.
+    @classmethod
+    def scratch_bytes(cls, ins: int, window: Window, word_bits: int) -> int:
+        """How large ``scratch`` is, for ``ins`` inputs of an output.
 
-        The kernels for Cortex-M need this much (``arm_bnn_windows_size``): for each column a list of 16-bit numbers,
-        room for 32 more of them, and a carry of 32 bits for every 8; words of 32 bits for each of the counters' digits.
-        Others need nothing but lists, with room for 64 more numbers (``BNN_LIST_SLACK``).
+        On 64-bit machines it has lists for the columns under `TILE` windows, with room for 64 more numbers
+        (``BNN_LIST_SLACK``); what the kernels for Cortex-M need is enough for a window's.
+        """
+        (_, kernel_w), (_, stride_w) = window.kernel, window.stride
+        by_column = ins // kernel_w
+        if word_bits == 64:
+            return 4 * (kernel_w + (TILE - 1) * stride_w) * (by_column // 2 + 33)
+        return cls.windows_bytes(by_column, kernel_w, sliced_digits(ins))
+
+    @staticmethod
+    def windows_bytes(ins: int, kernel_w: int, digits: int) -> int:
+        """``arm_bnn_windows_size``, for a window of ``kernel_w`` columns of ``ins`` inputs each.
+
+        For each column a list of 16-bit numbers, room for 32 more of them, and a carry of 32 bits for every 8; words of
+        32 bits for each of the counters' digits.
         """
         lists = 2 * kernel_w * (ins // 2 * 2 + 10 + 32) + 64
-        on_cortex_m = lists + 4 * (kernel_w * 4 * (ins // 32 + 1) + 12) + 32 * max(digits, 8)
-        return max(on_cortex_m, 4 * kernel_w * (ins // 2 + 33))
+        return lists + 4 * (kernel_w * 4 * (ins // 32 + 1) + 12) + 32 * max(digits, 8)
 
     @property
     def by_column(self) -> int:

@@ -43,7 +43,7 @@ BNN_INLINE bnn_digit bnn_add_pair(bnn_digit *sum, bnn_pair x)
 
 /* Two pairs of rows added to a digit; returns the pair of carries. Where the second pair differs,
  * its carry is the opposite of what `unequal` would say of it, and so is the sum. */
-BNN_INLINE bnn_pair bnn_add_pairs(bnn_digit *sum, bnn_pair x, bnn_pair y)
+BNN_INLINE bnn_pair bnn_add_two_pairs(bnn_digit *sum, bnn_pair x, bnn_pair y)
 {
 #if BNN_DIFFERENCES
     const bnn_digit unequal = (bnn_digit)((*sum ^ x.first) | x.second);
@@ -61,14 +61,14 @@ BNN_INLINE bnn_pair bnn_add_pairs(bnn_digit *sum, bnn_pair x, bnn_pair y)
 /* Four rows into the digit of ones; returns the pair of carries. */
 BNN_INLINE bnn_pair bnn_add_four(bnn_digit *one, const bnn_digit *rows)
 {
-    return bnn_add_pairs(one, bnn_pair_of(rows[0], rows[1]), bnn_pair_of(rows[2], rows[3]));
+    return bnn_add_two_pairs(one, bnn_pair_of(rows[0], rows[1]), bnn_pair_of(rows[2], rows[3]));
 }
 
 /* Eight rows into the digits of ones and twos; returns the pair of carries. */
 BNN_INLINE bnn_pair bnn_add_eight(bnn_digit *low, const bnn_digit *rows)
 {
     const bnn_pair two = bnn_add_four(&low[0], rows);
-    return bnn_add_pairs(&low[1], two, bnn_add_four(&low[0], rows + 4));
+    return bnn_add_two_pairs(&low[1], two, bnn_add_four(&low[0], rows + 4));
 }
 
 #endif

@@ -28,7 +28,7 @@ BNN_INLINE bnn_pair bnn_count_sixteen(bnn_digit *low, const uint16_t BNN_ROM *li
                                       const uint8_t *planes)
 {
     const bnn_pair four = bnn_count_eight(low, list, planes);
-    return bnn_add_pairs(&low[2], four, bnn_count_eight(low, list + 8, planes));
+    return bnn_add_two_pairs(&low[2], four, bnn_count_eight(low, list + 8, planes));
 }
 
 /* Adds 32 of them to the digits of ones to eights. */
@@ -36,7 +36,7 @@ BNN_INLINE bnn_pair bnn_count_more(bnn_digit *low, const uint16_t BNN_ROM *list,
                                    const uint8_t *planes)
 {
     const bnn_pair eight = bnn_count_sixteen(low, list, planes);
-    return bnn_add_pairs(&low[3], eight, bnn_count_sixteen(low, list + 16, planes));
+    return bnn_add_two_pairs(&low[3], eight, bnn_count_sixteen(low, list + 16, planes));
 }
 
 /* v = begin and the planes of a list, of which there are `eights` times eight; v may be begin.

@@ -32,19 +32,21 @@ static const uint64_t bnn_ones_of[256] = {
     BNN_PLACES_OF_LOW(0x7060504)};
 
 /* Appends to a list of `count` numbers those of the first n bits that are 1, of which the lowest
- * has the number `first`, times `step`; returns how many there are then. All numbers are below 2^16,
- * products too, and up to eight are written behind them. */
+ * has the number `first`, times `step`; returns how many there are then. All numbers, multiplied
+ * too, are below 2^16. Up to eight more are written behind them. */
 BNN_INLINE bnn_size bnn_list_bits(bnn_word bits, bnn_size n, bnn_size first, bnn_size step,
                                   bnn_u16 *list, bnn_size count)
 {
-    const __m128i steps = _mm_set1_epi16((short)step), eights = _mm_set1_epi16((short)(8u * step));
+    const __m128i steps = _mm_set1_epi16((short)step);
+    const __m128i eights = _mm_set1_epi16((short)(8u * step));
     __m128i lowest = _mm_set1_epi16((short)(first * step));
     for (bnn_size i = 0; i < n; i += BNN_LIST_BITS) {
         BNN_UNROLL
         for (bnn_size j = i; j < i + BNN_LIST_BITS; j += 8u) {
             const bnn_word eight = bits >> j & 255u;
-            const __m128i places = _mm_cvtepu8_epi16(_mm_cvtsi64_si128((long long)bnn_ones_of[eight]));
-            const __m128i numbers = _mm_add_epi16(_mm_mullo_epi16(places, steps), lowest);
+            const __m128i bytes = _mm_cvtsi64_si128((long long)bnn_ones_of[eight]);
+            const __m128i places = _mm_mullo_epi16(_mm_cvtepu8_epi16(bytes), steps);
+            const __m128i numbers = _mm_add_epi16(places, lowest);
             memcpy(list + count, &numbers, sizeof numbers);
             lowest = _mm_add_epi16(lowest, eights);
             count += bnn_popcount(eight);
@@ -60,8 +62,8 @@ static const uint16_t bnn_ones_of[16][4] = {
 static const uint8_t bnn_count_of[16] = {0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4};
 
 /* Appends to a list of `count` numbers those of the first n bits that are 1, of which the lowest
- * has the number `first`, times `step`; returns how many there are then. All numbers are below 2^16,
- * products too, and up to eight are written behind them. */
+ * has the number `first`, times `step`; returns how many there are then. All numbers, multiplied
+ * too, are below 2^16. Up to eight more are written behind them. */
 BNN_INLINE bnn_size bnn_list_bits(bnn_word bits, bnn_size n, bnn_size first, bnn_size step,
                                   bnn_u16 *list, bnn_size count)
 {

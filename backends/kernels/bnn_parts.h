@@ -47,7 +47,8 @@ BNN_INLINE bnn_size bnn_part_words(bnn_size words)
     return BNN_SLICE_WORDS / bnn_parts(words);
 }
 
-/* A row for each part: `words` words that begin list[0], list[1], ... times `unit` words behind w. */
+/* A row for each part: `words` words that begin list[0], list[1], ... times `unit` words behind
+ * w. */
 BNN_INLINE bnn_digit bnn_load_rows(const bnn_word BNN_ROM *w, const bnn_u16 *list, bnn_size unit,
                                    bnn_size words)
 {
@@ -63,22 +64,25 @@ BNN_INLINE bnn_digit bnn_load_rows(const bnn_word BNN_ROM *w, const bnn_u16 *lis
         return (bnn_digit)_mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
     }
 #endif
+#if BNN_SLICE_WORDS == 8 && defined(__AVX512F__)
+    /* Nothing is read of what lies in front of a row, as it is masked. */
     BNN_UNROLL
     for (bnn_size k = 0; k < bnn_parts(words); ++k) {
-        const bnn_word BNN_ROM *const row = w + list[k] * unit;
         const bnn_size from = k * bnn_part_words(words);
-#if BNN_SLICE_WORDS == 8 && defined(__AVX512F__)
-        /* Nothing is read of what lies in front of the row, as it is masked. */
-        const void *const part = (const void *)((uintptr_t)row - from * sizeof *row);
+        const uintptr_t row = (uintptr_t)(w + list[k] * unit) - from * sizeof *w;
         const __mmask8 mask = (__mmask8)(((1u << words) - 1u) << from);
-        rows = (bnn_digit)_mm512_mask_loadu_epi64((__m512i)rows, mask, part);
-#else
-        BNN_UNROLL
-        for (bnn_size i = 0; i < words; ++i) {
-            rows = bnn_with_word(rows, from + i, bnn_rom_word(row + i));
-        }
-#endif
+        rows = (bnn_digit)_mm512_mask_loadu_epi64((__m512i)rows, mask, (const void *)row);
     }
+#else
+    BNN_UNROLL
+    for (bnn_size i = 0; i < BNN_SLICE_WORDS; ++i) {
+        const bnn_size word = i % bnn_part_words(words);
+        if (word < words) {
+            const bnn_word BNN_ROM *const row = w + list[i / bnn_part_words(words)] * unit;
+            rows = bnn_with_word(rows, i, bnn_rom_word(row + word));
+        }
+    }
+#endif
     return rows;
 }
 

@@ -32,6 +32,14 @@
 #define BNN_ONE_ADDRESS(p) ((void)0)
 #endif
 
+/* Asks for a row of weights before it is needed: lists of inputs are nothing that caches foresee.
+ * Where that is not known to help, it is left. */
+#if defined(__GNUC__) && defined(__AVX2__)
+#define BNN_PREFETCH(row) __builtin_prefetch(row)
+#else
+#define BNN_PREFETCH(row) ((void)0)
+#endif
+
 /* Digits above those of a counter that are 0, but are added to. */
 #define BNN_ABOVE 4u
 
@@ -45,7 +53,7 @@ typedef bnn_digit bnn_carries[8];
  * that, so that it need not be done for each slice. A number stands for `unit` words, the rest. */
 BNN_INLINE bnn_size bnn_list_step(bnn_size n, bnn_size columns)
 {
-    return BNN_OFFSETS && (n + 1u) * columns < 65536u ? columns : 1u;
+    return BNN_OFFSETS && n < 65535u / columns ? columns : 1u;
 }
 
 /* Lets a list end with the row of zeros, so that its rows can be taken sixteen at a time. */
@@ -66,7 +74,7 @@ BNN_INLINE bnn_pair bnn_add_listed_four(bnn_digit *one, const bnn_u16 *list, bnn
     const bnn_digit b = bnn_load_rows(w, list + next, unit, words);
     const bnn_digit c = bnn_load_rows(w, list + 2u * next, unit, words);
     const bnn_digit d = bnn_load_rows(w, list + 3u * next, unit, words);
-    return bnn_add_pairs(one, bnn_pair_of(a, b), bnn_pair_of(c, d));
+    return bnn_add_two_pairs(one, bnn_pair_of(a, b), bnn_pair_of(c, d));
 }
 
 /* Adds eight of them to the digits of ones, twos and fours; returns the carry. */
@@ -76,7 +84,7 @@ BNN_INLINE bnn_digit bnn_add_listed_eight(bnn_digit *low, const bnn_u16 *list, b
     const bnn_u16 *const behind = list + 4u * bnn_parts(words);
     const bnn_pair two = bnn_add_listed_four(&low[0], list, unit, w, words);
     const bnn_pair other = bnn_add_listed_four(&low[0], behind, unit, w, words);
-    return bnn_add_pair(&low[2], bnn_add_pairs(&low[1], two, other));
+    return bnn_add_pair(&low[2], bnn_add_two_pairs(&low[1], two, other));
 }
 
 /* Adds sixteen of them to the digits of ones to eights of `slices` slices; each one's carry is the
@@ -87,9 +95,21 @@ BNN_INLINE void bnn_add_sixteen(const bnn_u16 *list, bnn_size unit, const bnn_wo
 {
     const bnn_u16 *const behind = list + 8u * bnn_parts(words);
     bnn_digit eight[BNN_ABREAST];
+    if (slices > 1u) {
+        BNN_UNROLL
+        for (unsigned i = 0; i < 8u; ++i) {
+            BNN_PREFETCH(w + list[16u + i] * unit);
+        }
+    }
     BNN_UNROLL
     for (bnn_size s = 0; s < slices; ++s) {
         eight[s] = bnn_add_listed_eight(low[s], list, unit, w + s * BNN_SLICE_WORDS, words);
+    }
+    if (slices > 1u) {
+        BNN_UNROLL
+        for (unsigned i = 0; i < 8u; ++i) {
+            BNN_PREFETCH(w + behind[16u + i] * unit);
+        }
     }
     BNN_UNROLL
     for (bnn_size s = 0; s < slices; ++s) {

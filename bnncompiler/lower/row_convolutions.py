@@ -116,8 +116,8 @@ def _in_order(classes: Array) -> tuple[Array, Array]:
 def _sliced(low: Lowering, conv: Convolution, line: Buffer) -> list[Buffer]:
     weights = sliced.weights_by_column(low, conv.node, conv.rows, conv.window.kernel)
     tables = weights, sliced.thresholds(low, conv.owner, conv.rows, conv.thresholds)
-    count, digits, columns = conv.thresholds.shape[2], sliced_digits(conv.rows.ins), conv.window.kernel[1]
-    size = ConvolveRowSliced.scratch_bytes(conv.rows.ins // columns, columns, digits)
+    count, digits = conv.thresholds.shape[2], sliced_digits(conv.rows.ins)
+    size = ConvolveRowSliced.scratch_bytes(conv.rows.ins, conv.window, low.word_bits)
     scratch = Buffer(low.derived(conv.node, "scratch"), "int32_t", size // 4)
     low.call(ConvolveRowSliced, conv.owner, 0, *geometry(low, conv), *tables, count, digits, scratch, line)
     return [scratch]

@@ -297,4 +297,4 @@ def test_working_memory_is_as_large_as_the_kernels_say(tmp_path: Path) -> None:
     command = [need("gcc"), "-DBNN_WORD_BITS=32", f"-I{kernels / 'cmsis'}", f"-I{kernels}", "main.c", "-o", "main"]
     subprocess.run(command, cwd=tmp_path, check=True)
     said = subprocess.run([tmp_path / "main"], capture_output=True, text=True, check=True).stdout.split()
-    assert [int(n) for n in said] == [*(ConvolveRowSliced.scratch_bytes(n, k, d) for k, n, d in sizes), STRIP]
+    assert [int(n) for n in said] == [*(ConvolveRowSliced.windows_bytes(n, k, d) for k, n, d in sizes), STRIP]

@@ -312,7 +312,7 @@ def convolve_row_sliced(rng: np.random.Generator, n: int, word_bits: int, memory
     weight[:, :-1] = bits(rng, kernel_w, ins, outs)
     w = table(pack_bits(weight, word_bits), "bnn_word")
     at = table(pack_bits(on_v[..., None, :] >> np.arange(digits)[:, None] & 1, word_bits), "bnn_word")
-    scratch = Buffer("scratch", "int32_t", ConvolveRowSliced.scratch_bytes(ins, kernel_w, digits) // 4)
+    scratch = Buffer("scratch", "int32_t", ConvolveRowSliced.scratch_bytes(kernel_w * ins, window, word_bits) // 4)
     memory["scratch"] = rng.integers(-(2**31), 2**31, scratch.count)
     y = Buffer("y", "bnn_word", words(columns * outs, word_bits))
     return made(ConvolveRowSliced, x, *where, w, at, count, digits, scratch, y)
