@@ -64,6 +64,16 @@ BNN_INLINE bnn_digit bnn_load_rows(const bnn_word BNN_ROM *w, const bnn_u16 *lis
         return (bnn_digit)_mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
     }
 #endif
+#if BNN_SLICE_WORDS == 8 && defined(__AVX512F__)
+    /* Nothing is read of what lies in front of a row, as it is masked. */
+    BNN_UNROLL
+    for (bnn_size k = 0; k < bnn_parts(words); ++k) {
+        const bnn_size from = k * bnn_part_words(words);
+        const uintptr_t row = (uintptr_t)(w + list[k] * unit) - from * sizeof *w;
+        const __mmask8 mask = (__mmask8)(((1u << words) - 1u) << from);
+        rows = (bnn_digit)_mm512_mask_loadu_epi64((__m512i)rows, mask, (const void *)row);
+    }
+#else
     BNN_UNROLL
     for (bnn_size i = 0; i < BNN_SLICE_WORDS; ++i) {
         const bnn_size word = i % bnn_part_words(words);
@@ -72,6 +82,7 @@ BNN_INLINE bnn_digit bnn_load_rows(const bnn_word BNN_ROM *w, const bnn_u16 *lis
             rows = bnn_with_word(rows, i, bnn_rom_word(row + word));
         }
     }
+#endif
     return rows;
 }
 
