@@ -67,7 +67,7 @@ typedef struct bnn_tile {
 } bnn_tile;
 
 /* Two inputs, as they lie. */
-BNN_INLINE int32_t bnn_pair(const bnn_s16 *x)
+BNN_INLINE int32_t bnn_read_pair(const bnn_s16 *x)
 {
     int32_t pair;
     memcpy(&pair, x, sizeof pair);
@@ -102,7 +102,7 @@ BNN_INLINE void bnn_add_pairs(const bnn_s16 *x, bnn_size rows, bnn_size n, const
     const BNN_VECTOR one = bnn_load_weights(w), other = bnn_load_weights(w + apart);
     BNN_UNROLL
     for (bnn_size r = 0; r < rows; ++r) {
-        const BNN_VECTOR input = BNN_VECTOR_ALL(bnn_pair(x + r * n));
+        const BNN_VECTOR input = BNN_VECTOR_ALL(bnn_read_pair(x + r * n));
         tile->acc[r][0] = BNN_VECTOR_ADD(tile->acc[r][0], BNN_VECTOR_PAIRS(input, one));
         tile->acc[r][1] = BNN_VECTOR_ADD(tile->acc[r][1], BNN_VECTOR_PAIRS(input, other));
         BNN_IN_TURN(tile->acc[r][0], tile->acc[r][1]);
