@@ -95,7 +95,7 @@ class Slices:
     words: int
     row: float
     split: float = 1.4
-    joined: float = 50.0
+    joined: float = 100.0
     listed: float = 0.6
     filled: float = 8.0
     compared: float = 2.0
@@ -134,7 +134,7 @@ class Slices:
 
 SLICED = (DenseSliced, DenseSlicedBorder, DenseSlicedThreshold, ConvolveRowSliced)
 SLICES, SLICES_VECTORS = Slices(words=2, row=2.5), Slices(words=4, row=1.7, listed=0.25)
-SLICES_AVX512 = Slices(words=8, row=1.7, listed=0.25)  # not measured: instructions are as many as with AVX2
+SLICES_AVX512 = Slices(words=8, row=1.1, listed=0.25)  # by llvm-mca's model of Zen 4 (`python -m benchmarks cycles`)
 SLICES_NEON = Slices(words=2, row=2.4, listed=0.8, compared=1.3)
 
 
@@ -183,7 +183,7 @@ class Lanes:
 
 CACHE = 32 * 2**10  # bytes
 LANES, LANES_VECTORS = Lanes(128), Lanes(256)
-LANES_AVX512 = Lanes(512)  # not measured: no more instructions than with AVX2
+LANES_AVX512 = Lanes(512, plane=1.1)  # by that model, too
 LANES_NEON = Lanes(
     128, plane=6, output=230, compared=7, channel=65, word=4100
 )  # not measured: as SLICES_NEON to SLICES

@@ -127,6 +127,19 @@ BNN_INLINE void bnn_carry_slices(bnn_digit *v, unsigned from, unsigned digits, b
     }
 }
 
+/* Where a number reaches a threshold, as far as a digit v of the one and t of the other, by whether
+ * it did as far as the digit below: where they differ, v decides. */
+BNN_INLINE bnn_digit bnn_reached_digit(bnn_digit reached, bnn_digit v, bnn_digit t)
+{
+#if BNN_SLICE_WORDS == 8 && defined(__AVX512F__)
+    return (bnn_digit)_mm512_ternarylogic_epi64((__m512i)v, (__m512i)t, (__m512i)reached, 0xB2);
+#elif BNN_SLICE_WORDS == 2 && defined(__ARM_NEON)
+    return (bnn_digit)vbslq_u64((uint64x2_t)(v ^ t), (uint64x2_t)v, (uint64x2_t)reached);
+#else
+    return (bnn_digit)((v & ~t) | (reached & ~(v ^ t)));
+#endif
+}
+
 /* Where v reaches an odd number of `count` thresholds: bnn_reached_sliced for a slice. */
 BNN_INLINE bnn_digit bnn_reached_slices(const bnn_digit *v, const bnn_word BNN_ROM *at,
                                         bnn_size count, unsigned digits, bnn_size columns,
@@ -137,7 +150,7 @@ BNN_INLINE bnn_digit bnn_reached_slices(const bnn_digit *v, const bnn_word BNN_R
         bnn_digit reached = bnn_digit_of(1);
         for (unsigned d = 0; d < digits; ++d) {
             const bnn_digit t = bnn_load_digit(at + (k * digits + d) * columns, words);
-            reached = (bnn_digit)(v[d] ^ ((v[d] ^ reached) & ~(v[d] ^ t)));
+            reached = bnn_reached_digit(reached, v[d], t);
         }
         odd = (bnn_digit)(odd ^ reached);
     }

@@ -99,7 +99,7 @@ BNN_INLINE bnn_digit bnn_reached_codes(const bnn_digit *v, const uint16_t BNN_RO
         bnn_digit reached = bnn_digit_of(1);
         for (unsigned d = 0; d < digits; ++d) {
             const bnn_digit t = bnn_load_lanes(codes + bnn_rom_u16(at++) * sizeof odd);
-            reached = (bnn_digit)((v[d] & ~t) | (reached & ~(v[d] ^ t)));
+            reached = bnn_reached_digit(reached, v[d], t);
         }
         odd = (bnn_digit)(odd ^ reached);
     }
