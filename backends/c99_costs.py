@@ -28,7 +28,7 @@ from bnncompiler.sliced_calls import (
 )
 from bnncompiler.tiled_calls import TILE, DenseTiled, DenseTiledThreshold
 
-OUTPUT = 3.0  # cycles that come with each output
+OUTPUT, OUTPUT_VECTORS = 3.0, 1.0  # cycles that come with each output
 
 # Cycles for a word of inputs and weights, and how many rows of weights there are for an output.
 BY_WORD: dict[type[Call], tuple[float, int]] = {
@@ -41,10 +41,10 @@ BY_WORD: dict[type[Call], tuple[float, int]] = {
 }
 # The same, where AVX2 instructions may be used.
 BY_WORD_VECTORS: dict[type[Call], tuple[float, int]] = BY_WORD | {
-    dense_calls.DenseXnor: (1.5, 1),
-    dense_calls.DenseThreshold: (1.5, 1),
-    DenseTiled: (0.7, 1),
-    DenseTiledThreshold: (0.7, 1),
+    dense_calls.DenseXnor: (1.1, 1),
+    dense_calls.DenseThreshold: (1.1, 1),
+    DenseTiled: (0.77, 1),
+    DenseTiledThreshold: (0.77, 1),
 }
 # The same for AArch64, whose instructions QEMU counts: three in a cycle.
 BY_WORD_NEON: dict[type[Call], tuple[float, int]] = BY_WORD | {
@@ -133,7 +133,7 @@ class Slices:
 
 
 SLICED = (DenseSliced, DenseSlicedBorder, DenseSlicedThreshold, ConvolveRowSliced)
-SLICES, SLICES_VECTORS = Slices(words=2, row=2.5), Slices(words=4, row=1.7, listed=0.25)
+SLICES, SLICES_VECTORS = Slices(words=2, row=1.9), Slices(words=4, row=1.7, listed=0.25)
 SLICES_AVX512 = Slices(words=8, row=1.1, listed=0.25)  # by llvm-mca's model of Zen 4 (`python -m benchmarks cycles`)
 SLICES_NEON = Slices(words=2, row=2.4, listed=0.8, compared=1.3)
 
@@ -198,12 +198,14 @@ class WideCosts:
         slices: what bit-sliced counters cost.
         lanes: what it costs where pixels are their lanes.
         by_word: what is counted by the word (see `BY_WORD`).
+        output: cycles that then come with each output.
     """
 
     vectors: bool = False
     slices: Slices = SLICES
     lanes: Lanes = LANES
     by_word: Mapping[type[Call], tuple[float, int]] = field(default_factory=lambda: BY_WORD)
+    output: float = OUTPUT
 
     def of(self, kernel: type[Call], work: Work, word_bits: int) -> Cost | None:
         """Cycles, and bytes of weights."""
@@ -213,7 +215,7 @@ class WideCosts:
             cycles, rows = self.by_word[kernel]
             row_words = words(work.ins, word_bits)
             table = outs * row_words * word_bits // 8 - (tails_save(outs, work.ins, word_bits) if tile == 1 else 0)
-            return Cost(outs * (row_words * work.planes * cycles + OUTPUT), rows * table)
+            return Cost(outs * (row_words * work.planes * cycles + self.output), rows * table)
         if kernel in BY_WEIGHT:
             return self._multiplied(kernel, work)
         if kernel in SLICED:
@@ -250,6 +252,6 @@ class WideCosts:
 
 
 WIDE = WideCosts()
-WIDE_VECTORS = WideCosts(vectors=True, slices=SLICES_VECTORS, lanes=LANES_VECTORS, by_word=BY_WORD_VECTORS)
-WIDE_AVX512 = WideCosts(vectors=True, slices=SLICES_AVX512, lanes=LANES_AVX512, by_word=BY_WORD_VECTORS)
+WIDE_VECTORS = WideCosts(True, SLICES_VECTORS, LANES_VECTORS, BY_WORD_VECTORS, OUTPUT_VECTORS)
+WIDE_AVX512 = WideCosts(True, SLICES_AVX512, LANES_AVX512, BY_WORD_VECTORS, OUTPUT_VECTORS)
 WIDE_NEON = WideCosts(slices=SLICES_NEON, lanes=LANES_NEON, by_word=BY_WORD_NEON)

@@ -89,7 +89,7 @@ def made(kind: Callable[..., Call], *arguments: object) -> Call:
 @pytest.fixture(scope="module", params=["gcc sanitized", "clang -O2"])
 def compiler(request: pytest.FixtureRequest) -> tuple[str, tuple[str, ...]]:
     command, kind = request.param.split()
-    return need(command), ("-O1", *SANITIZERS) if kind == "sanitized" else (kind,)
+    return need(command), ("-O0", *SANITIZERS) if kind == "sanitized" else (kind,)
 
 
 @pytest.fixture(scope="module", params=[8, 16, 32, 64])
