@@ -1,10 +1,10 @@
 """What the portable kernels cost on a machine with 64-bit registers, in its cycles.
 
 The constants are rounded from `benchmarks/kernels.py` for code without machine-specific instructions; bipolar products
-have figures of their own for AVX2, which turns the order around: rows of convolutions are then looked up, where without
-it bit-sliced counters are the fastest. Narrower words are for machines of which nothing is known here: they take the
-kernel with the smallest tables. What integers cost with AVX2, by limbs and in 64 bits is measured at 1 to 147 inputs of
-8 to 64 outputs at 28 pixels.
+have figures of their own for AVX2, with which popcounts and rows that are looked up are several times as fast. A model
+gives those for AVX-512, counts of instructions those for AArch64. Narrower words are for machines of which nothing is
+known here: they take the kernel with the smallest tables. What integers cost with AVX2, by limbs and in 64 bits is
+measured at 1 to 147 inputs of 8 to 64 outputs at 28 pixels.
 """
 
 from __future__ import annotations
