@@ -32,7 +32,7 @@ BNN_INLINE bnn_pair bnn_count_sixteen(bnn_digit *low, const uint16_t BNN_ROM *li
 }
 
 /* Adds 32 of them to the digits of ones to eights. */
-BNN_INLINE bnn_pair bnn_count_more(bnn_digit *low, const uint16_t BNN_ROM *list,
+BNN_INLINE bnn_pair bnn_count_thirty_two(bnn_digit *low, const uint16_t BNN_ROM *list,
                                    const uint8_t *planes)
 {
     const bnn_pair eight = bnn_count_sixteen(low, list, planes);
@@ -50,7 +50,7 @@ BNN_INLINE const uint16_t BNN_ROM *bnn_count_planes(const uint16_t BNN_ROM *list
         v[d] = begin[d];
     }
     for (bnn_size i = eights / 4u; i > 0; --i) {
-        const bnn_pair sixteen = bnn_count_more(low, list, planes);
+        const bnn_pair sixteen = bnn_count_thirty_two(low, list, planes);
         bnn_carry_slices(v, 5, digits, bnn_add_pair(&low[4], sixteen));
         list += 32;
     }

@@ -12,8 +12,6 @@
 #include "bnn_bits.h"
 #include "bnn_digits.h"
 
-#define BNN_LANES (BNN_SLICE_WORDS * BNN_WORD_BITS) /* of a digit */
-
 BNN_INLINE bnn_digit bnn_load_lanes(const uint8_t *plane)
 {
     bnn_digit lanes;

@@ -14,16 +14,6 @@
 /* Digits of a counter: sums of up to 2^(BNN_DIGITS - 1) - 1 inputs. */
 #define BNN_DIGITS 20u
 
-/* The place of the lowest one of v, which is not 0. */
-BNN_INLINE unsigned bnn_lowest(bnn_word v)
-{
-#if defined(__GNUC__) && !defined(__AVR__)
-    return (unsigned)__builtin_ctzll(v);
-#else
-    return bnn_popcount((bnn_word)((bnn_word)(v - 1u) & (bnn_word)~v));
-#endif
-}
-
 /* One digit added to two others: *sum becomes the sum's digit, and the carry is returned. */
 BNN_INLINE bnn_word bnn_full_add(bnn_word *sum, bnn_word a, bnn_word b)
 {
@@ -41,14 +31,6 @@ BNN_INLINE bnn_size bnn_ones(const bnn_word *x, bnn_size n)
         ones += bnn_popcount(x[i]);
     }
     return ones;
-}
-
-/* Counters begin with a number, the same in all lanes. */
-BNN_INLINE void bnn_begin_sliced(bnn_word *v, unsigned digits, bnn_size number)
-{
-    for (unsigned d = 0; d < digits; ++d) {
-        v[d] = number >> d & 1u ? (bnn_word)~(bnn_word)0 : (bnn_word)0;
-    }
 }
 
 /* Where v reaches an odd number of `count` thresholds. Digit d of threshold k is word

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import median_low
 from typing import Protocol
 
@@ -12,6 +14,16 @@ from bnncompiler.ir import Array
 from bnncompiler.program import Program
 
 TIMEOUT = 600.0  # seconds that a run may take until it counts as hanging
+
+
+@contextmanager
+def folder_of(files: Mapping[str, str]) -> Iterator[Path]:
+    """A temporary folder with these texts, by name of file."""
+    with tempfile.TemporaryDirectory(prefix="bnncompiler-") as name:
+        folder = Path(name)
+        for file, text in files.items():
+            (folder / file).write_text(text, encoding="utf-8")
+        yield folder
 
 
 @dataclass(frozen=True)

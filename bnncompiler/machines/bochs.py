@@ -7,7 +7,6 @@ AVX-512, it is the machine (`x86_64_v4`).
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import numpy as np
 from bnncompiler.errors import VerificationError
 from bnncompiler.ir import Array
 from bnncompiler.machines import records
-from bnncompiler.machines.base import TIMEOUT, Machine, Measured
+from bnncompiler.machines.base import TIMEOUT, Machine, Measured, folder_of
 from bnncompiler.machines.bochs_pc import FLAGS, SIZE, Pc, need
 from bnncompiler.machines.host import Host, HostBuilt
 from bnncompiler.program import Program
@@ -89,10 +88,7 @@ class Bochs:
     @contextmanager
     def build(self, program: Program, files: Mapping[str, str], *, timeout: float = TIMEOUT) -> Iterator[BochsBuilt]:
         """Compile the generated files for the PC under the strict flags."""
-        with tempfile.TemporaryDirectory(prefix="bnncompiler-") as name:
-            folder = Path(name)
-            for file, text in records.sources(program, files, records.read("bare_pc", records.IO)).items():
-                (folder / file).write_text(text, encoding="utf-8")
+        with folder_of(records.sources(program, files, records.read("bare_pc", records.IO))) as folder:
             built = BochsBuilt(program, folder, FLAGS, timeout)
             built.pc.prepare()
             yield built

@@ -7,7 +7,6 @@ runs them turn by turn and compares medians.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import numpy as np
 
 from bnncompiler.ir import Array
 from bnncompiler.machines import host, records
-from bnncompiler.machines.base import TIMEOUT
+from bnncompiler.machines.base import TIMEOUT, folder_of
 from bnncompiler.program import Program
 
 MAIN = "bnn_clock.c"
@@ -56,11 +55,8 @@ def build(
     Raises:
         ToolError: there is no C compiler, or it does not accept the files.
     """
-    with tempfile.TemporaryDirectory(prefix="bnncompiler-") as name:
-        folder = Path(name)
-        sources = {**files, MAIN: records.read("clock.c"), records.MODEL: records.model(program, records.stem(files))}
-        for file, text in sources.items():
-            (folder / file).write_text(text, encoding="utf-8")
+    sources = {**files, MAIN: records.read("clock.c"), records.MODEL: records.model(program, records.stem(files))}
+    with folder_of(sources) as folder:
         (folder / "sample.bin").write_bytes(records.encode(program, sample))
         calls = f"-DBNN_CLOCK_CALLS={len(program.calls)}u"
         host.compile_c(folder, [*host.FLAGS, FAST, *flags, calls, MAIN, "-o", "clock"])

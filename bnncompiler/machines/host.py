@@ -7,7 +7,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import numpy as np
 from bnncompiler.errors import ToolError, VerificationError
 from bnncompiler.ir import Array
 from bnncompiler.machines import records
-from bnncompiler.machines.base import TIMEOUT, Measured, Run, together
+from bnncompiler.machines.base import TIMEOUT, Measured, Run, folder_of, together
 from bnncompiler.program import Program
 
 COMPILERS = ("cc", "gcc", "clang")
@@ -108,10 +107,7 @@ class Host:
     def build(self, program: Program, files: Mapping[str, str], *, timeout: float = TIMEOUT) -> Iterator[HostBuilt]:
         """Compile the generated files with this machine's C compiler under the strict flags."""
         find_compiler()
-        with tempfile.TemporaryDirectory(prefix="bnncompiler-") as name:
-            folder = Path(name)
-            for file, text in records.sources(program, files, records.read("host_io", records.IO)).items():
-                (folder / file).write_text(text, encoding="utf-8")
+        with folder_of(records.sources(program, files, records.read("host_io", records.IO))) as folder:
             yield HostBuilt(program, folder, (*FLAGS, *self.flags), timeout)
 
 

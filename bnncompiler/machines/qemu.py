@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ import numpy as np
 from bnncompiler.errors import ToolError, VerificationError
 from bnncompiler.ir import Array
 from bnncompiler.machines import qemu_plugin, records
-from bnncompiler.machines.base import TIMEOUT, Measured, Run
+from bnncompiler.machines.base import TIMEOUT, Measured, Run, folder_of
 from bnncompiler.machines.host import FLAGS, find_compiler, first_error
 from bnncompiler.machines.qemu_boards import BOARDS, Board
 from bnncompiler.program import Program
@@ -192,13 +191,10 @@ class CortexM:
         """Compile the generated files with the core's C compiler under the strict flags."""
         for tool in PACKAGES:
             _need(tool)
-        with tempfile.TemporaryDirectory(prefix="bnncompiler-") as name:
-            folder = Path(name)
-            sources = records.sources(program, files, records.read("cortex_m", records.IO))
-            sources |= {file: records.read("cortex_m", file) for file in SOURCES}
-            sources["link.ld"] = linker_script(self.board)
-            for file, text in sources.items():
-                (folder / file).write_text(text, encoding="utf-8")
+        sources = records.sources(program, files, records.read("cortex_m", records.IO))
+        sources |= {file: records.read("cortex_m", file) for file in SOURCES}
+        sources["link.ld"] = linker_script(self.board)
+        with folder_of(sources) as folder:
             yield QemuBuilt(program, folder, self, timeout)
 
 

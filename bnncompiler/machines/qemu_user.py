@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import platform
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from bnncompiler.errors import ToolError
 from bnncompiler.machines import qemu_plugin, records
-from bnncompiler.machines.base import TIMEOUT, Machine, Measured
+from bnncompiler.machines.base import TIMEOUT, Machine, Measured, folder_of
 from bnncompiler.machines.host import FLAGS, Host, HostBuilt, compile_c, find_compiler
 from bnncompiler.program import Program
 
@@ -63,10 +61,7 @@ class QemuUser:
         """Compile the generated files with the cross compiler under the strict flags."""
         for tool in PACKAGES:
             _need(tool)
-        with tempfile.TemporaryDirectory(prefix="bnncompiler-") as name:
-            folder = Path(name)
-            for file, text in records.sources(program, files, records.read("host_io", records.IO)).items():
-                (folder / file).write_text(text, encoding="utf-8")
+        with folder_of(records.sources(program, files, records.read("host_io", records.IO))) as folder:
             yield QemuUserBuilt(program, folder, FLAGS, timeout)
 
 

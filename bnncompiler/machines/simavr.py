@@ -27,7 +27,7 @@ import numpy as np
 from bnncompiler.errors import DoesNotFit, ToolError, VerificationError
 from bnncompiler.ir import Array
 from bnncompiler.machines import records
-from bnncompiler.machines.base import TIMEOUT, Measured, Run
+from bnncompiler.machines.base import TIMEOUT, Measured, Run, folder_of
 from bnncompiler.machines.host import find_compiler, first_error
 from bnncompiler.program import Program
 from bnncompiler.row_calls import row_sizes, streamed
@@ -193,10 +193,7 @@ class SimAvr:
         """Lay out the generated files with the main program; they are compiled when they are run."""
         self.find_tool("avr-gcc")
         runner()
-        with tempfile.TemporaryDirectory(prefix="bnncompiler-") as name:
-            folder = Path(name)
-            for file, text in records.sources(program, files, records.read("simavr_io", records.IO)).items():
-                (folder / file).write_text(text, encoding="utf-8")
+        with folder_of(records.sources(program, files, records.read("simavr_io", records.IO))) as folder:
             stem = records.stem(files)
             dialect = "gnu99" if f"#define {FAR}\n" in files[f"{stem}.c"] else "c99"
             yield AvrBuilt(self, program, stem, dialect, folder, timeout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +15,12 @@ from bnncompiler.machines.bochs import Bochs
 from bnncompiler.verification import verify
 from tests.conftest import need_bochs
 from tests.corpus import ROOT, SELECTION, Exported
-from tests.machines.test_qemu_user import signs
+from tests.machines.checks import signs
 from tests.networks import Builder
 
 TARGET = "x86-64-v4"
 EXAMPLE = ROOT / "examples/mnist_mlp"
-PIXELS = {"input": "uint8", "scale": "1/255", "mean": "0.1307", "std": "0.3081"}
+PIXELS: dict[str, Any] = {"input": "uint8", "scale": "1/255", "mean": "0.1307", "std": "0.3081"}
 RNG = np.random.default_rng(7)
 
 
@@ -35,7 +36,7 @@ def in_bochs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_example_agrees_with_onnxruntime() -> None:
-    compilation = bnncompiler.compile(EXAMPLE / "mnist_mlp.onnx", target=TARGET, **PIXELS)  # type: ignore[arg-type]
+    compilation = bnncompiler.compile(EXAMPLE / "mnist_mlp.onnx", target=TARGET, **PIXELS)
     result = verify(compilation, EXAMPLE / "test_images.npz")
     result.raise_if_failed()
     assert result.bits_differing == 0 and result.accuracy == result.accuracy_reference == pytest.approx(0.964)

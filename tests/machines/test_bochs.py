@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 import bnncompiler
-from bnncompiler import Compilation, memory
+from bnncompiler import Compilation
 from bnncompiler.errors import ToolError, UsageError, VerificationError
 from bnncompiler.machines import bochs, records
 from bnncompiler.machines.bochs import Bochs, BochsBuilt
 from bnncompiler.machines.bochs_pc import Pc
 from bnncompiler.machines.host import Host
 from tests.conftest import need_bochs
-from tests.machines.test_qemu_user import dense
+from tests.machines.checks import check_buffers, check_counts, dense
 
 RNG = np.random.default_rng(6)
 
@@ -40,28 +40,11 @@ def built(compilation: Compilation) -> Iterator[BochsBuilt]:
 
 
 def test_every_buffer_is_what_the_program_means(compilation: Compilation, built: BochsBuilt) -> None:
-    program, q = compilation.program, RNG.integers(0, 256, (5, 300))
-    traced, plain = built.run({"x": q}), built.run({"x": q}, trace=False)
-    assert traced.selftest == plain.selftest == 0
-    assert traced.measured is None and plain.trace == ()
-    np.testing.assert_array_equal(traced.outputs[0], plain.outputs[0])
-    for i in range(len(q)):
-        values = {program.inputs[0].buffer.name: q[i].astype(np.uint8)}
-        for call, found in zip(program.calls, traced.trace, strict=True):
-            call.run(values, program.word_bits)
-            np.testing.assert_array_equal(found[i], values[memory.written(call).name])
+    check_buffers(compilation.program, built)
 
 
 def test_instructions_are_counted_for_each_sample(compilation: Compilation, built: BochsBuilt) -> None:
-    """More inputs that are 1 are more instructions; the same input is the same number."""
-    q = np.stack([np.zeros(300), np.full(300, 255), np.zeros(300)]).astype(np.int64)
-    measured = built.run({"x": q}, trace=False).measured
-    assert measured is not None and measured.unit == "instructions"
-    few, many, again = measured.counts
-    assert few == again < many
-    tables = sum(t.bytes(64) for t in compilation.program.tables)
-    assert measured.flash_bytes is not None and measured.flash_bytes > tables
-    assert measured.ram_bytes is not None and measured.ram_bytes >= compilation.program.arena_size + 300
+    check_counts(compilation.program, built)
 
 
 def test_verification_says_where_it_ran(compilation: Compilation) -> None:

@@ -4,34 +4,23 @@ from __future__ import annotations
 
 import platform
 import shutil
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from onnx import ModelProto
 
 import bnncompiler
-from bnncompiler import Compilation, memory
+from bnncompiler import Compilation
 from bnncompiler.errors import ToolError, UsageError, VerificationError
-from bnncompiler.ir import Array
 from bnncompiler.machines import qemu_user
-from bnncompiler.machines.base import Measured, together
+from bnncompiler.machines.base import Built, Measured, together
 from bnncompiler.machines.host import Host
 from bnncompiler.machines.qemu_user import QemuUser
 from tests.conftest import need
+from tests.machines.checks import check_buffers, check_counts, dense, signs
 from tests.networks import Builder
 
 RNG = np.random.default_rng(5)
-
-
-def signs(*shape: int) -> Array:
-    return RNG.choice([-1.0, 1.0], shape).astype(np.float32)
-
-
-def dense(n: int, outs: int) -> ModelProto:
-    b = Builder()
-    x = b("Sign", b("Sub", b.input("x", ["N", n]), np.float32(0.3)))
-    h = b("Sign", b("Add", b("MatMul", x, signs(n, outs)), np.float32(0.5)))
-    return b.model(b("MatMul", h, signs(outs, 1)))
 
 
 @pytest.fixture(scope="module")
@@ -41,31 +30,18 @@ def compilation() -> Compilation:
     return bnncompiler.compile(dense(300, 200), name="net", target="aarch64")
 
 
-def test_every_buffer_is_what_the_program_means(compilation: Compilation) -> None:
-    program, q = compilation.program, RNG.integers(0, 256, (5, 300))
-    with QemuUser().build(program, compilation.files) as built:
-        traced, plain = built.run({"x": q}), built.run({"x": q}, trace=False)
-    assert traced.selftest == plain.selftest == 0
-    assert traced.measured is None and plain.trace == ()
-    np.testing.assert_array_equal(traced.outputs[0], plain.outputs[0])
-    for i in range(len(q)):
-        values = {program.inputs[0].buffer.name: q[i].astype(np.uint8)}
-        for call, found in zip(program.calls, traced.trace, strict=True):
-            call.run(values, program.word_bits)
-            np.testing.assert_array_equal(found[i], values[memory.written(call).name])
-
-
-def test_instructions_are_counted_for_each_sample(compilation: Compilation) -> None:
-    """More inputs that are 1 are more instructions; the same input is the same number."""
-    q = np.stack([np.zeros(300), np.full(300, 255), np.zeros(300)]).astype(np.int64)
+@pytest.fixture(scope="module")
+def built(compilation: Compilation) -> Iterator[Built]:
     with QemuUser().build(compilation.program, compilation.files) as built:
-        measured = built.run({"x": q}, trace=False).measured
-    assert measured is not None and measured.unit == "instructions"
-    few, many, again = measured.counts
-    assert few == again < many
-    tables = sum(t.bytes(64) for t in compilation.program.tables)
-    assert measured.flash_bytes is not None and measured.flash_bytes > tables
-    assert measured.ram_bytes is not None and measured.ram_bytes >= compilation.program.arena_size + 300
+        yield built
+
+
+def test_every_buffer_is_what_the_program_means(compilation: Compilation, built: Built) -> None:
+    check_buffers(compilation.program, built)
+
+
+def test_instructions_are_counted_for_each_sample(compilation: Compilation, built: Built) -> None:
+    check_counts(compilation.program, built)
 
 
 def test_a_large_layer_does_thirty_multiplications_an_instruction() -> None:
